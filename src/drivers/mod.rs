@@ -1,0 +1,1 @@
+//! One device, one file. Named by `lib.rs` alone; no file system, network or process words here.

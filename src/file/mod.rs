@@ -1,0 +1,124 @@
+//! Open files: what a file descriptor names, and readiness. No paths and no protocols here.
+
+/// The table of a process' file descriptors.
+mod fd_table;
+
+/// What stat(2) shows.
+mod metadata;
+
+/// An open file description: position and status flags over a `File`.
+mod open_file;
+
+/// Who waits for a file to become readable or writable.
+mod readiness;
+
+pub(crate) use fd_table::FdTable;
+pub(crate) use metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
+pub(crate) use open_file::{OpenFile, StatusFlags};
+pub(crate) use readiness::{Events, Observer, Readiness};
+
+use crate::errno::{Errno, Result};
+use crate::vm::{AddressSpace, Destination, PageCache, Source};
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::any::Any;
+
+/// One directory entry, for getdents64(2).
+#[derive(Clone, Debug)]
+pub(crate) struct DirectoryEntry {
+    pub(crate) inode: u64,
+    pub(crate) kind: FileKind,
+    pub(crate) name: alloc::vec::Vec<u8>,
+    /// The position after this entry: a cookie for lseek and the next read.
+    pub(crate) next: u64,
+}
+
+/// What lies behind an open file. The defaults answer what Linux answers for a file that lacks the operation.
+pub(crate) trait File: Any + Send + Sync {
+    /// Reads; `position` is the file position for seekable files and is advanced by what was read.
+    /// "EINVAL fd is attached to an object which is unsuitable for reading" (read(2)).
+    fn read(&self, _to: &mut Destination<'_>, _position: &mut u64, _flags: StatusFlags) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Writes; advances `position`; with APPEND sets it to the end first. EINVAL as for read (write(2)).
+    fn write(&self, _from: &mut Source<'_>, _position: &mut u64, _flags: StatusFlags) -> Result<usize> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Returns whether the file has positions: lseek, pread and pwrite work, else ESPIPE.
+    fn is_seekable(&self) -> bool {
+        false
+    }
+
+    /// Returns the size for SEEK_END.
+    fn size(&self) -> u64 {
+        0
+    }
+
+    /// Finds data or a hole from `offset` (SEEK_DATA, SEEK_HOLE). ENXIO beyond the end.
+    fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
+        let size = self.size();
+        if offset >= size {
+            return Err(Errno::ENXIO);
+        }
+        Ok(if data { offset } else { size })
+    }
+
+    /// Returns which of `interest` hold now (ERROR and HANG_UP always count) and, if there is an observer, tells it when
+    /// that may have changed, until it is dropped. A file without readiness is always ready.
+    fn poll(&self, interest: Events, _observer: Option<&Arc<dyn Observer>>) -> Events {
+        interest & (Events::READ | Events::WRITE)
+    }
+
+    /// Returns whether `poll` can ever block: epoll_ctl answers EPERM for files where it cannot.
+    fn can_poll(&self) -> bool {
+        false
+    }
+
+    /// "ENOTTY The specified operation does not apply to the kind of object that fd references" (ioctl(2)).
+    fn ioctl(&self, _space: &AddressSpace, _request: u32, _argument: u64) -> Result<usize> {
+        Err(Errno::ENOTTY)
+    }
+
+    /// Returns what fstat(2) shows.
+    fn metadata(&self) -> Result<Metadata>;
+
+    /// Returns the directory's entries from `position` on through `visit` until that returns `false`. ENOTDIR.
+    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Sets the size. "EINVAL The argument fd does not reference a regular file" (ftruncate(2)).
+    fn truncate(&self, _size: u64) -> Result {
+        Err(Errno::EINVAL)
+    }
+
+    /// Allocates or frees space (fallocate(2)). ENODEV, ESPIPE.
+    fn allocate(&self, _mode: u32, _offset: u64, _length: u64) -> Result {
+        Err(Errno::ENODEV)
+    }
+
+    /// Waits until all is on the medium. "EINVAL fd is bound to a special file which does not support synchronization".
+    fn sync(&self) -> Result {
+        Err(Errno::EINVAL)
+    }
+
+    /// Returns the pages for mmap(2). "ENODEV The underlying filesystem … does not support memory mapping."
+    fn page_cache(&self) -> Result<Arc<PageCache>> {
+        Err(Errno::ENODEV)
+    }
+
+    /// A descriptor of this open file was closed in a process (drops POSIX locks, FLUSH errors).
+    fn flush(&self) -> Result {
+        Ok(())
+    }
+
+    /// Returns what the link /proc/self/fd/N shows, for example `pipe:[17]`.
+    fn name(&self) -> String;
+
+    /// Returns extra lines of /proc/PID/fdinfo/N.
+    fn details(&self) -> String {
+        String::new()
+    }
+}

@@ -1,0 +1,149 @@
+//! What a file system implements: `FileSystem` and `Inode`. Permission checks are made above, in `path`.
+
+use super::{Identity, Path};
+use crate::errno::{Errno, Result};
+use crate::file::{DeviceNumber, DirectoryEntry, File, FileKind, Metadata, StatusFlags, Timestamp};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::any::Any;
+
+/// What statfs(2) shows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FileSystemStatistics {
+    /// The magic number (statfs(2)), for example 0x01021994 for tmpfs.
+    pub(crate) kind: u64,
+    pub(crate) block_size: u64,
+    pub(crate) blocks: u64,
+    pub(crate) blocks_free: u64,
+    pub(crate) files: u64,
+    pub(crate) files_free: u64,
+    pub(crate) name_limit: u64,
+}
+
+/// A mounted (or mountable) file system.
+pub(crate) trait FileSystem: Send + Sync {
+    /// Returns its type's name, for example `tmpfs`.
+    fn name(&self) -> &'static str;
+    /// Returns the root directory.
+    fn root(&self) -> Arc<dyn Inode>;
+    /// Returns what statfs(2) shows.
+    fn statistics(&self) -> FileSystemStatistics;
+    /// Returns its own mount options as /proc/mounts shows them, for example `size=1024k`.
+    fn options(&self) -> alloc::string::String {
+        alloc::string::String::new()
+    }
+    /// Returns whether the directory cache may keep names (and their absence) between look-ups; /proc may not.
+    fn caches_names(&self) -> bool {
+        true
+    }
+    /// Writes everything to the medium.
+    fn sync(&self) -> Result {
+        Ok(())
+    }
+}
+
+/// What to create.
+#[derive(Clone, Debug)]
+pub(crate) enum NewNode {
+    Regular,
+    Directory,
+    Symlink(Vec<u8>),
+    Device(FileKind, DeviceNumber),
+    Fifo,
+    Socket,
+}
+
+/// Attributes to change; `None` leaves one as it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AttributeChange {
+    pub(crate) permissions: Option<u32>,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    pub(crate) accessed: Option<Timestamp>,
+    pub(crate) modified: Option<Timestamp>,
+}
+
+/// A file, directory, link or device of a file system.
+pub(crate) trait Inode: Any + Send + Sync {
+    /// Returns what stat(2) shows.
+    fn metadata(&self) -> Metadata;
+
+    /// Changes attributes; the change time becomes now.
+    fn set_attributes(&self, _change: AttributeChange) -> Result {
+        Err(Errno::EPERM)
+    }
+
+    /// Finds an entry of this directory (never `.` or `..`). ENOENT, ENOTDIR.
+    fn look_up(&self, _name: &[u8]) -> Result<Arc<dyn Inode>> {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Makes an entry with the given permissions and owner. EEXIST, ENOSPC, EPERM.
+    fn create(&self, _name: &[u8], _node: NewNode, _permissions: u32, _uid: u32, _gid: u32) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EPERM)
+    }
+
+    /// Makes another name for `target`, an inode of the same file system. EEXIST, EMLINK.
+    fn link(&self, _name: &[u8], _target: &Arc<dyn Inode>) -> Result {
+        Err(Errno::EPERM)
+    }
+
+    /// Removes a name that is not a directory's. ENOENT, EISDIR.
+    fn unlink(&self, _name: &[u8]) -> Result {
+        Err(Errno::EPERM)
+    }
+
+    /// Removes an empty directory. ENOTEMPTY, ENOTDIR.
+    fn remove_directory(&self, _name: &[u8]) -> Result {
+        Err(Errno::EPERM)
+    }
+
+    /// Moves the entry `name` to `new_name` in `new_parent` (same file system), replacing what the caller found
+    /// replaceable; with `exchange` the two change places.
+    fn rename(&self, _name: &[u8], _new_parent: &Arc<dyn Inode>, _new_name: &[u8], _exchange: bool) -> Result {
+        Err(Errno::EPERM)
+    }
+
+    /// Returns a symbolic link's text. EINVAL.
+    fn read_link(&self) -> Result<Vec<u8>> {
+        Err(Errno::EINVAL)
+    }
+
+    /// Returns where a magic link leads (/proc/PID/fd/N, exe, cwd), bypassing its text.
+    fn follow(&self) -> Option<Result<Path>> {
+        None
+    }
+
+    /// Lists entries from `position` on (without `.` and `..`) through `visit` until it returns `false`.
+    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+        Err(Errno::ENOTDIR)
+    }
+
+    /// Opens the file: what reads and writes it. `path` is where it was found.
+    fn open(self: Arc<Self>, path: &Path, flags: StatusFlags, identity: &Identity) -> Result<Arc<dyn File>>;
+
+    /// Sets a regular file's size.
+    fn truncate(&self, _size: u64) -> Result {
+        Err(Errno::EINVAL)
+    }
+
+    /// Reads an extended attribute. ENODATA, EOPNOTSUPP.
+    fn get_xattr(&self, _name: &[u8]) -> Result<Vec<u8>> {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Sets an extended attribute.
+    fn set_xattr(&self, _name: &[u8], _value: &[u8], _flags: u32) -> Result {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Lists the extended attributes' names.
+    fn list_xattrs(&self) -> Result<Vec<Vec<u8>>> {
+        Ok(Vec::new())
+    }
+
+    /// Removes an extended attribute.
+    fn remove_xattr(&self, _name: &[u8]) -> Result {
+        Err(Errno::EOPNOTSUPP)
+    }
+}

@@ -1,0 +1,52 @@
+//! Stele: a freestanding kernel that GRUB starts on a bare PC and that runs unmodified Linux programs.
+//!
+//! The list of rooms below is the architecture: lowest first, and a room uses only rooms listed
+//! above it. Calls go down; what must go up (an interrupt, a timer, a thread's first function) is a
+//! closure or a trait object that the room above handed down.
+
+#![no_std]
+
+extern crate alloc;
+
+/// Pure data structures and algorithms; imports nothing and is tested on the host.
+mod util;
+
+/// The order in which locks may be taken.
+mod rank;
+
+/// The computer as safe Rust objects.
+#[expect(unsafe_code, reason = "the only room that touches the hardware")]
+mod machine;
+
+/// Linux's error numbers, and the one place where lower errors become them.
+mod errno;
+
+/// Contracts between drivers and the rooms that use them.
+mod device;
+
+/// One device, one file.
+mod drivers;
+
+/// Address spaces, the page cache, and memory that belongs to user programs.
+mod vm;
+
+/// Open files: what a file descriptor names, and readiness.
+mod file;
+
+/// Sockets.
+mod net;
+
+/// Paths, mounts, inodes and file systems.
+mod fs;
+
+/// Processes, threads, signals and program start.
+mod process;
+
+/// Terminals: consoles, line discipline, pseudo-terminals.
+mod tty;
+
+/// /proc and /sys.
+mod procfs;
+
+/// The system call table and each call's checks and conversions.
+mod syscall;

@@ -1,0 +1,1 @@
+//! Sockets. No driver by name here.

@@ -1,0 +1,1 @@
+//! Processes, threads, signals and program start. No system call numbers here.

@@ -1,0 +1,76 @@
+//! The rank of every lock, outermost first: a CPU or thread that holds a lock takes only locks
+//! listed below it. Debug builds check this at each acquisition (`machine::sync`).
+//!
+//! To add a lock: add its rank here, in the place that its users need, with one line that says what
+//! it guards.
+
+/// The place of a lock in the one global order; a greater rank is taken later (further inside).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Rank {
+    // Sleeping locks (`machine::task::Mutex`).
+    /// A mount namespace's tree, held over mount and unmount.
+    MountTree,
+    /// Rename across directories, one at a time per file system.
+    Rename,
+    /// A directory inode's entries, held over create, link, unlink, lookup miss.
+    Directory,
+    /// A regular file's size and content order (write, truncate).
+    FileContent,
+    /// An open file description's position.
+    FilePosition,
+    /// An address space's areas and page table.
+    AddressSpace,
+    /// A page cache's pages while one is filled.
+    PageCache,
+    // Spinning locks without preemption (`machine::sync::SpinLock`).
+    /// A terminal's line discipline and settings.
+    Terminal,
+    /// The table of processes, groups and sessions; parent and child links.
+    ProcessTable,
+    /// One process' own fields.
+    Process,
+    /// One thread's own fields.
+    Thread,
+    /// Signal queues and dispositions.
+    Signal,
+    /// A futex bucket.
+    Futex,
+    /// A file descriptor table.
+    FdTable,
+    /// A pipe, socket, eventfd or the like: its buffer.
+    Stream,
+    /// An epoll instance's interest and ready lists.
+    Epoll,
+    /// A directory cache entry's children.
+    Dentry,
+    /// An inode's attributes.
+    Attributes,
+    /// Observers of a file's readiness.
+    Readiness,
+    /// A driver's own queues when no interrupt handler shares them.
+    Driver,
+    /// The screen's cells and shadow buffer.
+    Screen,
+    // Locks that also keep interrupts off (`machine::sync::IrqLock`).
+    /// A driver's queues shared with its interrupt handler.
+    DriverIrq,
+    /// Waiters of one `WaitQueue`.
+    WaitQueue,
+    /// A CPU's run queue.
+    RunQueue,
+    /// A CPU's timer queue.
+    TimerQueue,
+    /// Interrupt lines and their handlers.
+    IrqTable,
+    /// The kernel's own page tables.
+    KernelPageTable,
+    /// The heap's large-block fallback and size classes.
+    Heap,
+    /// The buddy allocator.
+    Frames,
+    /// The log ring.
+    Log,
+    /// The serial port's registers.
+    Serial,
+}

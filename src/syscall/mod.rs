@@ -1,0 +1,1 @@
+//! The system call table and each call's checks and conversions. No state here.

@@ -1,0 +1,1 @@
+//! Terminals: consoles, line discipline, pseudo-terminals.
