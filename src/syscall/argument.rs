@@ -1,0 +1,69 @@
+//! Registers become typed arguments: each argument type says how it is made from a register.
+
+use super::context::Ctx;
+use crate::errno::Result;
+use crate::vm::UserPtr;
+
+/// A type that a system call takes as an argument.
+pub(crate) trait Argument<'c>: Sized {
+    /// Makes the argument from its register.
+    fn from_register(ctx: &'c Ctx<'_>, value: u64) -> Self;
+}
+
+/// A file descriptor as passed: 32 bits, sign matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fd(pub(crate) i32);
+
+/// A user string: a path, a name.
+pub(crate) type UserStr<'c> = UserPtr<'c, u8>;
+
+impl<'c> Argument<'c> for Fd {
+    fn from_register(_: &'c Ctx<'_>, value: u64) -> Self {
+        Fd(value as i32)
+    }
+}
+
+macro_rules! integer_arguments {
+    ($($type:ty)*) => {
+        $(impl<'c> Argument<'c> for $type {
+            fn from_register(_: &'c Ctx<'_>, value: u64) -> Self {
+                value as $type
+            }
+        })*
+    };
+}
+
+integer_arguments!(i32 u32 i64 u64 usize);
+
+impl<'c, T> Argument<'c> for UserPtr<'c, T> {
+    fn from_register(ctx: &'c Ctx<'_>, value: u64) -> Self {
+        UserPtr::new(ctx.space(), value)
+    }
+}
+
+/// A function that serves a system call; `Arguments` is the tuple of its argument types.
+pub(crate) trait Handler<'c, Arguments> {
+    /// Converts the registers and calls the function.
+    fn serve(&self, ctx: &'c Ctx<'_>, registers: &[u64; 6]) -> Result<usize>;
+}
+
+macro_rules! handlers {
+    ($($argument:ident $index:tt),*) => {
+        impl<'c, F, $($argument: Argument<'c>),*> Handler<'c, ($($argument,)*)> for F
+        where
+            F: Fn(&'c Ctx<'_>, $($argument),*) -> Result<usize>,
+        {
+            fn serve(&self, ctx: &'c Ctx<'_>, _registers: &[u64; 6]) -> Result<usize> {
+                self(ctx, $($argument::from_register(ctx, _registers[$index])),*)
+            }
+        }
+    };
+}
+
+handlers!();
+handlers!(A 0);
+handlers!(A 0, B 1);
+handlers!(A 0, B 1, C 2);
+handlers!(A 0, B 1, C 2, D 3);
+handlers!(A 0, B 1, C 2, D 3, E 4);
+handlers!(A 0, B 1, C 2, D 3, E 4, G 5);

@@ -1,0 +1,1 @@
+//! mmap, brk and relatives.

@@ -1,0 +1,1 @@
+//! poll, select, epoll.
