@@ -8,6 +8,7 @@ use crate::rank::Rank;
 use crate::vm::{Destination, Source};
 use alloc::sync::Arc;
 use bitflags::bitflags;
+use core::any::Any;
 use core::sync::atomic::AtomicU32;
 
 bitflags! {
@@ -33,6 +34,9 @@ bitflags! {
 /// An open file description.
 pub(crate) struct OpenFile {
     file: Arc<dyn File>,
+    /// Where the file was found, if its `File` does not know (a device, a FIFO). Who opened it put it here and
+    /// alone looks inside (`fs::path_of`); this room knows no paths.
+    place: Option<Arc<dyn Any + Send + Sync>>,
     _position: Mutex<u64>,
     _flags: AtomicU32,
 }
@@ -40,12 +44,31 @@ pub(crate) struct OpenFile {
 impl OpenFile {
     /// Opens `file` with these flags, at position 0.
     pub(crate) fn new(file: Arc<dyn File>, flags: StatusFlags) -> Arc<OpenFile> {
-        Arc::new(OpenFile { file, _position: Mutex::new(Rank::FilePosition, 0), _flags: AtomicU32::new(flags.bits()) })
+        OpenFile::make(file, flags, None)
+    }
+
+    /// Opens `file` like `new`, with a note of where it was found.
+    pub(crate) fn new_at(file: Arc<dyn File>, flags: StatusFlags, place: Arc<dyn Any + Send + Sync>) -> Arc<OpenFile> {
+        OpenFile::make(file, flags, Some(place))
+    }
+
+    fn make(file: Arc<dyn File>, flags: StatusFlags, place: Option<Arc<dyn Any + Send + Sync>>) -> Arc<OpenFile> {
+        Arc::new(OpenFile {
+            file,
+            place,
+            _position: Mutex::new(Rank::FilePosition, 0),
+            _flags: AtomicU32::new(flags.bits()),
+        })
     }
 
     /// Returns the file.
     pub(crate) fn file(&self) -> &Arc<dyn File> {
         &self.file
+    }
+
+    /// Returns the note of where the file was found, if it was opened with one.
+    pub(crate) fn place(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.place.as_ref()
     }
 
     /// Returns the file as a `T`, if it is one.
