@@ -1,10 +1,15 @@
 //! Where file content and program memory are copied from and to: a `Destination` for reads, a `Source` for
 //! writes. Each is kernel memory or a list of user areas; who fills or drains it does not know which.
+//!
+//! A copy that meets a bad user address ends early and says how far it came; only one that could not move a
+//! single byte is an error (EFAULT). Callers stop at a short count.
 
 use super::AddressSpace;
-use crate::errno::Result;
+use super::user_copy::Direction;
+use crate::errno::{Errno, Result};
 use crate::machine::memory::Frame;
-use alloc::vec::Vec;
+use crate::machine::user;
+use alloc::vec::{IntoIter, Vec};
 
 /// Where a read puts its bytes.
 pub(crate) struct Destination<'a> {
@@ -14,7 +19,7 @@ pub(crate) struct Destination<'a> {
 
 enum DestinationMemory<'a> {
     Kernel(&'a mut [u8]),
-    User { _space: &'a AddressSpace, _areas: Vec<(u64, usize)> },
+    User(UserAreas<'a>),
 }
 
 impl<'a> Destination<'a> {
@@ -25,13 +30,20 @@ impl<'a> Destination<'a> {
 
     /// Reads go to the user areas `(address, length)` in order.
     pub(crate) fn user(space: &'a AddressSpace, areas: Vec<(u64, usize)>) -> Destination<'a> {
-        Destination { to: DestinationMemory::User { _space: space, _areas: areas }, done: 0 }
+        Destination { to: DestinationMemory::User(UserAreas::list(space, areas)), done: 0 }
+    }
+
+    /// Reads go to one user area. Does not allocate.
+    pub(crate) fn user_area(space: &'a AddressSpace, address: u64, length: usize) -> Destination<'a> {
+        Destination { to: DestinationMemory::User(UserAreas::single(space, address, length)), done: 0 }
     }
 
     /// Returns how many bytes fit still.
     pub(crate) fn remaining(&self) -> usize {
-        let _ = &self.to;
-        todo!()
+        match &self.to {
+            DestinationMemory::Kernel(bytes) => bytes.len() - self.done,
+            DestinationMemory::User(areas) => areas.remaining,
+        }
     }
 
     /// Returns how many bytes were put.
@@ -41,18 +53,41 @@ impl<'a> Destination<'a> {
 
     /// Puts as many of `bytes` as fit; returns how many. EFAULT if none could be put because of a bad address.
     /// May sleep (page faults): hold no spin lock.
-    pub(crate) fn put(&mut self, _bytes: &[u8]) -> Result<usize> {
-        todo!()
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> Result<usize> {
+        self.fill(
+            bytes.len(),
+            |to| to.copy_from_slice(&bytes[..to.len()]),
+            |from, to, length| user::copy_to_user(to, &bytes[from..from + length]),
+        )
     }
 
     /// Puts `length` bytes (at most what fits) of the page from `offset`; returns how many.
-    pub(crate) fn put_frame(&mut self, _frame: &Frame, _offset: usize, _length: usize) -> Result<usize> {
-        todo!()
+    pub(crate) fn put_frame(&mut self, frame: &Frame, offset: usize, length: usize) -> Result<usize> {
+        self.fill(length, |to| frame.read(offset, to), |from, to, length| frame.copy_to_user(offset + from, to, length))
     }
 
     /// Puts `length` zero bytes (at most what fits); returns how many.
-    pub(crate) fn put_zeros(&mut self, _length: usize) -> Result<usize> {
-        todo!()
+    pub(crate) fn put_zeros(&mut self, length: usize) -> Result<usize> {
+        self.fill(length, |to| to.fill(0), |_, to, length| user::zero_user(to, length))
+    }
+
+    /// Fills up to `length` bytes by `to_kernel(bytes)` or by `to_user(done, address, length)` for each user piece.
+    fn fill(
+        &mut self,
+        length: usize,
+        to_kernel: impl FnOnce(&mut [u8]),
+        to_user: impl FnMut(usize, u64, usize) -> usize,
+    ) -> Result<usize> {
+        let length = length.min(self.remaining());
+        let count = match &mut self.to {
+            DestinationMemory::Kernel(bytes) => {
+                to_kernel(&mut bytes[self.done..self.done + length]);
+                length
+            }
+            DestinationMemory::User(areas) => areas.transfer(length, Direction::ToUser, to_user)?,
+        };
+        self.done += count;
+        Ok(count)
     }
 }
 
@@ -64,7 +99,7 @@ pub(crate) struct Source<'a> {
 
 enum SourceMemory<'a> {
     Kernel(&'a [u8]),
-    User { _space: &'a AddressSpace, _areas: Vec<(u64, usize)> },
+    User(UserAreas<'a>),
 }
 
 impl<'a> Source<'a> {
@@ -75,13 +110,20 @@ impl<'a> Source<'a> {
 
     /// Writes come from the user areas `(address, length)` in order.
     pub(crate) fn user(space: &'a AddressSpace, areas: Vec<(u64, usize)>) -> Source<'a> {
-        Source { from: SourceMemory::User { _space: space, _areas: areas }, done: 0 }
+        Source { from: SourceMemory::User(UserAreas::list(space, areas)), done: 0 }
+    }
+
+    /// Writes come from one user area. Does not allocate.
+    pub(crate) fn user_area(space: &'a AddressSpace, address: u64, length: usize) -> Source<'a> {
+        Source { from: SourceMemory::User(UserAreas::single(space, address, length)), done: 0 }
     }
 
     /// Returns how many bytes are left.
     pub(crate) fn remaining(&self) -> usize {
-        let _ = &self.from;
-        todo!()
+        match &self.from {
+            SourceMemory::Kernel(bytes) => bytes.len() - self.done,
+            SourceMemory::User(areas) => areas.remaining,
+        }
     }
 
     /// Returns how many bytes were taken.
@@ -91,12 +133,87 @@ impl<'a> Source<'a> {
 
     /// Takes as many bytes as are left and fit into `bytes`; returns how many. EFAULT if none could be taken because
     /// of a bad address. May sleep (page faults): hold no spin lock.
-    pub(crate) fn take(&mut self, _bytes: &mut [u8]) -> Result<usize> {
-        todo!()
+    pub(crate) fn take(&mut self, bytes: &mut [u8]) -> Result<usize> {
+        let length = bytes.len().min(self.remaining());
+        let count = match &mut self.from {
+            SourceMemory::Kernel(from) => {
+                bytes[..length].copy_from_slice(&from[self.done..self.done + length]);
+                length
+            }
+            SourceMemory::User(areas) => areas.transfer(length, Direction::FromUser, |done, from, length| {
+                user::copy_from_user(from, &mut bytes[done..done + length])
+            })?,
+        };
+        self.done += count;
+        Ok(count)
     }
 
     /// Takes `length` bytes (at most what is left) into the page at `offset`; returns how many.
-    pub(crate) fn take_to_frame(&mut self, _frame: &Frame, _offset: usize, _length: usize) -> Result<usize> {
-        todo!()
+    pub(crate) fn take_to_frame(&mut self, frame: &Frame, offset: usize, length: usize) -> Result<usize> {
+        let length = length.min(self.remaining());
+        let count = match &mut self.from {
+            SourceMemory::Kernel(from) => {
+                frame.write(offset, &from[self.done..self.done + length]);
+                length
+            }
+            SourceMemory::User(areas) => areas.transfer(length, Direction::FromUser, |done, from, length| {
+                frame.copy_from_user(offset + done, from, length)
+            })?,
+        };
+        self.done += count;
+        Ok(count)
+    }
+}
+
+/// User areas that are used up from the front. The usual single area needs no allocation.
+struct UserAreas<'a> {
+    space: &'a AddressSpace,
+    /// What is left of the area in use.
+    address: u64,
+    length: usize,
+    further: IntoIter<(u64, usize)>,
+    /// Bytes left in all areas.
+    remaining: usize,
+}
+
+impl<'a> UserAreas<'a> {
+    fn single(space: &'a AddressSpace, address: u64, length: usize) -> UserAreas<'a> {
+        UserAreas { space, address, length, further: Vec::new().into_iter(), remaining: length }
+    }
+
+    fn list(space: &'a AddressSpace, areas: Vec<(u64, usize)>) -> UserAreas<'a> {
+        let remaining = areas.iter().map(|&(_, length)| length).sum();
+        UserAreas { space, address: 0, length: 0, further: areas.into_iter(), remaining }
+    }
+
+    /// Moves `length` bytes (no more than remain) by `copy(done, address, length)` for each piece; returns how many.
+    fn transfer(
+        &mut self,
+        length: usize,
+        direction: Direction,
+        mut copy: impl FnMut(usize, u64, usize) -> usize,
+    ) -> Result<usize> {
+        let mut total = 0;
+        while total < length {
+            if self.length == 0 {
+                let Some((address, length)) = self.further.next() else { break };
+                (self.address, self.length) = (address, length);
+                continue;
+            }
+            let piece = self.length.min(length - total);
+            let (address, start) = (self.address, total);
+            let moved = self
+                .space
+                .resume(address, piece, direction, |done| copy(start + done, address + done as u64, piece - done));
+
+            self.address += moved as u64;
+            self.length -= moved;
+            self.remaining -= moved;
+            total += moved;
+            if moved < piece {
+                break;
+            }
+        }
+        if total == 0 && length > 0 { Err(Errno::EFAULT) } else { Ok(total) }
     }
 }

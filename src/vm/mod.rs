@@ -9,6 +9,9 @@ mod buffer;
 /// The pages of a file in memory.
 mod page_cache;
 
+/// Copies that bring user pages in as they go.
+mod user_copy;
+
 /// Pointers into user memory that cannot be dereferenced.
 mod user_pointer;
 

@@ -1,10 +1,15 @@
 //! Pointers into user memory: allegations that only a checked copy turns into values.
 
+use super::user_copy::fits_user_space;
 use super::{AddressSpace, Destination, Source};
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
+use crate::machine::memory::PAGE_SIZE;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// How much of a string is fetched at once: most names are shorter, and the chunk lives on the stack.
+const STRING_CHUNK: usize = 128;
 
 /// An alleged pointer to a `T` in a user address space, which must be the loaded one.
 pub(crate) struct UserPtr<'a, T> {
@@ -44,7 +49,12 @@ impl<'a, T> UserPtr<'a, T> {
 
     /// Returns the pointer to the `index`-th `T` after this one (wrapping).
     pub(crate) fn add(self, index: usize) -> UserPtr<'a, T> {
-        UserPtr { address: self.address.wrapping_add((index * size_of::<T>()) as u64), ..self }
+        self.add_bytes(index.wrapping_mul(size_of::<T>()) as u64)
+    }
+
+    /// Returns the pointer `offset` bytes further on (wrapping).
+    pub(crate) fn add_bytes(self, offset: u64) -> UserPtr<'a, T> {
+        UserPtr { address: self.address.wrapping_add(offset), ..self }
     }
 
     /// Returns the same address as a pointer to `U`.
@@ -57,60 +67,98 @@ impl<'a, T> UserPtr<'a, T> {
     where
         T: FromBytes + IntoBytes,
     {
-        todo!()
+        let mut value = T::new_zeroed();
+        let copied = self.space.copy_in(self.address, value.as_mut_bytes());
+        if copied == size_of::<T>() { Ok(value) } else { Err(Errno::EFAULT) }
     }
 
     /// Writes the value. EFAULT.
-    pub(crate) fn write(self, _value: &T) -> Result
+    pub(crate) fn write(self, value: &T) -> Result
     where
         T: IntoBytes + Immutable,
     {
-        todo!()
+        let copied = self.space.copy_out(self.address, value.as_bytes());
+        if copied == size_of::<T>() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Returns the pointer as the first of `length` values. EFAULT if they cannot lie in user space.
-    pub(crate) fn slice(self, _length: usize) -> Result<UserSlice<'a, T>> {
-        todo!()
+    pub(crate) fn slice(self, length: usize) -> Result<UserSlice<'a, T>> {
+        let bytes = length.checked_mul(size_of::<T>()).ok_or(Errno::EFAULT)?;
+        if fits_user_space(self.address, bytes) { Ok(UserSlice { first: self, length }) } else { Err(Errno::EFAULT) }
     }
 }
 
 impl<'a> UserPtr<'a, u8> {
     /// Reads a string up to its NUL (not included): EFAULT; ENAMETOOLONG if there is none within `limit` bytes.
-    pub(crate) fn read_string(self, _limit: usize) -> Result<Vec<u8>> {
-        todo!()
+    pub(crate) fn read_string(self, limit: usize) -> Result<Vec<u8>> {
+        let mut string = Vec::new();
+        let mut chunk = [0; STRING_CHUNK];
+        while string.len() < limit {
+            // A chunk never crosses a page, so that a string may end just before memory that is not there.
+            let address = self.address.wrapping_add(string.len() as u64);
+            let to_page_end = PAGE_SIZE - (address as usize & (PAGE_SIZE - 1));
+            let wanted = STRING_CHUNK.min(to_page_end).min(limit - string.len());
+
+            let copied = self.space.copy_in(address, &mut chunk[..wanted]);
+            if let Some(end) = chunk[..copied].iter().position(|&byte| byte == 0) {
+                string.extend_from_slice(&chunk[..end]);
+                return Ok(string);
+            }
+            if copied < wanted {
+                return Err(Errno::EFAULT);
+            }
+            string.extend_from_slice(&chunk[..copied]);
+        }
+        Err(Errno::ENAMETOOLONG)
     }
 
     /// Returns the buffer of a read call. EFAULT if it cannot lie in user space.
-    pub(crate) fn destination(self, _length: usize) -> Result<Destination<'a>> {
-        todo!()
+    pub(crate) fn destination(self, length: usize) -> Result<Destination<'a>> {
+        if !fits_user_space(self.address, length) {
+            return Err(Errno::EFAULT);
+        }
+        Ok(Destination::user_area(self.space, self.address, length))
     }
 
     /// Returns the buffer of a write call. EFAULT if it cannot lie in user space.
-    pub(crate) fn source(self, _length: usize) -> Result<Source<'a>> {
-        todo!()
+    pub(crate) fn source(self, length: usize) -> Result<Source<'a>> {
+        if !fits_user_space(self.address, length) {
+            return Err(Errno::EFAULT);
+        }
+        Ok(Source::user_area(self.space, self.address, length))
+    }
+
+    /// Sets `length` bytes to zero. EFAULT.
+    pub(crate) fn fill_zero(self, length: usize) -> Result {
+        if self.destination(length)?.put_zeros(length)? == length { Ok(()) } else { Err(Errno::EFAULT) }
     }
 }
 
 /// Alleged consecutive values in user memory.
 pub(crate) struct UserSlice<'a, T> {
-    _first: UserPtr<'a, T>,
-    _length: usize,
+    first: UserPtr<'a, T>,
+    length: usize,
 }
 
 impl<T> UserSlice<'_, T> {
-    /// Reads all values. EFAULT.
+    /// Reads all values. EFAULT, and ENOMEM where there is no room for so many.
     pub(crate) fn read_all(&self) -> Result<Vec<T>>
     where
         T: FromBytes + IntoBytes + Clone,
     {
-        todo!()
+        let mut values = Vec::new();
+        values.try_reserve_exact(self.length).map_err(|_| Errno::ENOMEM)?;
+        values.resize(self.length, T::new_zeroed());
+        let bytes = values.as_mut_slice().as_mut_bytes();
+        if self.first.space.copy_in(self.first.address, bytes) == bytes.len() { Ok(values) } else { Err(Errno::EFAULT) }
     }
 
     /// Writes `values`, as many as fit. EFAULT.
-    pub(crate) fn write_all(&self, _values: &[T]) -> Result
+    pub(crate) fn write_all(&self, values: &[T]) -> Result
     where
         T: IntoBytes + Immutable,
     {
-        todo!()
+        let bytes = values[..values.len().min(self.length)].as_bytes();
+        if self.first.space.copy_out(self.first.address, bytes) == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 }

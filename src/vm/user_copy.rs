@@ -1,0 +1,73 @@
+//! Copies between kernel memory and the loaded user address space, the only ones there are: the raw copy of
+//! `machine` stops at a byte that cannot be accessed, the address space brings the page in, the copy goes on.
+//!
+//! Used by `user_pointer` (single values) and `buffer` (read and write calls). May sleep: hold no spin lock.
+
+use super::{AddressSpace, FaultOutcome};
+use crate::machine::memory::USER_END;
+use crate::machine::trap::PageFault;
+use crate::machine::user;
+
+/// How often a copy may fault on the same byte: each time another thread may have unmapped the page again.
+const MAX_ATTEMPTS: u32 = 64;
+
+impl AddressSpace {
+    /// Copies from user memory at `from`; returns how many bytes came over before one that cannot be read.
+    pub(super) fn copy_in(&self, from: u64, bytes: &mut [u8]) -> usize {
+        let length = bytes.len();
+        self.resume(from, length, Direction::FromUser, |done| {
+            user::copy_from_user(from + done as u64, &mut bytes[done..])
+        })
+    }
+
+    /// Copies to user memory at `to`; returns how many bytes were written before one that cannot be.
+    pub(super) fn copy_out(&self, to: u64, bytes: &[u8]) -> usize {
+        self.resume(to, bytes.len(), Direction::ToUser, |done| user::copy_to_user(to + done as u64, &bytes[done..]))
+    }
+
+    /// Runs `copy(done)`, which goes on after `done` bytes and returns how many more it moved, until all `length`
+    /// bytes at the user address `address` are moved or a fault cannot be resolved; returns how many were.
+    pub(super) fn resume(
+        &self,
+        address: u64,
+        length: usize,
+        direction: Direction,
+        mut copy: impl FnMut(usize) -> usize,
+    ) -> usize {
+        if address >= USER_END {
+            return 0;
+        }
+
+        let mut done = copy(0);
+        let mut attempts = 0;
+        while done < length {
+            let fault = PageFault {
+                address: address + done as u64,
+                is_write: direction == Direction::ToUser,
+                is_execute: false,
+                is_protection: false,
+            };
+            if attempts == MAX_ATTEMPTS || self.handle_fault(fault) != FaultOutcome::Resolved {
+                break;
+            }
+            let moved = copy(done);
+            attempts = if moved == 0 { attempts + 1 } else { 0 };
+            done += moved;
+        }
+        done
+    }
+}
+
+/// Which way a user copy goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Direction {
+    /// User memory is read.
+    FromUser,
+    /// User memory is written.
+    ToUser,
+}
+
+/// Returns whether `length` bytes at `address` lie below `USER_END`.
+pub(super) fn fits_user_space(address: u64, length: usize) -> bool {
+    address.checked_add(length as u64).is_some_and(|end| end <= USER_END)
+}
