@@ -63,6 +63,8 @@ pub(crate) enum Rank {
     TimerQueue,
     /// Interrupt lines and their handlers.
     IrqTable,
+    /// The random generator's key.
+    Random,
     /// The kernel's own page tables.
     KernelPageTable,
     /// The heap's large-block fallback and size classes.

@@ -1,1 +1,4 @@
 //! Pure data structures and algorithms: no hardware, no Linux, no other room. Host-tested.
+
+/// The ChaCha20 block function.
+pub(crate) mod chacha;

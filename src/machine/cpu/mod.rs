@@ -1,0 +1,20 @@
+//! One CPU: its features, control registers, per-CPU data and idle state.
+//!
+//! A CPU has an index (0 is the boot CPU, dense, never the APIC id). Per-CPU data hang off GS base.
+
+/// The control registers' protection bits.
+mod control;
+
+/// What CPUID says.
+mod features;
+
+/// Data that each CPU has for itself.
+mod per_cpu;
+
+/// Unpredictable bytes.
+mod random;
+
+pub(crate) use features::{Description, Features, describe, features, hardware_capabilities};
+pub(crate) use per_cpu::{MAX_CPUS, count, index};
+pub(crate) use random::random_bytes;
+pub(in crate::machine) use {control::enable_protections, random::add_entropy};
