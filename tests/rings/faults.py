@@ -1,0 +1,161 @@
+"""The second ring, second part: what goes wrong ends in plain words, and what can survive does."""
+
+import pathlib
+import re
+import subprocess
+import tempfile
+
+from guest import Guest
+from qemu import PROMPT, ROOT, Failure, Machine, iso
+
+IMAGE = ROOT / "build/stele.iso"
+
+
+def _panic_report():
+    with Machine(IMAGE) as machine:
+        machine.expect(PROMPT)
+        machine.send("echo c > /proc/sysrq-trigger\n")
+        _expect_panic(machine, "sysrq")
+        width, height, pixels = machine.screen()
+        if len(set(pixels[i : i + 3] for i in range(0, len(pixels), 3))) < 2:
+            raise Failure(f"the {width}x{height} screen is empty after a panic")
+
+
+def _expect_panic(machine, words):
+    """A panic names its reason, the place, functions, the version and the command line, in at most 25 lines of 80."""
+    machine.expect("STELE PANIC", 60)
+    machine.expect(words, 10)
+    machine.expect("End of panic", 10)
+    report = machine.output[machine.output.index("STELE PANIC") :].splitlines()
+    end = next(i for i, line in enumerate(report) if "End of panic" in line)
+    text = "\n".join(report[: end + 1])
+    if end >= 25 or any(len(line) > 80 for line in report[: end + 1]):
+        raise Failure(f"the report does not fit 80x25:\n{text}")
+    for wanted in (r"machine::|process::|syscall::", r"0\.1\.0", r"rip|rsp"):
+        if not re.search(wanted, text, re.I):
+            raise Failure(f"the report lacks {wanted!r}:\n{text}")
+
+
+def _provoked(word, words):
+    """The kernel commits the fault that the command line asks for, once it has started."""
+
+    def run():
+        with Machine(iso(f"provoke-{word}", CMDLINE=f"provoke={word}")) as machine:
+            _expect_panic(machine, words)
+
+    return run
+
+
+def _restarts_after_panic():
+    with Machine(iso("panic-restart", CMDLINE="provoke=panic panic=-1")) as machine:
+        machine.wait_for_end(60)
+
+
+def _damaged_initramfs(damage, words, goes_on):
+    """An initramfs that is cut off or spoiled: the log says where, what came before is there."""
+
+    def run():
+        with tempfile.TemporaryDirectory(prefix="stele-damaged-") as folder:
+            root = pathlib.Path(folder, "root")
+            (root / "bin").mkdir(parents=True)
+            subprocess.run(["cp", "/bin/busybox", root / "bin/busybox"], check=True)
+            (root / "init").write_text("#!/bin/busybox sh\necho the first file is there\n/bin/busybox poweroff -f\n")
+            (root / "init").chmod(0o755)
+            (root / "zzz").write_bytes(bytes(200_000))
+            archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=b"bin\nbin/busybox\ninit\nzzz\n",
+                                     capture_output=True, check=True).stdout
+            file = pathlib.Path(folder, "archive")
+            file.write_bytes(damage(archive))
+            image = iso(f"damaged-{damage.__name__.strip('_')}", INITRAMFS=file)
+            with Machine(image) as machine:
+                machine.expect(words)
+                if goes_on:
+                    machine.expect("the first file is there")
+                    machine.wait_for_end()
+
+    return run
+
+
+def _cut_short(archive):
+    return archive[:-100_000]
+
+
+def _spoiled(archive):
+    at = archive.rindex(b"070701", 0, archive.rindex(b"TRAILER"))
+    at = archive.rindex(b"070701", 0, at)
+    return archive[:at] + b"999999" + archive[at + 6 :]
+
+
+def _not_an_archive(_archive):
+    return b"This is no archive at all.\n" * 100
+
+
+def _cut_gzip(archive):
+    import gzip
+
+    return gzip.compress(archive, 1)[:-5_000]
+
+
+def _empty(_archive):
+    return b""
+
+
+def _bad_programs():
+    """Programs that are no programs: the shell says so and lives."""
+    with Machine(IMAGE) as machine:
+        machine.expect(PROMPT)
+        machine.run("cd /tmp 2>/dev/null || mkdir /tmp && cd /tmp")
+        for size in (4, 16, 63, 64, 100, 200, 4096, 100_000):
+            machine.run(f"head -c {size} /bin/busybox > cut; chmod +x cut")
+            machine.run("./cut")
+        for seek, junk in ((4, r"\001"), (18, r"\003"), (24, r"\377\377\377\377\377\377\377\177"), (32, r"\377\377\377"),
+                           (54, r"\001"), (56, r"\377\377"), (80, r"\377\377\377\377\377\377\377\377")):
+            machine.run("cp /bin/busybox bad")
+            machine.run(f"printf '{junk}' | dd of=bad bs=1 seek={seek} conv=notrunc 2>/dev/null")
+            machine.run("./bad true")
+        machine.run("printf '#!/nowhere\\n' > s; chmod +x s; ./s")
+        machine.run("printf '#!./s2\\n' > s1; printf '#!./s1\\n' > s2; chmod +x s1 s2; ./s1")
+        answer = machine.run("echo $((40 + 2))")
+        if answer.strip() != "42":
+            raise Failure(f"the shell answered {answer!r}")
+
+
+def _out_of_memory():
+    """A program that wants more memory than there is is killed; the shell lives and the memory is free again."""
+    with Machine(IMAGE, memory="32M") as machine:
+        machine.expect(PROMPT)
+        before = _free(machine)
+        output = machine.run("awk 'BEGIN { s = \"x\"; while (1) s = s s }'; echo status $?", 120)
+        if not re.search(r"status (137|2|1)|[Oo]ut of memory|Killed", output):
+            raise Failure(f"awk without end printed {output!r}")
+        machine.run("dd if=/dev/zero of=/fill bs=1M 2>/dev/null; rm /fill", 120)
+        output = machine.run("tail /dev/zero; echo status $?", 120)
+        if "status 137" not in output and "memory" not in output:
+            raise Failure(f"tail /dev/zero printed {output!r}")
+        after = _free(machine)
+        if after < before - 1024:
+            raise Failure(f"free memory was {before} KiB, is {after} KiB")
+
+
+def _free(machine):
+    return int(machine.run("free | awk '/^Mem/ { print $4 + $6 }'").split()[-1])
+
+
+def tests(_long):
+    """The tests of this ring."""
+    return [
+        ("panic report on serial line and screen", _panic_report),
+        ("restart after a panic", _restarts_after_panic),
+        ("stack overflow hits the guard page", _provoked("stack-overflow", "(?i)stack overflow")),
+        ("double fault", _provoked("double-fault", "(?i)double fault")),
+        ("a write to code", _provoked("write-code", "(?i)page fault")),
+        ("a jump into data", _provoked("execute-data", "(?i)page fault")),
+        ("a null pointer", _provoked("null", "(?i)page fault")),
+        ("initramfs cut short", _damaged_initramfs(_cut_short, "(?i)initramfs.*offset", True)),
+        ("initramfs with a spoiled header", _damaged_initramfs(_spoiled, "(?i)initramfs.*offset", True)),
+        ("gzip initramfs cut short", _damaged_initramfs(_cut_gzip, "(?i)initramfs.*offset", True)),
+        ("not an archive", _damaged_initramfs(_not_an_archive, "(?i)initramfs", False)),
+        ("empty initramfs", _damaged_initramfs(_empty, "(?i)initramfs|init", False)),
+        ("bad programs", _bad_programs),
+        ("no memory left", _out_of_memory),
+    ]

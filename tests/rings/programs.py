@@ -1,0 +1,58 @@
+"""The third ring, second part: our own programs in tests/programs/, each first on the build host's Linux, where it
+must pass, then unchanged here."""
+
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from guest import Guest
+from qemu import ROOT, Failure
+
+SOURCES = sorted((ROOT / "tests/programs").glob("*.c"))
+
+
+def _build(source):
+    """Compiles a program statically against musl; returns its path."""
+    target = ROOT / "build/tests/programs" / source.stem
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
+        result = subprocess.run(
+            ["musl-gcc", "-static", "-O1", "-g", "-Wall", "-pthread", "-idirafter", "/usr/include", "-idirafter",
+             "/usr/include/x86_64-linux-gnu", "-o", target, source], capture_output=True, text=True)
+        if result.returncode:
+            raise Failure(result.stderr)
+    return target
+
+
+def _passes_on_linux(program):
+    """Runs a program on the build host, in namespaces of its own."""
+    with tempfile.TemporaryDirectory(prefix="stele-host-") as folder:
+        isolate = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "--mount-proc"]
+        if os.geteuid() != 0:
+            isolate.insert(1, "--map-root-user")
+        result = subprocess.run([*isolate, program], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, timeout=120)
+        return result.returncode, result.stdout.decode("utf-8", "replace")
+
+
+def _on_linux(program):
+    status, output = _passes_on_linux(program)
+    if status:
+        raise Failure(f"{program.name} fails on Linux, so the test is wrong: status {status}\n{output}")
+
+
+def _on_stele():
+    """Runs all programs in one boot."""
+    guest = Guest("programs", memory="512M")
+    for source in SOURCES:
+        guest.add_program(_build(source))
+    bad = [f"{name}: status {status}\n{output}" for name, output, status in guest.run(900) if status != 0]
+    if bad:
+        raise Failure("\n".join(bad))
+
+
+def tests(_long):
+    """The tests of this ring."""
+    found = [(f"{source.stem} on Linux", lambda source=source: _on_linux(_build(source))) for source in SOURCES]
+    return found + [(f"{len(SOURCES)} programs on Stele", _on_stele)] if SOURCES else []

@@ -1,0 +1,235 @@
+"""The third ring, first part: a shell session over the serial line, and scripts whose output must be what the same
+busybox prints on the build host's Linux."""
+
+import difflib
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+
+from qemu import PROMPT, ROOT, Failure, Machine, iso
+from guest import Guest, busybox_folder
+
+IMAGE = ROOT / "build/stele.iso"
+SCRIPTS = sorted((ROOT / "tests/scripts").glob("*.sh"))
+
+
+def _host_output(script):
+    """Runs a script with the same busybox on this Linux, in namespaces of its own."""
+    with tempfile.TemporaryDirectory(prefix="stele-host-") as folder:
+        programs = busybox_folder(folder)
+        work = pathlib.Path(folder, "work")
+        work.mkdir()
+        isolate = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "--mount-proc"]
+        if os.geteuid() != 0:
+            isolate.insert(1, "--map-root-user")
+        result = subprocess.run(
+            [*isolate, "env", "-i", f"PATH={programs}", "HOME=/", f"{programs}/busybox", "sh", script], cwd=work,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120, check=False,
+        )
+        return result.stdout.decode("utf-8", "replace").replace(str(script), script.name), result.returncode
+
+
+def _scripts_agree():
+    guest = Guest("scripts", memory="512M")
+    for script in SCRIPTS:
+        guest.add_script(script)
+    differences = []
+    for (name, output, status), script in zip(guest.run(), SCRIPTS, strict=True):
+        wanted, wanted_status = _host_output(script)
+        if (output, status) != (wanted, wanted_status):
+            lines = difflib.unified_diff(wanted.splitlines(), output.splitlines(), "Linux", "Stele", lineterm="")
+            differences.append(f"{name}: status {wanted_status} on Linux, {status} here\n" + "\n".join(lines))
+    if differences:
+        raise Failure("\n".join(differences))
+
+
+def _with_shell(test):
+    def run():
+        with Machine(IMAGE) as machine:
+            machine.expect(PROMPT)
+            test(machine)
+
+    return run
+
+
+def _wants(machine, command, pattern):
+    """Runs a command; its whole output must match."""
+    output = machine.run(command)
+    if not re.fullmatch(pattern, output.strip(), re.S):
+        raise Failure(f"{command!r} printed {output!r}, wanted {pattern!r}")
+
+
+def _interrupt(machine):
+    machine.send("sleep 1000\n")
+    machine.expect("sleep 1000\n")
+    machine.send("\x03")
+    machine.expect(PROMPT, 10)
+    _wants(machine, "echo $?", "130")
+    machine.send("cat\n")
+    machine.expect("cat\n")
+    machine.send("one line\n")
+    machine.expect("one line\none line\n", 10)
+    machine.send("\x04")
+    machine.expect(PROMPT, 10)
+    machine.send("yes | cat > /dev/null\n")
+    machine.expect("null\n")
+    machine.send("\x03")
+    machine.expect(PROMPT, 10)
+    machine.send("sleep 1000\n")
+    machine.expect("sleep 1000\n")
+    machine.send("\x1c")
+    machine.expect(PROMPT, 10)
+    _wants(machine, "echo $?", "131")
+
+
+def _job_control(machine):
+    machine.send("sleep 1000\n")
+    machine.expect("sleep 1000\n")
+    machine.send("\x1a")
+    machine.expect(r"Stopped", 10)
+    machine.expect(PROMPT, 10)
+    _wants(machine, "jobs", r"\[1\]\+\s+Stopped\s+sleep 1000")
+    machine.send("bg\n")
+    machine.expect(PROMPT, 10)
+    _wants(machine, "jobs", r"\[1\]\+\s+Running\s+sleep 1000")
+    machine.send("fg\n")
+    machine.expect("sleep 1000\n", 10)
+    machine.send("\x03")
+    machine.expect(PROMPT, 10)
+    _wants(machine, "jobs", "")
+    machine.send("cat &\n")
+    machine.expect(PROMPT, 10)
+    machine.send("\n")
+    machine.expect(r"Stopped \(tty input\)", 10)
+    machine.send("kill %1\n")
+    machine.expect(PROMPT, 10)
+    machine.send("sleep 1000 & sleep 1000 &\n")
+    machine.expect(PROMPT, 10)
+    machine.run("kill %1 %2; wait")
+    _wants(machine, "jobs", ".*")
+
+
+def _line_editing(machine):
+    machine.send("echo wrong\x7f\x7f\x7f\x7f\x7fright\n")
+    machine.expect(r"\nright\n", 10)
+    machine.expect(PROMPT)
+    machine.send("ech\x01\x05o recalled\n")
+    machine.expect(r"\nrecalled\n", 10)
+    machine.expect(PROMPT)
+    machine.send("\x1b[A\n")
+    machine.expect(r"\nrecalled\n", 10)
+    machine.expect(PROMPT)
+    _wants(machine, "stty -a | grep -c 'intr = ^C'", "1")
+    _wants(machine, "stty size", r"\d+ \d+")
+    machine.run("stty rows 33 cols 101")
+    _wants(machine, "stty size", "33 101")
+    machine.send("cat > typed\n")
+    machine.expect("typed\n")
+    machine.send("a wrong word\x17right\x15whole line again\n\x04")
+    machine.expect(PROMPT, 10)
+    _wants(machine, "cat typed", "whole line again")
+
+
+def _vi(machine):
+    machine.run("printf 'first\\nsecond\\nthird\\n' > text")
+    machine.send("vi text\n")
+    machine.expect("third", 10)
+    machine.send("jdwiedited\x1bo")
+    machine.send("inserted line\x1b:wq\n")
+    machine.expect(PROMPT, 10)
+    _wants(machine, "cat text", "first\nedited\ninserted line\nthird")
+
+
+def _full_screen_programs(machine):
+    machine.send("top\n")
+    machine.expect("Mem: +\\d+K used", 20)
+    machine.expect("PID")
+    machine.send("q")
+    machine.expect(PROMPT, 10)
+    machine.send("seq 1 500 | less\n")
+    machine.expect("1\n2\n3\n", 10)
+    machine.send("G")
+    machine.expect("500", 10)
+    machine.send("q")
+    machine.expect(PROMPT, 10)
+
+
+def _bad_input(machine):
+    machine.send("\x00\x01\x02\xff\xfe\x1b[999;999Z\x1b]\x07\x18\x03")
+    machine.send("\n")
+    machine.send("x" * 5000 + "\n")
+    machine.expect("not found|too long", 20)
+    machine.send("\x03\n")
+    _settle(machine)
+    _wants(machine, "ls /nowhere", "ls: /nowhere: No such file or directory")
+    _wants(machine, "cat /", "cat: read error: Is a directory")
+    _wants(machine, "/etc/passwd", ".*Permission denied")
+    _wants(machine, "echo > /proc/version", ".*")
+    _wants(machine, "kill -9 1; echo alive", "alive")
+    _wants(machine, "mount -t nothing none /mnt 2>&1", ".*")
+    _wants(machine, "head -c 3 /dev/full; echo x > /dev/full", ".*No space left on device")
+
+
+def _settle(machine):
+    """Waits for a prompt that answers."""
+    machine.send("echo settled-$((1 + 1))\n")
+    machine.expect("settled-2\n", 20)
+    machine.expect(PROMPT, 10)
+
+
+def _system_information(machine):
+    for command, pattern in {
+        "uname -srm": r"Linux 6\.\d+\.\d+-stele x86_64",
+        "id": r"uid=0\(root\) gid=0\(root\).*",
+        "pwd; cd /etc; pwd; cd": ".*/etc",
+        "ps | grep -c '[i]nit'": "1",
+        "free | head -n 2 | tail -n 1": r"Mem: +\d+ +\d+ +\d+.*",
+        "mount | grep -c ' / '": "1",
+        "df / | tail -n 1": r"\S+ +\d+ +\d+ +\d+ +\d+% /",
+        "uptime": r".*up .*load average.*",
+        "dmesg | grep -ci stele": r"[1-9]\d*",
+        "pstree": "init.*sh.*",
+        "lsof | head -n 1": "1.*",
+        "cat /proc/cpuinfo | grep -c processor": "1",
+        "hostname": "stele",
+        "tty": "/dev/ttyS0",
+        "date +%Y": r"20\d\d",
+        "time true 2>&1 | grep -c real": "1",
+        "ls -l /dev/null | cut -c1-10": "crw-rw-rw-",
+    }.items():
+        _wants(machine, command, pattern)
+
+
+def _ends(command, restarts):
+    def run():
+        with Machine(IMAGE) as machine:
+            machine.expect(PROMPT)
+            machine.send(command + "\n")
+            if restarts:
+                machine.wait_for_end(60)  # -no-reboot: QEMU ends where the PC would restart
+            elif command == "halt":
+                machine.expect("(?i)halt", 60)
+            else:
+                machine.wait_for_end(60)
+
+    return run
+
+
+def tests(_long):
+    """The tests of this ring."""
+    found = [("scripts print what they print on Linux", _scripts_agree)]
+    shell = {
+        "interrupt and end of file": _interrupt,
+        "job control": _job_control,
+        "line editing": _line_editing,
+        "vi edits a file": _vi,
+        "top and less": _full_screen_programs,
+        "bad input": _bad_input,
+        "system information": _system_information,
+    }
+    found += [(name, _with_shell(test)) for name, test in shell.items()]
+    found += [(name, _ends(name, restarts)) for name, restarts in
+              {"poweroff": False, "reboot": True, "halt": False, "poweroff -f": False, "reboot -f": True}.items()]
+    return found
