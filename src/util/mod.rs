@@ -2,3 +2,6 @@
 
 /// The ChaCha20 block function.
 pub(crate) mod chacha;
+
+/// Byte-range locks on one file.
+pub(crate) mod lock_ranges;
