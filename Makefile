@@ -1,0 +1,106 @@
+# Stele's verbs: setup, iso, run, debug, test, check, bench. `make help` lists them with their words.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := iso
+.DELETE_ON_ERROR:
+
+BUILD := build
+TARGET := x86_64-unknown-none
+
+# Which programs the build needs; `need` names a missing one in a plain sentence.
+need = command -v $(1) >/dev/null || { echo "Stele: '$(1)' is missing; 'make setup' installs it." >&2; exit 1; }
+QUIET := @
+
+# --- The kernel -------------------------------------------------------------------------------------
+
+# `core` comes from rustup's target where it is installed, else from Debian's Rust sources.
+HAS_TARGET := $(shell rustup target list --installed 2>/dev/null | grep -cx $(TARGET))
+ifeq ($(HAS_TARGET),1)
+CARGO := cargo
+CARGO_FLAGS :=
+else
+CARGO := RUSTC_BOOTSTRAP=1 RUSTC=/usr/bin/rustc /usr/bin/cargo
+CARGO_FLAGS := -Zbuild-std=core,alloc,compiler_builtins -Zbuild-std-features=compiler-builtins-mem
+endif
+
+# No path of the build machine gets into the kernel, so that every folder builds the same bytes.
+CARGO_HOME_FOLDER := $(or $(CARGO_HOME),$(HOME)/.cargo)
+RUSTFLAGS_KERNEL := -Crelocation-model=static -Ccode-model=kernel -Cforce-frame-pointers=yes \
+	--remap-path-prefix=$(CURDIR)=. --remap-path-prefix=$(CARGO_HOME_FOLDER)=cargo -Awarnings
+
+SOURCES := $(shell find src -name '*.rs') Cargo.toml Cargo.lock
+ASSEMBLY := $(wildcard asm/*.s)
+OBJECTS := $(ASSEMBLY:asm/%.s=$(BUILD)/asm/%.o)
+LIBRARY := target/$(TARGET)/release/libstele.a
+LINK := ld -n -nostdlib -static -T linker.ld --gc-sections --build-id=none -z noexecstack -z max-page-size=4096
+
+.PHONY: iso
+iso: $(BUILD)/stele.iso
+
+$(BUILD)/asm/%.o: asm/%.s
+	@$(call need,as)
+	@mkdir -p $(@D)
+	@as --fatal-warnings -o $@ $<
+
+$(LIBRARY): $(SOURCES)
+	@$(if $(CARGO_FLAGS),test -x /usr/bin/cargo || { echo "Stele: no Rust that can build for $(TARGET); 'make setup' installs it." >&2; exit 1; },$(call need,cargo))
+	@echo "Compiling the kernel ($(if $(CARGO_FLAGS),core from Debian's Rust sources,core from rustup))"
+	@RUSTFLAGS="$(RUSTFLAGS_KERNEL)" $(CARGO) build --quiet --release $(CARGO_FLAGS) --target $(TARGET)
+	@touch $@
+
+# Linked twice: first with an empty table of function names, then with the table of that first result,
+# which lies behind all code and so moves none of it.
+$(BUILD)/stele.elf: $(LIBRARY) $(OBJECTS) linker.ld asm/symbols.awk
+	@$(call need,ld)
+	@echo "Linking $@"
+	@$(LINK) -o $(BUILD)/first.elf $(OBJECTS) $(LIBRARY)
+	@nm --numeric-sort $(BUILD)/first.elf | awk -f asm/symbols.awk > $(BUILD)/symbols.s
+	@as -o $(BUILD)/symbols.o $(BUILD)/symbols.s
+	@$(LINK) -o $@ $(OBJECTS) $(LIBRARY) $(BUILD)/symbols.o
+	@rm $(BUILD)/first.elf
+
+# --- What it boots into -----------------------------------------------------------------------------
+
+# Words for the kernel's command line, and after `--` those for init.
+CMDLINE ?=
+ROOT ?=
+INITRAMFS ?=
+PROGRAM ?=
+ARGS ?=
+
+# The ISO is packed anew when one of these words changed.
+WORDS := CMDLINE=$(CMDLINE) ROOT=$(ROOT) INITRAMFS=$(INITRAMFS) PROGRAM=$(PROGRAM) ARGS=$(ARGS)
+$(BUILD)/words: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(subst ','\'',$(WORDS))' | cmp -s - $@ || echo '$(subst ','\'',$(WORDS))' > $@
+.PHONY: FORCE
+FORCE:
+
+$(BUILD)/initramfs.cpio.gz: $(BUILD)/words grub/initramfs $(if $(ROOT)$(PROGRAM)$(INITRAMFS),FORCE) $(INITRAMFS) $(PROGRAM)
+	@ROOT='$(ROOT)' INITRAMFS='$(INITRAMFS)' PROGRAM='$(PROGRAM)' grub/initramfs $@
+
+MKRESCUE := $(or $(shell command -v grub-mkrescue),$(shell command -v grub2-mkrescue))
+GRUB_FILE := $(or $(shell command -v grub-file),$(shell command -v grub2-file))
+
+$(BUILD)/stele.iso: $(BUILD)/stele.elf $(BUILD)/initramfs.cpio.gz grub/grub.cfg grub/iso
+	@CMDLINE='$(CMDLINE)' PROGRAM='$(PROGRAM)' ARGS='$(ARGS)' grub/iso $(BUILD)/stele.elf $(BUILD)/initramfs.cpio.gz $@
+
+# --- Running it -------------------------------------------------------------------------------------
+
+UEFI ?=
+SMP ?= 1
+MEMORY ?= 512M
+DISK ?=
+NET ?=
+
+.PHONY: run debug
+run debug: $(BUILD)/stele.iso
+	@ISO=$(BUILD)/stele.iso UEFI='$(UEFI)' SMP='$(SMP)' MEMORY='$(MEMORY)' DISK='$(DISK)' NET='$(NET)' grub/run $@
+
+.PHONY: clean
+clean:
+	@rm -rf $(BUILD) target
+
+# setup, test, check, bench
+-include tests/tests.mk
