@@ -50,3 +50,15 @@ mod procfs;
 
 /// The system call table and each call's checks and conversions.
 mod syscall;
+
+use machine::console::log;
+
+/// The first function of ours that runs: `asm/boot.s` calls it on the boot CPU, in long mode, at its final
+/// virtual address. Nobody is there to return to.
+#[unsafe(no_mangle)]
+#[expect(unsafe_code, reason = "the boot stub finds the function by its name")]
+pub extern "C" fn _start(magic: u32, information: u32) -> ! {
+    machine::start(magic, information);
+    log!(Info, "the machine is up");
+    panic!("nothing more to do yet")
+}

@@ -4,6 +4,11 @@
 
 use alloc::vec::Vec;
 
+/// Reads the information block.
+pub(super) fn start(magic: u32, information: u32) {
+    super::console::log!(Info, "magic {magic:x} information {information:x}");
+}
+
 /// The boot information that outlives boot.
 pub(crate) struct Boot {
     /// The words after the kernel's name in grub.cfg.

@@ -35,3 +35,17 @@ pub(crate) mod task;
 
 /// User mode, and memory that user mode may change at any time.
 pub(crate) mod user;
+
+/// The end of the machine when the kernel cannot go on.
+mod panic;
+
+use console::log;
+
+/// Makes the computer usable, in the order that its parts need one another. `magic` and `information` are
+/// what the boot loader left in registers.
+pub(crate) fn start(magic: u32, information: u32) {
+    console::start();
+    log!(Info, "Stele {}", env!("CARGO_PKG_VERSION"));
+    boot::start(magic, information);
+    memory::start();
+}

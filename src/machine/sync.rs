@@ -47,4 +47,9 @@ impl<T: ?Sized> IrqLock<T> {
         let _ = self.rank;
         self.value.lock()
     }
+
+    /// Takes the lock only if it is free: for the panic report.
+    pub(crate) fn try_lock(&self) -> Option<spin::MutexGuard<'_, T>> {
+        self.value.try_lock()
+    }
 }

@@ -1,5 +1,8 @@
 //! Frames, heap, page tables, kernel stacks.
 
+/// The global allocator.
+mod heap;
+
 /// Physical pages with reference counts.
 mod frame;
 
@@ -23,3 +26,8 @@ pub(crate) struct OutOfMemory;
 /// A user address could not be read or written; `done` bytes before it were.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BadAddress;
+
+/// Takes over the memory that the boot loader described.
+pub(super) fn start() {
+    heap::start();
+}

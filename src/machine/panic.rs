@@ -1,0 +1,58 @@
+//! What happens when the kernel cannot go on: the report, then a stop or, as `panic=` says, a restart.
+
+use super::{console, platform};
+use core::panic::PanicInfo;
+use core::sync::atomic::{AtomicI32, Ordering};
+use x86_64::instructions::port::Port;
+use x86_64::instructions::{hlt, interrupts};
+
+/// Seconds until the restart; 0: none; negative: at once (Linux' `panic=`).
+static RESTART_AFTER: AtomicI32 = AtomicI32::new(0);
+
+/// Sets what follows a panic: restart after so many seconds, 0 never, negative at once.
+pub(super) fn set_restart(seconds: i32) {
+    RESTART_AFTER.store(seconds, Ordering::Relaxed);
+}
+
+#[panic_handler]
+fn panic(panic: &PanicInfo<'_>) -> ! {
+    if !console::report::show(panic) {
+        halt();
+    }
+
+    let seconds = RESTART_AFTER.load(Ordering::Relaxed);
+    if seconds == 0 {
+        halt();
+    }
+    for _ in 0..seconds.max(0) {
+        wait_a_second();
+    }
+    platform::restart()
+}
+
+/// Waits for the clock chip's seconds to change: it runs whatever state the kernel's own clock is in.
+fn wait_a_second() {
+    let start = clock_seconds();
+    // The bound is for machines without the chip.
+    for _ in 0..10_000_000 {
+        if clock_seconds() != start {
+            return;
+        }
+    }
+}
+
+fn clock_seconds() -> u8 {
+    let (mut index, mut data) = (Port::<u8>::new(0x70), Port::<u8>::new(0x71));
+    // SAFETY: these ports reach the clock chip only; its register 0 is the seconds. Nobody else uses it any more.
+    unsafe {
+        index.write(0);
+        data.read()
+    }
+}
+
+fn halt() -> ! {
+    loop {
+        interrupts::disable();
+        hlt();
+    }
+}
