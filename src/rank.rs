@@ -9,6 +9,8 @@
 #[repr(u8)]
 pub(crate) enum Rank {
     // Sleeping locks (`machine::task::Mutex`).
+    /// An open file description's position, held over a whole read, write or directory listing.
+    FilePosition,
     /// A mount namespace's tree, held over mount and unmount.
     MountTree,
     /// Rename across directories, one at a time per file system.
@@ -17,8 +19,8 @@ pub(crate) enum Rank {
     Directory,
     /// A regular file's size and content order (write, truncate).
     FileContent,
-    /// An open file description's position.
-    FilePosition,
+    /// A pipe's pages, held over the copy from or to user memory.
+    PipeContent,
     /// An address space's areas and page table.
     AddressSpace,
     /// A page cache's pages while one is filled.
@@ -38,6 +40,8 @@ pub(crate) enum Rank {
     Futex,
     /// A file descriptor table.
     FdTable,
+    /// Advisory locks on files, of the whole system.
+    FileLocks,
     /// A pipe, socket, eventfd or the like: its buffer.
     Stream,
     /// An epoll instance's interest and ready lists.

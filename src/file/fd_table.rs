@@ -1,68 +1,244 @@
 //! The table of a process' file descriptors.
+//!
+//! A bitmap of used descriptors, one bit each, finds the lowest free one; a file that leaves the table is dropped only
+//! after the table's lock is free, because dropping it may sleep or close sockets.
 
-use super::OpenFile;
-use crate::errno::Result;
+use super::{OpenFile, locks};
+use crate::errno::{Errno, Result};
+use crate::machine::sync::SpinLock;
+use crate::rank::Rank;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The file descriptors of one process (or of several, clone(2) CLONE_FILES).
 pub(crate) struct FdTable {
-    _entries: (),
+    /// Who owns the POSIX record locks taken through this table; never used twice.
+    owner: u64,
+    /// Saves looking for record locks at each close.
+    pub(super) has_locks: AtomicBool,
+    entries: SpinLock<Entries>,
+}
+
+#[derive(Clone, Default)]
+struct Entries {
+    files: Vec<Option<Arc<OpenFile>>>,
+    /// Bit n of word n / 64: descriptor n is used.
+    used: Vec<u64>,
+    /// The same for the close-on-exec mark.
+    close_on_exec: Vec<u64>,
+    /// All words before this one are full.
+    first_free_word: usize,
 }
 
 impl FdTable {
     /// Makes an empty table.
     pub(crate) fn new() -> Arc<FdTable> {
-        todo!()
+        FdTable::with(Entries::default())
     }
 
     /// Makes a copy that shares the open files (fork).
     pub(crate) fn duplicate(&self) -> Arc<FdTable> {
-        todo!()
+        let entries = self.entries.lock().clone();
+        FdTable::with(entries)
+    }
+
+    fn with(entries: Entries) -> Arc<FdTable> {
+        static NEXT_OWNER: AtomicU64 = AtomicU64::new(1);
+        Arc::new(FdTable {
+            owner: NEXT_OWNER.fetch_add(1, Ordering::Relaxed),
+            has_locks: AtomicBool::new(false),
+            entries: SpinLock::new(Rank::FdTable, entries),
+        })
+    }
+
+    /// Returns whose POSIX record locks are taken through this table.
+    pub(super) fn owner(&self) -> u64 {
+        self.owner
     }
 
     /// Returns the open file of `fd`. EBADF.
-    pub(crate) fn get(&self, _fd: i32) -> Result<Arc<OpenFile>> {
-        todo!()
+    pub(crate) fn get(&self, fd: i32) -> Result<Arc<OpenFile>> {
+        self.entries.lock().get(fd).cloned()
     }
 
     /// Puts `file` at the lowest free descriptor from `from` on. EMFILE at `limit`.
-    pub(crate) fn insert(&self, _file: Arc<OpenFile>, _from: i32, _limit: u64, _close_on_exec: bool) -> Result<i32> {
-        todo!()
+    pub(crate) fn insert(&self, file: Arc<OpenFile>, from: i32, limit: u64, close_on_exec: bool) -> Result<i32> {
+        let mut entries = self.entries.lock();
+        let index = entries.lowest_free(from.max(0) as usize);
+        if index as u64 >= limit || index > i32::MAX as usize {
+            drop(entries);
+            return Err(Errno::EMFILE);
+        }
+        entries.put(index, file, close_on_exec)?;
+        Ok(index as i32)
     }
 
-    /// Puts `file` at `fd`, closing what was there (dup2).
-    pub(crate) fn replace(&self, _fd: i32, _file: Arc<OpenFile>, _limit: u64, _close_on_exec: bool) -> Result {
-        todo!()
+    /// Puts `file` at `fd`, closing what was there (dup2). EBADF at `limit`.
+    pub(crate) fn replace(&self, fd: i32, file: Arc<OpenFile>, limit: u64, close_on_exec: bool) -> Result {
+        let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
+        if index as u64 >= limit {
+            return Err(Errno::EBADF);
+        }
+        let old = self.entries.lock().put(index, file, close_on_exec)?;
+        if let Some(old) = old {
+            // "any errors that would have been reported by close() are lost" (dup2(2), NOTES)
+            let _ = self.finish_close(&old);
+        }
+        Ok(())
     }
 
     /// Closes `fd`. EBADF.
-    pub(crate) fn close(&self, _fd: i32) -> Result {
-        todo!()
+    pub(crate) fn close(&self, fd: i32) -> Result {
+        let file = self.entries.lock().remove(fd)?;
+        self.finish_close(&file)
+    }
+
+    /// Closes the descriptors from `first` to `last`, both included.
+    pub(crate) fn close_range(&self, first: u32, last: u32) {
+        let mut next = first as usize;
+        loop {
+            let file = {
+                let mut entries = self.entries.lock();
+                let end = entries.files.len().min((last as usize).saturating_add(1));
+                let Some(index) = (next..end).find(|&index| entries.files[index].is_some()) else { return };
+                next = index + 1;
+                entries.remove(index as i32)
+            };
+            if let Ok(file) = file {
+                let _ = self.finish_close(&file);
+            }
+        }
     }
 
     /// Closes all descriptors marked close-on-exec.
     pub(crate) fn close_on_exec(&self) {
-        todo!()
+        let mut word = 0;
+        loop {
+            let file = {
+                let mut entries = self.entries.lock();
+                let Some(found) = (word..entries.close_on_exec.len()).find(|&word| entries.close_on_exec[word] != 0)
+                else {
+                    return;
+                };
+                word = found;
+                let index = word * 64 + entries.close_on_exec[word].trailing_zeros() as usize;
+                entries.remove(index as i32)
+            };
+            if let Ok(file) = file {
+                let _ = self.finish_close(&file);
+            }
+        }
     }
 
     /// Closes all.
     pub(crate) fn close_all(&self) {
-        todo!()
+        self.close_range(0, u32::MAX);
+    }
+
+    /// What close(2) owes besides the descriptor: the process' record locks on the file go, whichever descriptor they
+    /// were taken by (fcntl(2)), and errors of earlier writes come up.
+    fn finish_close(&self, file: &OpenFile) -> Result {
+        if self.has_locks.load(Ordering::Relaxed) {
+            locks::release_process(self, file);
+        }
+        file.file().flush()
     }
 
     /// Returns the close-on-exec mark. EBADF.
-    pub(crate) fn is_close_on_exec(&self, _fd: i32) -> Result<bool> {
-        todo!()
+    pub(crate) fn is_close_on_exec(&self, fd: i32) -> Result<bool> {
+        let entries = self.entries.lock();
+        entries.get(fd)?;
+        Ok(entries.close_on_exec[fd as usize / 64] & 1 << (fd % 64) != 0)
     }
 
     /// Sets the close-on-exec mark. EBADF.
-    pub(crate) fn set_close_on_exec(&self, _fd: i32, _mark: bool) -> Result {
-        todo!()
+    pub(crate) fn set_close_on_exec(&self, fd: i32, mark: bool) -> Result {
+        let mut entries = self.entries.lock();
+        entries.get(fd)?;
+        entries.mark(fd as usize, mark);
+        Ok(())
+    }
+
+    /// Sets the close-on-exec mark of the open descriptors from `first` to `last`, both included.
+    pub(crate) fn mark_range_close_on_exec(&self, first: u32, last: u32) {
+        let mut entries = self.entries.lock();
+        let end = entries.files.len().min((last as usize).saturating_add(1));
+        for index in first as usize..end {
+            if entries.files[index].is_some() {
+                entries.mark(index, true);
+            }
+        }
     }
 
     /// Returns all open descriptors in order.
     pub(crate) fn descriptors(&self) -> Vec<(i32, Arc<OpenFile>)> {
-        todo!()
+        let entries = self.entries.lock();
+        let open = entries.files.iter().enumerate();
+        open.filter_map(|(fd, file)| file.as_ref().map(|file| (fd as i32, file.clone()))).collect()
+    }
+}
+
+impl Drop for FdTable {
+    fn drop(&mut self) {
+        self.close_all();
+    }
+}
+
+impl Entries {
+    fn get(&self, fd: i32) -> Result<&Arc<OpenFile>> {
+        let slot = usize::try_from(fd).ok().and_then(|index| self.files.get(index));
+        slot.and_then(Option::as_ref).ok_or(Errno::EBADF)
+    }
+
+    /// Returns the lowest unused descriptor not below `from`.
+    fn lowest_free(&mut self, from: usize) -> usize {
+        while self.used.get(self.first_free_word) == Some(&u64::MAX) {
+            self.first_free_word += 1;
+        }
+        let mut word = self.first_free_word.max(from / 64);
+        let mut below = if word == from / 64 { (1 << (from % 64)) - 1 } else { 0 };
+        while let Some(&used) = self.used.get(word) {
+            if used | below != u64::MAX {
+                return word * 64 + (used | below).trailing_ones() as usize;
+            }
+            below = 0;
+            word += 1;
+        }
+        from.max(word * 64)
+    }
+
+    /// Sets a slot, growing the table; returns what was there. ENOMEM.
+    fn put(&mut self, index: usize, file: Arc<OpenFile>, close_on_exec: bool) -> Result<Option<Arc<OpenFile>>> {
+        if index >= self.files.len() {
+            let length = (index + 1).next_multiple_of(64);
+            let missing = length - self.files.len();
+            self.files.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
+            self.files.resize(length, None);
+            self.used.resize(length / 64, 0);
+            self.close_on_exec.resize(length / 64, 0);
+        }
+        self.used[index / 64] |= 1 << (index % 64);
+        self.mark(index, close_on_exec);
+        Ok(self.files[index].replace(file))
+    }
+
+    fn remove(&mut self, fd: i32) -> Result<Arc<OpenFile>> {
+        let slot = usize::try_from(fd).ok().and_then(|index| self.files.get_mut(index));
+        let file = slot.and_then(Option::take).ok_or(Errno::EBADF)?;
+        let index = fd as usize;
+        self.used[index / 64] &= !(1 << (index % 64));
+        self.mark(index, false);
+        self.first_free_word = self.first_free_word.min(index / 64);
+        Ok(file)
+    }
+
+    fn mark(&mut self, index: usize, close_on_exec: bool) {
+        let bit = 1 << (index % 64);
+        if close_on_exec {
+            self.close_on_exec[index / 64] |= bit;
+        } else {
+            self.close_on_exec[index / 64] &= !bit;
+        }
     }
 }

@@ -1,13 +1,22 @@
 //! Open files: what a file descriptor names, and readiness. No paths and no protocols here.
 
+/// What stat(2) shows of files that no file system holds.
+pub(crate) mod anonymous;
+
 /// The table of a process' file descriptors.
 mod fd_table;
+
+/// Advisory locks: fcntl(2) record locks and flock(2).
+pub(crate) mod locks;
 
 /// What stat(2) shows.
 mod metadata;
 
 /// An open file description: position and status flags over a `File`.
 mod open_file;
+
+/// Pipes and FIFOs.
+pub(crate) mod pipe;
 
 /// Who waits for a file to become readable or writable.
 mod readiness;

@@ -1,15 +1,18 @@
 //! An open file description (open(2)): position and status flags over a `File`, shared by duplicated
 //! descriptors and across fork.
+//!
+//! The position lock is taken only for files that have positions; it orders whole calls ("POSIX requires that
+//! read, write and the like update the file offset atomically", write(2), BUGS).
 
-use super::File;
-use crate::errno::Result;
+use super::{DirectoryEntry, File, locks};
+use crate::errno::{Errno, Result};
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
 use crate::vm::{Destination, Source};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::AtomicU32;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 bitflags! {
     /// Access mode and status flags, as fcntl(2) F_GETFL numbers them.
@@ -31,14 +34,33 @@ bitflags! {
     }
 }
 
+impl StatusFlags {
+    /// What F_SETFL may change (fcntl(2)).
+    const CHANGEABLE: StatusFlags = StatusFlags::APPEND
+        .union(StatusFlags::NON_BLOCKING)
+        .union(StatusFlags::ASYNC)
+        .union(StatusFlags::DIRECT)
+        .union(StatusFlags::NO_ACCESS_TIME);
+
+    /// Returns whether operations must answer EAGAIN instead of sleeping.
+    pub(crate) fn is_non_blocking(self) -> bool {
+        self.contains(StatusFlags::NON_BLOCKING)
+    }
+}
+
+/// The greatest file position (Linux's loff_t is signed).
+const MAX_OFFSET: u64 = i64::MAX as u64;
+
 /// An open file description.
 pub(crate) struct OpenFile {
     file: Arc<dyn File>,
     /// Where the file was found, if its `File` does not know (a device, a FIFO). Who opened it put it here and
     /// alone looks inside (`fs::path_of`); this room knows no paths.
     place: Option<Arc<dyn Any + Send + Sync>>,
-    _position: Mutex<u64>,
-    _flags: AtomicU32,
+    position: Mutex<u64>,
+    flags: AtomicU32,
+    /// A flock(2) or open-file-description lock was taken through this one.
+    pub(super) has_locks: AtomicBool,
 }
 
 impl OpenFile {
@@ -56,8 +78,9 @@ impl OpenFile {
         Arc::new(OpenFile {
             file,
             place,
-            _position: Mutex::new(Rank::FilePosition, 0),
-            _flags: AtomicU32::new(flags.bits()),
+            position: Mutex::new(Rank::FilePosition, 0),
+            flags: AtomicU32::new(flags.bits()),
+            has_locks: AtomicBool::new(false),
         })
     }
 
@@ -73,51 +96,147 @@ impl OpenFile {
 
     /// Returns the file as a `T`, if it is one.
     pub(crate) fn downcast<T: File>(&self) -> Option<Arc<T>> {
-        todo!()
+        let file: Arc<dyn Any + Send + Sync> = self.file.clone();
+        file.downcast::<T>().ok()
     }
 
     /// Returns the flags.
     pub(crate) fn flags(&self) -> StatusFlags {
-        todo!()
+        StatusFlags::from_bits_retain(self.flags.load(Ordering::Relaxed))
     }
 
     /// Changes the flags that F_SETFL may change.
-    pub(crate) fn set_flags(&self, _flags: StatusFlags) {
-        todo!()
+    pub(crate) fn set_flags(&self, flags: StatusFlags) {
+        let kept = self.flags() - StatusFlags::CHANGEABLE;
+        self.flags.store((kept | (flags & StatusFlags::CHANGEABLE)).bits(), Ordering::Relaxed);
     }
 
     /// Returns whether it is open for reading.
     pub(crate) fn is_readable(&self) -> bool {
-        todo!()
+        matches!(self.access_mode(), 0 | 2)
     }
 
     /// Returns whether it is open for writing.
     pub(crate) fn is_writable(&self) -> bool {
-        todo!()
+        matches!(self.access_mode(), 1 | 2)
+    }
+
+    /// Returns O_ACCMODE's two bits; 3 (neither, as for O_PATH) allows ioctl(2) at most (open(2), NOTES).
+    fn access_mode(&self) -> u32 {
+        let flags = self.flags();
+        if flags.contains(StatusFlags::PATH) { 3 } else { flags.bits() & 3 }
     }
 
     /// read(2): EBADF if not open for reading.
-    pub(crate) fn read(&self, _to: &mut Destination<'_>) -> Result<usize> {
-        todo!()
+    pub(crate) fn read(&self, to: &mut Destination<'_>) -> Result<usize> {
+        if !self.is_readable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.file.is_seekable() {
+            return self.file.read(to, &mut 0, self.flags());
+        }
+        let mut position = self.position.lock();
+        self.file.read(to, &mut position, self.flags())
     }
 
     /// write(2): EBADF if not open for writing.
-    pub(crate) fn write(&self, _from: &mut Source<'_>) -> Result<usize> {
-        todo!()
+    pub(crate) fn write(&self, from: &mut Source<'_>) -> Result<usize> {
+        if !self.is_writable() {
+            return Err(Errno::EBADF);
+        }
+        if !self.file.is_seekable() {
+            return self.file.write(from, &mut 0, self.flags());
+        }
+        let mut position = self.position.lock();
+        self.file.write(from, &mut position, self.flags())
     }
 
     /// pread(2): ESPIPE where there are no positions.
-    pub(crate) fn read_at(&self, _to: &mut Destination<'_>, _offset: u64) -> Result<usize> {
-        todo!()
+    pub(crate) fn read_at(&self, to: &mut Destination<'_>, offset: u64) -> Result<usize> {
+        self.check_offset(offset)?;
+        if !self.is_readable() {
+            return Err(Errno::EBADF);
+        }
+        let mut position = offset;
+        self.file.read(to, &mut position, self.flags())
     }
 
-    /// pwrite(2).
-    pub(crate) fn write_at(&self, _from: &mut Source<'_>, _offset: u64) -> Result<usize> {
-        todo!()
+    /// pwrite(2); with O_APPEND at the end, "regardless of the value of offset" (its BUGS).
+    pub(crate) fn write_at(&self, from: &mut Source<'_>, offset: u64) -> Result<usize> {
+        self.check_offset(offset)?;
+        if !self.is_writable() {
+            return Err(Errno::EBADF);
+        }
+        let mut position = offset;
+        self.file.write(from, &mut position, self.flags())
     }
 
-    /// lseek(2): `whence` as Linux numbers it. EINVAL, ENXIO, ESPIPE, EOVERFLOW.
-    pub(crate) fn seek(&self, _offset: i64, _whence: u32) -> Result<u64> {
-        todo!()
+    /// EINVAL for a negative offset, ESPIPE where there are no positions.
+    fn check_offset(&self, offset: u64) -> Result {
+        if offset > MAX_OFFSET {
+            return Err(Errno::EINVAL);
+        }
+        if self.flags().contains(StatusFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
+        if !self.file.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+        Ok(())
     }
+
+    /// lseek(2): `whence` as Linux numbers it. EINVAL, ENXIO, ESPIPE.
+    pub(crate) fn seek(&self, offset: i64, whence: u32) -> Result<u64> {
+        if self.flags().contains(StatusFlags::PATH) {
+            return Err(Errno::EBADF);
+        }
+        if whence > 4 {
+            return Err(Errno::EINVAL);
+        }
+        if !self.file.is_seekable() {
+            return Err(Errno::ESPIPE);
+        }
+
+        let mut position = self.position.lock();
+        let target = match whence {
+            0 => u64::try_from(offset).map_err(|_| Errno::EINVAL)?,
+            1 => checked_target(*position, offset)?,
+            2 => checked_target(self.file.size(), offset)?,
+            _ => self.file.seek_data(u64::try_from(offset).map_err(|_| Errno::ENXIO)?, whence == 3)?,
+        };
+        *position = target;
+        Ok(target)
+    }
+
+    /// Lists directory entries from the position on; an entry that `visit` refuses by `false` comes again. ENOTDIR.
+    pub(crate) fn read_directory(&self, visit: &mut dyn FnMut(&DirectoryEntry) -> bool) -> Result {
+        let mut position = self.position.lock();
+        let start = *position;
+        self.file.read_directory(start, &mut |entry| {
+            let is_taken = visit(&entry);
+            if is_taken {
+                *position = entry.next;
+            }
+            is_taken
+        })
+    }
+
+    /// Returns the position, for /proc/PID/fdinfo.
+    pub(crate) fn position(&self) -> u64 {
+        *self.position.lock()
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if self.has_locks.load(Ordering::Relaxed) {
+            locks::release_open_file(self);
+        }
+    }
+}
+
+/// Returns `base + offset`. EINVAL below zero, EOVERFLOW beyond what an off_t holds.
+fn checked_target(base: u64, offset: i64) -> Result<u64> {
+    let target = (base as i64).checked_add(offset).ok_or(Errno::EOVERFLOW)?;
+    u64::try_from(target).map_err(|_| Errno::EINVAL)
 }

@@ -1,7 +1,18 @@
-//! Who waits for a file to become readable or writable.
+//! Who waits for a file to become readable or writable: sleepers of blocking calls, and observers (polling
+//! threads, epoll instances).
+//!
+//! No wake-up is lost: whoever waits first registers or notes the generation, then looks at the file's state; whoever
+//! changes the state changes it first, then announces. Observers are kept as an unchanging list behind an `Arc`, so that
+//! an announcement (also from an interrupt handler) calls them without a lock held and without allocating.
 
-use alloc::sync::Arc;
+use crate::errno::{Errno, Result};
+use crate::machine::sync::IrqLock;
+use crate::machine::task::WaitQueue;
+use crate::rank::Rank;
+use alloc::sync::{Arc, Weak};
+use alloc::vec::Vec;
 use bitflags::bitflags;
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
 
 bitflags! {
     /// Events of poll(2) and epoll(7), as they number them.
@@ -21,40 +32,104 @@ bitflags! {
     }
 }
 
+impl Events {
+    /// What poll(2) reports although nobody asked for it.
+    pub(crate) const ALWAYS: Events = Events::ERROR.union(Events::HANG_UP);
+    /// "There is data to read", in both spellings of poll(2).
+    pub(crate) const READABLE: Events = Events::READ.union(Events::READ_NORMAL);
+    /// "Writing is now possible", in both spellings of poll(2).
+    pub(crate) const WRITABLE: Events = Events::WRITE.union(Events::WRITE_NORMAL);
+}
+
 /// Told when a file's readiness may have changed: a polling thread, an epoll instance.
 pub(crate) trait Observer: Send + Sync {
     /// Some of `events` may hold now. Any context; must not sleep.
     fn notify(&self, events: Events);
 }
 
+/// One observer and what it wants to hear of.
+#[derive(Clone)]
+struct Entry {
+    observer: Weak<dyn Observer>,
+    interest: Events,
+}
+
 /// The part of a pollable file that tells others: sleepers of blocking calls and observers.
 pub(crate) struct Readiness {
-    _observers: (),
+    /// Counts announcements, so that a sleeper sees one that came while it looked at the file.
+    generation: AtomicU32,
+    sleepers: WaitQueue,
+    /// Saves the lock where nobody observes, which is most files.
+    is_observed: AtomicBool,
+    observers: IrqLock<Option<Arc<Vec<Entry>>>>,
 }
 
 impl Readiness {
     /// Makes one that nobody observes.
     pub(crate) const fn new() -> Readiness {
-        Readiness { _observers: () }
+        Readiness {
+            generation: AtomicU32::new(0),
+            sleepers: WaitQueue::new(),
+            is_observed: AtomicBool::new(false),
+            observers: IrqLock::new(Rank::Readiness, None),
+        }
     }
 
-    /// Adds an observer, kept weakly.
-    pub(crate) fn observe(&self, _observer: &Arc<dyn Observer>, _interest: Events) {
-        todo!()
+    /// Adds an observer, kept weakly; one that is there already gets the new interest.
+    pub(crate) fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) {
+        let observer = Arc::downgrade(observer);
+        let replaced = {
+            let mut observers = self.observers.lock();
+            let mut entries: Vec<Entry> = match observers.as_ref() {
+                Some(entries) => entries.iter().filter(|entry| entry.is_other(&observer)).cloned().collect(),
+                None => Vec::new(),
+            };
+            entries.push(Entry { observer, interest: interest | Events::ALWAYS });
+            observers.replace(Arc::new(entries))
+        };
+        drop(replaced);
+        self.is_observed.store(true, Ordering::Relaxed);
+        // Pairs with the fence in `announce`: either the announcer sees the observer, or the observer's look at the file
+        // that follows sees the new state.
+        fence(Ordering::SeqCst);
     }
 
     /// Wakes the sleepers and tells the observers that `events` may hold. Any context.
-    pub(crate) fn announce(&self, _events: Events) {
-        todo!()
+    pub(crate) fn announce(&self, events: Events) {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.sleepers.wake_all();
+        fence(Ordering::SeqCst);
+        if !self.is_observed.load(Ordering::Relaxed) {
+            return;
+        }
+
+        let entries = self.observers.lock().clone();
+        for entry in entries.iter().flat_map(|entries| entries.iter()) {
+            if entry.interest.intersects(events)
+                && let Some(observer) = entry.observer.upgrade()
+            {
+                observer.notify(events);
+            }
+        }
     }
 
     /// Sleeps until `attempt` returns something else than EAGAIN (or returns EAGAIN at once if `non_blocking`);
-    /// `RESTART` when a signal is due.
-    pub(crate) fn block_on<T>(
-        &self,
-        _non_blocking: bool,
-        _attempt: impl FnMut() -> crate::errno::Result<T>,
-    ) -> crate::errno::Result<T> {
-        todo!()
+    /// `RESTART` when a signal is due. `attempt` may sleep itself (user copies).
+    pub(crate) fn block_on<T>(&self, non_blocking: bool, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            let seen = self.generation.load(Ordering::SeqCst);
+            match attempt() {
+                Err(Errno::EAGAIN) if !non_blocking => {}
+                result => return result,
+            }
+            self.sleepers.wait_interruptible(|| (self.generation.load(Ordering::SeqCst) != seen).then_some(()))?;
+        }
+    }
+}
+
+impl Entry {
+    /// Returns whether this is a living observer other than `observer`.
+    fn is_other(&self, observer: &Weak<dyn Observer>) -> bool {
+        self.observer.strong_count() > 0 && !core::ptr::addr_eq(self.observer.as_ptr(), observer.as_ptr())
     }
 }

@@ -1,0 +1,61 @@
+//! What stat(2) shows of files that no file system holds: pipes, epoll instances, eventfds and the like.
+
+use super::{DeviceNumber, FileKind, Metadata};
+use crate::machine::time;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// The device number of pipes: Linux's pipefs, an unnamed device.
+const PIPE_DEVICE: DeviceNumber = DeviceNumber { major: 0, minor: 14 };
+
+/// The device number of the one inode behind epoll, eventfd, timerfd, … (Linux's anon_inodefs).
+const ANONYMOUS_DEVICE: DeviceNumber = DeviceNumber { major: 0, minor: 15 };
+
+/// Returns an inode number for a new file without a file system, never given before.
+pub(crate) fn next_inode() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(2);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Returns the metadata of a pipe (or, as sockets, any file with a number of its own), made now by `uid` and `gid`.
+pub(crate) fn pipe_metadata(uid: u32, gid: u32) -> Metadata {
+    let now = time::wall_ns() as i64;
+    Metadata {
+        device: PIPE_DEVICE,
+        inode: next_inode(),
+        kind: FileKind::Fifo,
+        permissions: 0o600,
+        links: 1,
+        uid,
+        gid,
+        represents: DeviceNumber::default(),
+        size: 0,
+        block_size: 4096,
+        blocks: 0,
+        accessed: now,
+        modified: now,
+        changed: now,
+        born: now,
+    }
+}
+
+/// Returns the metadata that all anonymous inodes share: Linux shows mode 0600 without a file type; `Regular` is
+/// nearest, and no program looks.
+pub(crate) fn metadata() -> Metadata {
+    Metadata {
+        device: ANONYMOUS_DEVICE,
+        inode: 1,
+        kind: FileKind::Regular,
+        permissions: 0o600,
+        links: 1,
+        uid: 0,
+        gid: 0,
+        represents: DeviceNumber::default(),
+        size: 0,
+        block_size: 4096,
+        blocks: 0,
+        accessed: 0,
+        modified: 0,
+        changed: 0,
+        born: 0,
+    }
+}
