@@ -50,6 +50,10 @@ pub(crate) enum Rank {
     Dentry,
     /// An inode's attributes.
     Attributes,
+    /// The address spaces that map a file.
+    CacheMappers,
+    /// A file's pages in memory, held only to look up, add and remove.
+    CachedPages,
     /// Observers of a file's readiness.
     Readiness,
     /// A driver's own queues when no interrupt handler shares them.

@@ -3,6 +3,9 @@
 /// The ChaCha20 block function.
 pub(crate) mod chacha;
 
+/// Disjoint address ranges with values that are cut and joined.
+pub(crate) mod interval_map;
+
 /// Byte-range locks on one file.
 pub(crate) mod lock_ranges;
 

@@ -1,111 +1,114 @@
-//! What a process maps: areas, faults, copy on write, fork.
+//! What a process maps. The areas (which addresses mean what) are decided here; the page table shows what of it is
+//! in memory and is filled by faults.
+//!
+//! Parts: `map` (mmap, munmap, mprotect, madvise), `remap` (mremap), `heap` (brk), `fault` (demand paging, copy on
+//! write), `fork`, `remote` (access from outside). One sleeping lock guards areas and page table together; files'
+//! owners are dropped after it is released, because that may run file system code.
 
-use super::PageCache;
+use super::area::{Area, AreaDescription};
+use super::{PAGE, PageCache};
 use crate::errno::Result;
-use crate::machine::memory::PageTable;
-use crate::machine::trap::PageFault;
-use alloc::sync::Arc;
+use crate::machine::cpu::random_bytes;
+use crate::machine::memory::{Access, Frame, PageTable, USER_END};
+use crate::machine::task::{Mutex, MutexGuard};
+use crate::rank::Rank;
+use crate::util::interval_map::IntervalMap;
+use alloc::collections::BTreeMap;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use bitflags::bitflags;
-use core::any::Any;
+use core::ops::Range;
 
-bitflags! {
-    /// What a program may do with an area (mmap(2), PROT_*).
-    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-    pub(crate) struct Protection: u32 {
-        const READ = 1;
-        const WRITE = 2;
-        const EXECUTE = 4;
-    }
-}
+/// The lowest address that programs may map (Linux's vm.mmap_min_addr).
+pub(super) const LOWEST: u64 = 0x1_0000;
 
-/// Where a mapping goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
-    /// Anywhere; near the hint if that is free (0: no hint).
-    Anywhere(u64),
-    /// Exactly here; what is there is unmapped.
-    Fixed(u64),
-    /// Exactly here, or EEXIST.
-    FixedNoReplace(u64),
-}
+/// What must stay free below an area that grows down (Linux's stack_guard_gap, 256 pages).
+pub(super) const GUARD_GAP: u64 = 256 * PAGE;
 
-/// What an area shows.
-#[derive(Clone)]
-pub(crate) enum Mapping {
-    /// Zero pages of its own.
-    Anonymous,
-    /// A file's pages from `offset` (bytes, a multiple of the page size). Shared anonymous memory is a file
-    /// without a name.
-    File {
-        cache: Arc<PageCache>,
-        offset: u64,
-        /// The open file, kept alive, for its name in /proc/PID/maps (a `dyn File`; vm does not look inside).
-        owner: Option<Arc<dyn Any + Send + Sync>>,
-    },
-}
+/// How far the stack's top is moved down at random, at most (Linux: 22 bits of pages).
+const STACK_RANDOM: u64 = (1 << 22) * PAGE;
 
-/// A request to map memory; lengths are rounded up to pages.
-#[derive(Clone)]
-pub(crate) struct MapRequest {
-    pub(crate) placement: Placement,
-    pub(crate) length: u64,
-    pub(crate) protection: Protection,
-    /// What `protect` may raise the protection to (a shared mapping of a file opened read-only lacks WRITE).
-    pub(crate) maximum: Protection,
-    pub(crate) mapping: Mapping,
-    /// Stores go to the mapping itself (MAP_SHARED) instead of private copies.
-    pub(crate) is_shared: bool,
-    /// Extends downwards on faults just below it (the stack).
-    pub(crate) grows_down: bool,
-    /// Fill in the pages now (MAP_POPULATE).
-    pub(crate) populate: bool,
-    /// A label for /proc/PID/maps such as `[stack]`; empty for none.
-    pub(crate) label: &'static str,
-}
+/// How far the base of mappings is moved down at random, at most (Linux: 28 bits of pages).
+const MAP_RANDOM: u64 = (1 << 28) * PAGE;
 
-/// How a page fault ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum FaultOutcome {
-    /// The access can be repeated.
-    Resolved,
-    /// Nothing is mapped there: SIGSEGV, SEGV_MAPERR.
-    NotMapped,
-    /// The area forbids it: SIGSEGV, SEGV_ACCERR.
-    NotAllowed,
-    /// Beyond the end of the file: SIGBUS, BUS_ADRERR.
-    BeyondFile,
-    /// No frame was left.
-    OutOfMemory,
-}
-
-/// One area, as /proc/PID/maps shows it.
-#[derive(Clone)]
-pub(crate) struct AreaDescription {
-    pub(crate) start: u64,
-    pub(crate) end: u64,
-    pub(crate) protection: Protection,
-    pub(crate) is_shared: bool,
-    pub(crate) mapping: Mapping,
-    pub(crate) label: &'static str,
-    /// Pages present.
-    pub(crate) resident: usize,
-}
+/// The least room kept for the stack, whatever its limit.
+const STACK_ROOM_MINIMUM: u64 = 128 << 20;
 
 /// The memory of one process. All methods may sleep.
 pub(crate) struct AddressSpace {
-    table: Arc<PageTable>,
+    pub(super) table: Arc<PageTable>,
+    areas: Mutex<Areas>,
+    /// For the files that must know who maps them.
+    pub(super) this: Weak<AddressSpace>,
+}
+
+/// What the lock guards, beside the page table.
+pub(super) struct Areas {
+    pub(super) map: IntervalMap<Area>,
+    /// Private pages that the program may not access at all for now (PROT_NONE): the page table cannot hold those.
+    pub(super) set_aside: BTreeMap<u64, Frame>,
+    /// Pages in the page table.
+    pub(super) resident: usize,
+    pub(super) peak_resident: usize,
+    /// Bytes in all areas.
+    pub(super) total: u64,
+    pub(super) peak_total: u64,
+    /// Mappings are placed below.
+    pub(super) map_base: u64,
+    /// The heap, from its start to its end as brk(2) set it (not rounded).
+    pub(super) heap: Range<u64>,
+    /// RLIMIT_STACK, in bytes.
+    pub(super) stack_limit: u64,
+    /// New areas are locked too (mlockall(2), MCL_FUTURE).
+    pub(super) locks_future: bool,
+}
+
+/// Sizes for /proc/PID/status and statm, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct MemoryStatistics {
+    /// All areas, and the most there ever were.
+    pub(crate) total: u64,
+    pub(crate) peak_total: u64,
+    /// Pages present, and the most there ever were.
+    pub(crate) resident: u64,
+    pub(crate) peak_resident: u64,
+    /// Private writable areas but the stack.
+    pub(crate) data: u64,
+    pub(crate) stack: u64,
+    /// Executable areas that are not writable.
+    pub(crate) text: u64,
+    /// Areas of files and shared areas.
+    pub(crate) shared: u64,
+    /// Locked areas.
+    pub(crate) locked: u64,
+    /// Bytes of page tables are not counted.
+    pub(crate) areas: usize,
 }
 
 impl AddressSpace {
     /// Makes an empty address space.
     pub(crate) fn new() -> Result<Arc<AddressSpace>> {
-        todo!()
+        let map_base = map_base(0);
+        AddressSpace::with_areas(Areas {
+            map: IntervalMap::new(),
+            set_aside: BTreeMap::new(),
+            resident: 0,
+            peak_resident: 0,
+            total: 0,
+            peak_total: 0,
+            map_base,
+            heap: 0..0,
+            stack_limit: 8 << 20,
+            locks_future: false,
+        })
     }
 
-    /// Makes a copy for a child process; private pages are shared until one side writes.
-    pub(crate) fn fork(&self) -> Result<Arc<AddressSpace>> {
-        todo!()
+    pub(super) fn with_areas(areas: Areas) -> Result<Arc<AddressSpace>> {
+        let table = PageTable::new()?;
+        Ok(Arc::new_cyclic(|this| AddressSpace {
+            table,
+            areas: Mutex::new(Rank::AddressSpace, areas),
+            this: this.clone(),
+        }))
     }
 
     /// Returns the page table, for `task::set_page_table`.
@@ -113,66 +116,146 @@ impl AddressSpace {
         &self.table
     }
 
-    /// Maps memory; returns the address. Errors as mmap(2): ENOMEM, EEXIST, EINVAL.
-    pub(crate) fn map(&self, _request: MapRequest) -> Result<u64> {
-        todo!()
+    /// Keeps room for a stack of `limit` bytes (RLIMIT_STACK) when a new program starts.
+    pub(crate) fn reserve_stack(&self, limit: u64) {
+        let mut areas = self.lock();
+        areas.stack_limit = limit;
+        areas.map_base = map_base(limit);
     }
 
-    /// Unmaps `length` bytes at `address`; areas in part inside are split.
-    pub(crate) fn unmap(&self, _address: u64, _length: u64) -> Result {
-        todo!()
+    /// Sets how large the stack may grow (RLIMIT_STACK), in bytes.
+    pub(crate) fn set_stack_limit(&self, limit: u64) {
+        self.lock().stack_limit = limit;
     }
 
-    /// Changes the protection: EACCES beyond the area's maximum, ENOMEM where something is not mapped.
-    pub(crate) fn protect(&self, _address: u64, _length: u64, _protection: Protection) -> Result {
-        todo!()
-    }
-
-    /// mremap(2). `fixed` is the new address of MREMAP_FIXED.
-    pub(crate) fn remap(
-        &self,
-        _old: u64,
-        _old_length: u64,
-        _new_length: u64,
-        _may_move: bool,
-        _fixed: Option<u64>,
-    ) -> Result<u64> {
-        todo!()
-    }
-
-    /// Sets where the heap starts (exec) and that it is empty.
-    pub(crate) fn set_break_start(&self, _address: u64) {
-        todo!()
-    }
-
-    /// brk(2): moves the heap's end if possible; returns where it is then. `limit` is RLIMIT_DATA in bytes.
-    pub(crate) fn set_break(&self, _address: u64, _limit: u64) -> u64 {
-        todo!()
-    }
-
-    /// Resolves a fault of user mode or of a user copy.
-    pub(crate) fn handle_fault(&self, _fault: PageFault) -> FaultOutcome {
-        todo!()
-    }
-
-    /// Drops the pages of a range so that they read as zero or as the file again (MADV_DONTNEED).
-    pub(crate) fn discard(&self, _address: u64, _length: u64) -> Result {
-        todo!()
+    /// Returns a random address for the top of the stack, aligned to pages.
+    pub(crate) fn random_stack_top() -> u64 {
+        USER_END - random_offset(STACK_RANDOM)
     }
 
     /// Returns all areas in order of address.
     pub(crate) fn areas(&self) -> Vec<AreaDescription> {
-        todo!()
+        let areas = self.lock();
+        let describe = |(range, area): (Range<u64>, &Area)| {
+            let mut resident = 0;
+            self.table.visit(range.clone(), &mut |_, _, _, _, _| resident += 1);
+            AreaDescription {
+                start: range.start,
+                end: range.end,
+                protection: area.protection,
+                is_shared: area.is_shared,
+                mapping: area.mapping.clone(),
+                label: area.label,
+                resident,
+            }
+        };
+        areas.map.iter().map(describe).collect()
     }
 
-    /// Copies out of this address space, loaded or not (ptrace, /proc/PID/cmdline, environ, mem); returns how far it
-    /// came. Brings pages in as an access would; ignores a missing read permission only as ptrace does.
-    pub(crate) fn read_remote(&self, _address: u64, _bytes: &mut [u8]) -> usize {
-        todo!()
+    /// Returns the sizes that /proc shows and limits are checked against.
+    pub(crate) fn statistics(&self) -> MemoryStatistics {
+        let areas = self.lock();
+        let mut sizes = MemoryStatistics {
+            total: areas.total,
+            peak_total: areas.peak_total,
+            resident: areas.resident as u64 * PAGE,
+            peak_resident: areas.peak_resident.max(areas.resident) as u64 * PAGE,
+            areas: areas.map.len(),
+            ..MemoryStatistics::default()
+        };
+        for (range, area) in areas.map.iter() {
+            let length = range.end - range.start;
+            let kind = if area.grows_down {
+                &mut sizes.stack
+            } else if area.is_executable_only() {
+                &mut sizes.text
+            } else if area.is_private_writable() {
+                &mut sizes.data
+            } else {
+                &mut sizes.shared
+            };
+            *kind += length;
+            if area.is_locked {
+                sizes.locked += length;
+            }
+        }
+        sizes
     }
 
-    /// Copies into this address space, loaded or not; returns how far it came.
-    pub(crate) fn write_remote(&self, _address: u64, _bytes: &[u8]) -> usize {
-        todo!()
+    /// Returns how many bytes are mapped, for RLIMIT_AS.
+    pub(crate) fn total(&self) -> u64 {
+        self.lock().total
     }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Areas> {
+        self.areas.lock()
+    }
+
+    /// Locks a new address space while its parent is locked; nobody else knows it.
+    pub(super) fn lock_nested(&self) -> MutexGuard<'_, Areas> {
+        self.areas.lock_nested()
+    }
+
+    /// Takes the pages `indices` of the file out of this address space (all, or those that `only` picks).
+    pub(super) fn unmap_cache(&self, cache: &PageCache, indices: Range<u64>, only: Option<&dyn Fn(&Frame) -> bool>) {
+        let mut areas = self.lock();
+        let Areas { map, set_aside, resident, .. } = &mut *areas;
+        for (range, area) in map.iter().filter(|(_, area)| area.shows(cache)) {
+            let Some((_, first)) = area.file_page(0) else { continue };
+            let skipped = indices.start.saturating_sub(first).saturating_mul(PAGE);
+            let end = range.start.saturating_add(indices.end.saturating_sub(first).saturating_mul(PAGE));
+            let gone = range.start.saturating_add(skipped)..range.end.min(end);
+            if gone.start >= gone.end {
+                continue;
+            }
+            match only {
+                None => {
+                    *resident -= self.table.unmap(gone.clone());
+                    set_aside.retain(|address, _| !gone.contains(address));
+                }
+                Some(is_chosen) => {
+                    let mut chosen = Vec::new();
+                    self.table.visit(gone, &mut |address, frame, _, _, _| {
+                        if is_chosen(frame) {
+                            chosen.push(address);
+                        }
+                    });
+                    for address in chosen {
+                        *resident -= self.table.unmap(address..address + PAGE);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes stores to shared mappings of the file fault again, so that they are noticed.
+    pub(super) fn write_protect_cache(&self, cache: &PageCache) {
+        let areas = self.lock();
+        for (range, _) in areas.map.iter().filter(|(_, area)| area.is_shared && area.shows(cache)) {
+            self.table.protect(range, &mut |access| access - Access::WRITE);
+        }
+    }
+}
+
+impl Areas {
+    /// Adds an area and counts it. Its range must be free.
+    pub(super) fn add(&mut self, range: Range<u64>, mut area: Area) {
+        area.is_locked |= self.locks_future;
+        self.total += range.end - range.start;
+        self.peak_total = self.peak_total.max(self.total);
+        self.map.insert(range, area);
+    }
+}
+
+/// Returns where mappings are placed below, with room for a stack of `stack_limit` bytes and its random offset.
+fn map_base(stack_limit: u64) -> u64 {
+    let room = stack_limit.clamp(STACK_ROOM_MINIMUM, USER_END / 6 * 5) & !(PAGE - 1);
+    USER_END - room - STACK_RANDOM - GUARD_GAP - random_offset(MAP_RANDOM)
+}
+
+/// Returns a random multiple of the page size below `limit` (a power of two).
+pub(crate) fn random_offset(limit: u64) -> u64 {
+    let mut bytes = [0; 8];
+    random_bytes(&mut bytes);
+    u64::from_le_bytes(bytes) & (limit - 1) & !(PAGE - 1)
 }

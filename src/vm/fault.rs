@@ -1,0 +1,240 @@
+//! Page faults: memory appears when it is touched.
+//!
+//! anonymous, read → the one zero page, shared · anonymous, write → a page of its own · file, read → the cached page
+//! (and its neighbours) · private file, write → a copy · present but not writable → copy on write, or the page itself
+//! if nobody else has it.
+
+use super::address_space::{AddressSpace, Areas, GUARD_GAP};
+use super::area::{Area, Mapping, Protection, Wanted};
+use super::{PAGE, PageCache, budget};
+use crate::errno::{Errno, Result};
+use crate::machine::memory::{Access, Frame, USER_END};
+use crate::machine::sync::Once;
+use crate::machine::trap::PageFault;
+use core::ops::Range;
+
+/// How many pages of a file one fault maps at most, if they are in memory: one aligned window.
+const AROUND: usize = 16;
+
+/// The page that all untouched anonymous memory shows when it is read.
+static ZERO_PAGE: Once<Frame> = Once::new();
+
+/// How a page fault ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FaultOutcome {
+    /// The access can be repeated.
+    Resolved,
+    /// Nothing is mapped there: SIGSEGV, SEGV_MAPERR.
+    NotMapped,
+    /// The area forbids it: SIGSEGV, SEGV_ACCERR.
+    NotAllowed,
+    /// Beyond the end of the file: SIGBUS, BUS_ADRERR.
+    BeyondFile,
+    /// No frame was left.
+    OutOfMemory,
+}
+
+/// Whether an area's protection counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// As for the program itself.
+    Program,
+    /// As for its debugger: reads anything, writes private copies of what is not writable.
+    Debugger,
+}
+
+impl AddressSpace {
+    /// Resolves a fault of user mode or of a user copy.
+    pub(crate) fn handle_fault(&self, fault: PageFault) -> FaultOutcome {
+        let wanted = if fault.is_write {
+            Wanted::Write
+        } else if fault.is_execute {
+            Wanted::Execute
+        } else {
+            Wanted::Read
+        };
+        self.resolve(&mut self.lock(), fault.address & !(PAGE - 1), wanted, Rights::Program)
+    }
+
+    /// Makes the page at `address` ready for the access.
+    pub(super) fn resolve(&self, areas: &mut Areas, address: u64, wanted: Wanted, rights: Rights) -> FaultOutcome {
+        if address >= USER_END || areas.map.find(address).is_none() && !areas.grow_down_to(address) {
+            return FaultOutcome::NotMapped;
+        }
+        let Areas { map, set_aside, resident, .. } = areas;
+        let Some((range, area)) = map.find_mut(address) else { return FaultOutcome::NotMapped };
+        let is_allowed = match rights {
+            Rights::Program => area.allows(wanted),
+            Rights::Debugger if area.protection.is_empty() => false,
+            Rights::Debugger => wanted != Wanted::Write || area.allows(wanted) || !area.is_shared,
+        };
+        if !is_allowed {
+            return FaultOutcome::NotAllowed;
+        }
+
+        let mut present = self.table.look_up(address);
+        if present.is_none()
+            && let Some(frame) = set_aside.get(&address)
+        {
+            let frame = frame.clone();
+            let access = area.access() - Access::WRITE;
+            if self.table.map(address, frame.clone(), access).is_err() {
+                return FaultOutcome::OutOfMemory;
+            }
+            *resident += 1;
+            set_aside.remove(&address);
+            present = Some((frame, access));
+        }
+
+        let filler = Filler { space: self, area, range, address };
+        let result = match present {
+            Some((frame, access)) if wanted == Wanted::Write && !access.contains(Access::WRITE) => {
+                filler.make_writable(frame)
+            }
+            Some(_) => Ok(0),
+            None => filler.fill(wanted == Wanted::Write),
+        };
+        match result {
+            Ok(pages) => {
+                *resident += pages;
+                FaultOutcome::Resolved
+            }
+            Err(Errno::ENOMEM | Errno::ENOSPC) => FaultOutcome::OutOfMemory,
+            Err(_) => FaultOutcome::BeyondFile,
+        }
+    }
+}
+
+impl Areas {
+    /// Extends the area above that grows down so that it holds `address`; returns whether that was possible.
+    fn grow_down_to(&mut self, address: u64) -> bool {
+        let Some((range, area)) = self.map.next_from(address) else { return false };
+        if !area.grows_down || range.end - address > self.stack_limit {
+            return false;
+        }
+        let is_too_near = |(below, area): (Range<u64>, &Area)| {
+            !area.grows_down && !area.protection.is_empty() && below.end + GUARD_GAP > address
+        };
+        if self.map.previous_to(address).is_some_and(is_too_near) {
+            return false;
+        }
+        let area = area.clone();
+        self.add(address..range.start, area);
+        true
+    }
+}
+
+impl Area {
+    /// Returns the access that the protection gives to a page.
+    pub(super) fn access(&self) -> Access {
+        let mut access = Access::empty();
+        access.set(Access::WRITE, self.protection.contains(Protection::WRITE));
+        access.set(Access::EXECUTE, self.protection.contains(Protection::EXECUTE));
+        access
+    }
+}
+
+/// One fault on its way.
+struct Filler<'a> {
+    space: &'a AddressSpace,
+    area: &'a mut Area,
+    range: Range<u64>,
+    address: u64,
+}
+
+impl Filler<'_> {
+    /// Puts a page where there is none; returns how many pages were added. EFAULT beyond the end of the file.
+    fn fill(self, is_write: bool) -> Result<usize> {
+        if matches!(self.area.mapping, Mapping::File { .. }) {
+            return self.fill_from_file(is_write);
+        }
+        if is_write {
+            let frame = budget::zeroed_frame()?;
+            self.map_own(frame)?;
+        } else {
+            let access = self.area.access() - Access::WRITE;
+            self.space.table.map(self.address, zero_page()?, access)?;
+            self.area.has_private_pages = true;
+        }
+        Ok(1)
+    }
+
+    fn fill_from_file(self, is_write: bool) -> Result<usize> {
+        let Some((cache, index)) = self.area.file_page(self.address - self.range.start) else {
+            return Err(Errno::EFAULT);
+        };
+        let frame = cache.page(index)?.ok_or(Errno::EFAULT)?;
+        if is_write && !self.area.is_shared {
+            let copy = budget::copy_of(&frame)?;
+            self.map_own(copy)?;
+            return Ok(1);
+        }
+
+        let mut access = self.area.access();
+        if is_write {
+            cache.mark_dirty(index);
+        } else if !self.area.is_shared || cache.needs_write_back() {
+            access -= Access::WRITE;
+        }
+        self.space.table.map(self.address, frame, access)?;
+        let around = if is_write { 0 } else { self.map_around(cache, index, access)? };
+        Ok(1 + around)
+    }
+
+    /// Maps the neighbours in the window that are in memory but not mapped; returns how many.
+    fn map_around(&self, cache: &PageCache, index: u64, access: Access) -> Result<usize> {
+        let window_start = (self.address & !(AROUND as u64 * PAGE - 1)).max(self.range.start);
+        let window_end = ((self.address | (AROUND as u64 * PAGE - 1)) + 1).min(self.range.end);
+        let first_index = index - (self.address - window_start) / PAGE;
+        let last_index = first_index + (window_end - window_start) / PAGE;
+
+        let mut frames = [const { None }; AROUND];
+        cache.collect_present(first_index..last_index, |index, frame| {
+            frames[(index - first_index) as usize] = Some(frame.clone());
+        });
+        self.space.table.visit(window_start..window_end, &mut |address, _, _, _, _| {
+            frames[((address - window_start) / PAGE) as usize] = None;
+        });
+
+        let mut count = 0;
+        for (position, frame) in frames.into_iter().enumerate() {
+            if let Some(frame) = frame {
+                self.space.table.map(window_start + position as u64 * PAGE, frame, access)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// A store to a page that is present but not writable; returns how many pages were added (none).
+    fn make_writable(self, frame: Frame) -> Result<usize> {
+        if self.area.is_shared {
+            if let Some((cache, index)) = self.area.file_page(self.address - self.range.start) {
+                cache.mark_dirty(index);
+            }
+            self.space.table.map(self.address, frame, self.area.access())?;
+        } else if frame.references() == 2 {
+            // The page table's reference and ours: nobody else has the page.
+            self.map_own(frame)?;
+        } else {
+            let copy = budget::copy_of(&frame)?;
+            self.map_own(copy)?;
+        }
+        Ok(0)
+    }
+
+    /// Maps a page that belongs to this address space alone.
+    fn map_own(self, frame: Frame) -> Result {
+        self.area.has_private_pages = true;
+        Ok(self.space.table.map(self.address, frame, self.area.access())?)
+    }
+}
+
+fn zero_page() -> Result<Frame> {
+    Ok(ZERO_PAGE.try_call_once(Frame::zeroed).cloned()?)
+}
+
+/// Returns whether `frame` is the shared zero page.
+pub(super) fn is_zero_page(frame: &Frame) -> bool {
+    ZERO_PAGE.get().is_some_and(|zero| zero.address() == frame.address())
+}

@@ -1,0 +1,49 @@
+//! The copy of an address space for a child process: private pages are shown read-only on both sides until one
+//! writes. Pages that the child can find again in a file are not copied; most children exec before they need them.
+
+use super::AddressSpace;
+use super::address_space::Areas;
+use super::area::{Area, Mapping};
+use crate::errno::Result;
+use crate::util::interval_map::IntervalMap;
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+impl AddressSpace {
+    /// Makes a copy for a child process; private pages are shared until one side writes.
+    pub(crate) fn fork(&self) -> Result<Arc<AddressSpace>> {
+        let mut areas = self.lock();
+        let child = AddressSpace::with_areas(Areas {
+            map: IntervalMap::new(),
+            set_aside: BTreeMap::new(),
+            resident: 0,
+            peak_resident: 0,
+            total: 0,
+            peak_total: 0,
+            map_base: areas.map_base,
+            heap: areas.heap.clone(),
+            stack_limit: areas.stack_limit,
+            locks_future: false,
+        })?;
+
+        let mut child_areas = child.lock_nested();
+        for (range, area) in areas.map.iter().filter(|(_, area)| !area.is_left_out_of_fork) {
+            if let Mapping::File { cache, .. } = &area.mapping {
+                cache.add_mapper(&child.this);
+            }
+            if area.has_private_pages && !area.is_shared {
+                child_areas.resident += self.table.share_with(&child.table, range.clone(), false)?;
+            }
+            child_areas.add(range, Area { is_locked: false, ..area.clone() });
+        }
+        for (&address, frame) in &areas.set_aside {
+            if child_areas.map.find(address).is_some() {
+                child_areas.set_aside.insert(address, frame.clone());
+            }
+        }
+        areas.peak_resident = areas.peak_resident.max(areas.resident);
+        drop(child_areas);
+        drop(areas);
+        Ok(child)
+    }
+}

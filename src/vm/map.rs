@@ -1,0 +1,345 @@
+//! mmap, munmap, mprotect and madvise: changes of the areas.
+
+use super::address_space::{AddressSpace, Areas, GUARD_GAP, LOWEST};
+use super::area::{Area, MapRequest, Mapping, Placement, Protection, Wanted};
+use super::fault::{FaultOutcome, Rights, is_zero_page};
+use super::{PAGE, round_up};
+use crate::errno::{Errno, Result};
+use crate::machine::memory::{Access, USER_END, statistics};
+use crate::machine::task;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// The most areas of one address space (Linux's vm.max_map_count).
+const MAX_AREAS: usize = 65530;
+
+/// What was unmapped: to be dropped after the lock is released, because a file's last owner may run its file system.
+pub(super) type Removed = Vec<Mapping>;
+
+impl AddressSpace {
+    /// Maps memory; returns the address. Errors as mmap(2): ENOMEM, EEXIST, EINVAL.
+    pub(crate) fn map(&self, request: MapRequest) -> Result<u64> {
+        let length = round_up(request.length);
+        if request.length == 0 {
+            return Err(Errno::EINVAL);
+        }
+        if length == 0 || length > USER_END {
+            return Err(Errno::ENOMEM);
+        }
+        let is_charged =
+            !request.may_overcommit && !request.is_shared && request.protection.contains(Protection::WRITE);
+        if is_charged && is_obvious_overcommit(length) {
+            return Err(Errno::ENOMEM);
+        }
+
+        let mut areas = self.lock();
+        if areas.map.len() >= MAX_AREAS {
+            return Err(Errno::ENOMEM);
+        }
+        let start = areas.place(request.placement, length, request.grows_down)?;
+        let removed = self.remove(&mut areas, start..start + length);
+        if let Mapping::File { cache, .. } = &request.mapping {
+            cache.add_mapper(&self.this);
+        }
+        areas.add(start..start + length, Area::new(&request));
+        let populates = request.populate || areas.locks_future;
+        drop(areas);
+        drop(removed);
+
+        if populates && !request.protection.is_empty() {
+            // mmap(2): "mmap() doesn't fail if the mapping cannot be populated".
+            self.populate(start..start + length);
+        }
+        Ok(start)
+    }
+
+    /// Unmaps `length` bytes at `address`; areas in part inside are split.
+    pub(crate) fn unmap(&self, address: u64, length: u64) -> Result {
+        let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
+        if range.is_empty() {
+            return Err(Errno::EINVAL);
+        }
+        let mut areas = self.lock();
+        let removed = self.remove(&mut areas, range);
+        drop(areas);
+        drop(removed);
+        Ok(())
+    }
+
+    /// Changes the protection: EACCES beyond the area's maximum, ENOMEM where something is not mapped.
+    pub(crate) fn protect(&self, address: u64, length: u64, protection: Protection) -> Result {
+        if address % PAGE != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if length == 0 {
+            return Ok(());
+        }
+        let range = checked_range(address, length).ok_or(Errno::ENOMEM)?;
+
+        // Linux changes what lies before the first hole or refusal.
+        let mut areas = self.lock();
+        let mut reached = range.start;
+        let mut result = Err(Errno::ENOMEM);
+        let mut is_changed = false;
+        for (found, area) in areas.map.overlapping(range.clone()) {
+            if found.start > reached {
+                break;
+            }
+            if !area.maximum.contains(protection) {
+                result = Err(Errno::EACCES);
+                break;
+            }
+            is_changed |= area.protection != protection;
+            reached = found.end.min(range.end);
+            if reached == range.end {
+                result = Ok(());
+            }
+        }
+        let allowed = range.start..reached;
+        if is_changed && !allowed.is_empty() {
+            self.change_protection(&mut areas, allowed, protection);
+        }
+        result
+    }
+
+    fn change_protection(&self, areas: &mut Areas, range: Range<u64>, protection: Protection) {
+        if protection.is_empty() {
+            self.set_aside(areas, range.clone());
+        } else {
+            let keeps_write = protection.contains(Protection::WRITE);
+            self.table.protect(range.clone(), &mut |mut access| {
+                access.set(Access::EXECUTE, protection.contains(Protection::EXECUTE));
+                if keeps_write { access } else { access - Access::WRITE }
+            });
+        }
+        areas.map.update(range, |area| area.protection = protection);
+    }
+
+    /// Takes the pages of a range out of the page table; private ones are kept for when access is given again.
+    fn set_aside(&self, areas: &mut Areas, range: Range<u64>) {
+        let Areas { map, set_aside, resident, .. } = areas;
+        for (found, area) in map.overlapping(range.clone()) {
+            if area.is_shared || !area.has_private_pages {
+                continue;
+            }
+            let part = found.start.max(range.start)..found.end.min(range.end);
+            self.table.visit(part, &mut |address, frame, _, _, _| {
+                if !is_zero_page(frame) {
+                    set_aside.insert(address, frame.clone());
+                }
+            });
+        }
+        *resident -= self.table.unmap(range);
+    }
+
+    /// Drops the pages of a range so that they read as zero or as the file again (MADV_DONTNEED). ENOMEM where nothing
+    /// is mapped (the rest is done), EINVAL for locked areas.
+    pub(crate) fn discard(&self, address: u64, length: u64) -> Result {
+        let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
+        let mut areas = self.lock();
+        if areas.map.overlapping(range.clone()).any(|(_, area)| area.is_locked) {
+            return Err(Errno::EINVAL);
+        }
+        areas.peak_resident = areas.peak_resident.max(areas.resident);
+        areas.resident -= self.table.unmap(range.clone());
+        areas.forget_set_aside(&range);
+        if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Marks a range to be left out of children, or not (MADV_DONTFORK, MADV_DOFORK). ENOMEM.
+    pub(crate) fn leave_out_of_fork(&self, address: u64, length: u64, is_left_out: bool) -> Result {
+        let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
+        let mut areas = self.lock();
+        areas.map.update(range.clone(), |area| area.is_left_out_of_fork = is_left_out);
+        if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Marks a range as locked in memory, or not, and brings its pages in (mlock(2)). ENOMEM where nothing is mapped.
+    pub(crate) fn set_locked(&self, address: u64, length: u64, is_locked: bool, brings_in: bool) -> Result {
+        let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
+        {
+            let mut areas = self.lock();
+            if !areas.map.is_covered(range.clone()) {
+                return Err(Errno::ENOMEM);
+            }
+            areas.map.update(range.clone(), |area| area.is_locked = is_locked);
+        }
+        if is_locked && brings_in && !self.populate(range) {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
+    }
+
+    /// Marks all areas, and future ones if `future`, as locked or not (mlockall(2), munlockall(2)).
+    pub(crate) fn set_all_locked(&self, current: bool, future: bool, brings_in: bool) {
+        {
+            let mut areas = self.lock();
+            areas.map.update(0..USER_END, |area| area.is_locked = current);
+            areas.locks_future = future;
+        }
+        if current && brings_in {
+            self.populate(0..USER_END);
+        }
+    }
+
+    /// Returns whether all of the range is mapped.
+    pub(crate) fn is_mapped(&self, address: u64, length: u64) -> bool {
+        checked_range(address, length).is_some_and(|range| self.lock().map.is_covered(range))
+    }
+
+    /// Calls `visit` for each area that overlaps the range, with its mapping and the part of its file in bytes.
+    pub(crate) fn visit_files(&self, range: Range<u64>, mut visit: impl FnMut(&Mapping, Range<u64>)) {
+        for (found, area) in self.lock().map.overlapping(range.clone()) {
+            if let Mapping::File { offset, .. } = &area.mapping {
+                let start = offset + range.start.max(found.start) - found.start;
+                visit(&area.mapping, start..start + range.end.min(found.end) - range.start.max(found.start));
+            }
+        }
+    }
+
+    /// Says for each page of the range whether it is in memory (mincore(2)). ENOMEM where nothing is mapped.
+    pub(crate) fn residency(&self, range: Range<u64>, is_resident: &mut [u8]) -> Result {
+        let areas = self.lock();
+        if !areas.map.is_covered(range.clone()) {
+            return Err(Errno::ENOMEM);
+        }
+        is_resident.fill(0);
+        for (found, area) in areas.map.overlapping(range.clone()) {
+            if let Some((cache, first)) = area.file_page(0) {
+                let pages = first..first + (found.end - found.start) / PAGE;
+                cache.collect_present(pages, |index, _| {
+                    let address = found.start + (index - first) * PAGE;
+                    if range.contains(&address) {
+                        is_resident[((address - range.start) / PAGE) as usize] = 1;
+                    }
+                });
+            }
+        }
+        self.table.visit(range.clone(), &mut |address, _, _, _, _| {
+            is_resident[((address - range.start) / PAGE) as usize] = 1;
+        });
+        Ok(())
+    }
+
+    /// Brings in all pages of a range that can be, for reading or, where allowed, for private writing; returns whether
+    /// none failed.
+    pub(crate) fn populate(&self, range: Range<u64>) -> bool {
+        let mut is_complete = true;
+        let mut address = range.start;
+        while address < range.end {
+            {
+                let mut areas = self.lock();
+                let Some((found, area)) = areas.map.find(address).or_else(|| areas.map.next_from(address)) else {
+                    break;
+                };
+                address = address.max(found.start);
+                if area.protection.is_empty() || address >= range.end {
+                    address = found.end;
+                    continue;
+                }
+                let writes = area.allows(Wanted::Write) && !area.is_shared;
+                let wanted = if writes { Wanted::Write } else { Wanted::Read };
+                match self.resolve(&mut areas, address, wanted, Rights::Program) {
+                    FaultOutcome::Resolved => {}
+                    FaultOutcome::OutOfMemory => return false,
+                    _ => is_complete = false,
+                }
+            }
+            address += PAGE;
+            task::reschedule_point();
+        }
+        is_complete
+    }
+
+    /// Takes everything out of a range.
+    pub(super) fn remove(&self, areas: &mut Areas, range: Range<u64>) -> Removed {
+        let Areas { map, total, resident, peak_resident, .. } = areas;
+        let mut removed = Vec::new();
+        let mut hull: Option<Range<u64>> = None;
+        if map.is_free(range.clone()) {
+            return removed;
+        }
+        map.remove(range.clone(), |piece, area| {
+            *total -= piece.end - piece.start;
+            hull = Some(hull.as_ref().map_or(piece.start, |hull| hull.start)..piece.end);
+            if matches!(area.mapping, Mapping::File { .. }) {
+                removed.push(area.mapping);
+            }
+        });
+        if let Some(hull) = hull {
+            *peak_resident = (*peak_resident).max(*resident);
+            *resident -= self.table.unmap(hull);
+        }
+        areas.forget_set_aside(&range);
+        removed
+    }
+}
+
+impl Areas {
+    /// Chooses the address of a new area of `length` bytes.
+    pub(super) fn place(&self, placement: Placement, length: u64, grows_down: bool) -> Result<u64> {
+        match placement {
+            Placement::Fixed(address) | Placement::FixedNoReplace(address) => {
+                if address % PAGE != 0 {
+                    return Err(Errno::EINVAL);
+                }
+                if address > USER_END - length {
+                    return Err(Errno::ENOMEM);
+                }
+                if address < LOWEST {
+                    return Err(Errno::EPERM);
+                }
+                let keeps = matches!(placement, Placement::FixedNoReplace(_));
+                if keeps && !self.map.is_free(address..address + length) {
+                    return Err(Errno::EEXIST);
+                }
+                Ok(address)
+            }
+            Placement::Anywhere(hint) => {
+                let hint = if hint == 0 { 0 } else { (hint & !(PAGE - 1)).max(LOWEST) };
+                if hint != 0 && hint <= USER_END - length && self.is_free_with_gaps(hint..hint + length) {
+                    return Ok(hint);
+                }
+                let below = if grows_down { GUARD_GAP } else { 0 };
+                let guard = |area: &Area| if area.grows_down { GUARD_GAP } else { 0 };
+                let needed = length + below;
+                [LOWEST..self.map_base, LOWEST..USER_END]
+                    .into_iter()
+                    .find_map(|within| self.map.free_top_down(within, needed, guard))
+                    .map(|start| start + below)
+                    .ok_or(Errno::ENOMEM)
+            }
+        }
+    }
+
+    /// Returns whether the range is free and the stack above it keeps its gap.
+    pub(super) fn is_free_with_gaps(&self, range: Range<u64>) -> bool {
+        self.map.is_free(range.clone())
+            && !self
+                .map
+                .next_from(range.end)
+                .is_some_and(|(above, area)| area.grows_down && above.start - GUARD_GAP.min(above.start) < range.end)
+    }
+
+    fn forget_set_aside(&mut self, range: &Range<u64>) {
+        if !self.set_aside.is_empty() {
+            let mut from = self.set_aside.split_off(&range.start);
+            let mut after = from.split_off(&range.end);
+            self.set_aside.append(&mut after);
+        }
+    }
+}
+
+/// Returns the pages that `length` bytes at the aligned `address` take, if that is in user space.
+pub(super) fn checked_range(address: u64, length: u64) -> Option<Range<u64>> {
+    if address % PAGE != 0 || length > USER_END {
+        return None;
+    }
+    let end = address.checked_add(round_up(length)).filter(|end| *end <= USER_END)?;
+    Some(address..end)
+}
+
+/// Returns whether one request is for more memory than the machine has (Linux's heuristic overcommit).
+pub(super) fn is_obvious_overcommit(length: u64) -> bool {
+    length / PAGE > statistics().total as u64
+}

@@ -1,0 +1,126 @@
+//! mremap: areas grow, shrink and move with their pages.
+
+use super::address_space::{AddressSpace, Areas};
+use super::area::{Area, Placement};
+use super::map::{Removed, checked_range, is_obvious_overcommit};
+use super::round_up;
+use crate::errno::{Errno, Result};
+use alloc::vec::Vec;
+use core::ops::Range;
+
+impl AddressSpace {
+    /// mremap(2). `fixed` is the new address of MREMAP_FIXED. EINVAL, EFAULT, ENOMEM.
+    pub(crate) fn remap(
+        &self,
+        old: u64,
+        old_length: u64,
+        new_length: u64,
+        may_move: bool,
+        fixed: Option<u64>,
+    ) -> Result<u64> {
+        if new_length == 0 || fixed.is_some() && !may_move {
+            return Err(Errno::EINVAL);
+        }
+        let old_range = checked_range(old, old_length).ok_or(Errno::EINVAL)?;
+        let new_length = round_up(new_length);
+
+        let mut removed = Vec::new();
+        let mut areas = self.lock();
+        let result = self.remap_locked(&mut areas, old_range, new_length, may_move, fixed, &mut removed);
+        drop(areas);
+        drop(removed);
+        result
+    }
+
+    fn remap_locked(
+        &self,
+        areas: &mut Areas,
+        mut old: Range<u64>,
+        new_length: u64,
+        may_move: bool,
+        fixed: Option<u64>,
+        removed: &mut Removed,
+    ) -> Result<u64> {
+        if let Some(new) = fixed {
+            let new_range = checked_range(new, new_length).ok_or(Errno::EINVAL)?;
+            if new_range.start < old.end && old.start < new_range.end {
+                return Err(Errno::EINVAL);
+            }
+            areas.place(Placement::Fixed(new), new_length, false)?;
+            removed.extend(self.remove(areas, new_range));
+        }
+        if new_length < old.end - old.start {
+            removed.extend(self.remove(areas, old.start + new_length..old.end));
+            old.end = old.start + new_length;
+        }
+        let (area_range, area) = areas.map.find(old.start).ok_or(Errno::EFAULT)?;
+        if old.is_empty() {
+            // "If old_size is zero, and old_address refers to a shareable mapping …, then mremap() will create a new
+            // mapping of the same pages."
+            if !area.is_shared {
+                return Err(Errno::EINVAL);
+            }
+        } else if old.end > area_range.end {
+            return Err(Errno::EFAULT);
+        }
+        let grows_by = new_length - (old.end - old.start);
+        if fixed.is_none() && grows_by == 0 {
+            return Ok(old.start);
+        }
+        if area.is_private_writable() && is_obvious_overcommit(grows_by) {
+            return Err(Errno::ENOMEM);
+        }
+
+        let can_extend = fixed.is_none()
+            && !old.is_empty()
+            && old.end == area_range.end
+            && old.end.checked_add(grows_by).is_some_and(|end| end <= super::USER_END)
+            && areas.is_free_with_gaps(old.end..old.end + grows_by);
+        if can_extend {
+            let tail = area.tail_at(old.end - area_range.start);
+            areas.add(old.end..old.end + grows_by, tail);
+            return Ok(old.start);
+        }
+        if !may_move {
+            return Err(Errno::ENOMEM);
+        }
+        let new = match fixed {
+            Some(new) => new,
+            None => areas.place(Placement::Anywhere(0), new_length, false)?,
+        };
+        self.move_area(areas, old, new, new_length)?;
+        Ok(new)
+    }
+
+    /// Moves the part `old` of an area to `new`, where `new_length` bytes are free, with its pages.
+    fn move_area(&self, areas: &mut Areas, old: Range<u64>, new: u64, new_length: u64) -> Result {
+        if old.is_empty() {
+            let (range, area) = areas.map.find(old.start).ok_or(Errno::EFAULT)?;
+            let copy = area.tail_at(old.start - range.start);
+            areas.add(new..new + new_length, copy);
+            return Ok(());
+        }
+        self.table.move_pages(old.clone(), new)?;
+        let mut moved = None;
+        areas.map.remove(old.clone(), |_, area| moved = Some(area));
+        areas.total -= old.end - old.start;
+        if let Some(area) = moved {
+            areas.add(new..new + new_length, area);
+        }
+        let aside: Vec<u64> = areas.set_aside.range(old.clone()).map(|(&address, _)| address).collect();
+        for address in aside {
+            if let Some(frame) = areas.set_aside.remove(&address) {
+                areas.set_aside.insert(new + (address - old.start), frame);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Area {
+    /// Returns the area as it goes on at `distance` bytes from its start.
+    fn tail_at(&self, distance: u64) -> Area {
+        use crate::util::interval_map::Piece;
+        self.clone().split_off(distance)
+    }
+}
