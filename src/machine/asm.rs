@@ -1,7 +1,24 @@
 //! The seam between Rust and `asm/` and `linker.ld`: declares their symbols and asserts every layout both
 //! sides share.
+//!
+//! What is here is used inside `machine` only; each assembly file's head says what its symbols do.
 
 /// Symbols of `linker.ld` and `asm/boot.s`.
 mod image;
 
+/// Symbols and layouts of `asm/switch.s`.
+mod switch;
+
+/// Symbols and layouts of `asm/user_copy.s`.
+mod user_copy;
+
+/// Symbols and layouts of `asm/user_entry.s`.
+mod user_entry;
+
 pub(super) use image::{KERNEL_BASE, first_stack, image, physical_address_of_image};
+pub(super) use switch::{FirstFrame, switch_stack, switch_start};
+pub(super) use user_copy::{
+    user_copy, user_copy_erms, user_copy_fixup, user_copy_smap, user_exchange_u32, user_load_u32, user_zero,
+};
+pub(crate) use user_entry::Registers;
+pub(super) use user_entry::{CpuHead, UserExit, VECTOR_SYSCALL, selector, syscall_entry, user_enter, user_trap};

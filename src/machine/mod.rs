@@ -44,6 +44,7 @@ use console::log;
 /// Makes the computer usable, in the order that its parts need one another. `magic` and `information` are
 /// what the boot loader left in registers.
 pub(crate) fn start(magic: u32, information: u32) {
+    cpu::install_boot_cpu();
     console::start();
     log!(Info, "Stele {}", env!("CARGO_PKG_VERSION"));
     boot::start(magic, information);

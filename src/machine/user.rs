@@ -1,32 +1,7 @@
 //! User mode, and memory that user mode may change at any time.
 
+pub(crate) use super::asm::Registers;
 use super::trap::Fault;
-
-/// A thread's user registers. `rax` is also where a system call's result goes.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub(crate) struct Registers {
-    pub(crate) r15: u64,
-    pub(crate) r14: u64,
-    pub(crate) r13: u64,
-    pub(crate) r12: u64,
-    pub(crate) rbp: u64,
-    pub(crate) rbx: u64,
-    pub(crate) r11: u64,
-    pub(crate) r10: u64,
-    pub(crate) r9: u64,
-    pub(crate) r8: u64,
-    pub(crate) rax: u64,
-    pub(crate) rcx: u64,
-    pub(crate) rdx: u64,
-    pub(crate) rsi: u64,
-    pub(crate) rdi: u64,
-    pub(crate) rip: u64,
-    pub(crate) rflags: u64,
-    pub(crate) rsp: u64,
-    pub(crate) fs_base: u64,
-    pub(crate) gs_base: u64,
-}
 
 /// Why user mode was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +37,28 @@ impl UserMode {
         todo!()
     }
 
+    /// Returns the base of the FS segment (thread-local storage).
+    pub(crate) fn fs_base(&self) -> u64 {
+        todo!()
+    }
+
+    /// Returns the base of the GS segment.
+    pub(crate) fn gs_base(&self) -> u64 {
+        todo!()
+    }
+
+    /// Sets the base of the FS segment; `false` (and unchanged) if it is not below `USER_END`.
+    #[must_use]
+    pub(crate) fn set_fs_base(&mut self, _base: u64) -> bool {
+        todo!()
+    }
+
+    /// Sets the base of the GS segment; `false` (and unchanged) if it is not below `USER_END`.
+    #[must_use]
+    pub(crate) fn set_gs_base(&mut self, _base: u64) -> bool {
+        todo!()
+    }
+
     /// Returns the size of the extended state in XSAVE's standard format.
     pub(crate) fn extended_state_size() -> usize {
         todo!()
@@ -78,7 +75,7 @@ impl UserMode {
         todo!()
     }
 
-    /// Resets the extended state, as exec does.
+    /// Resets the extended state and the segment bases, as exec does.
     pub(crate) fn reset_extended_state(&mut self) {
         todo!()
     }

@@ -1,14 +1,121 @@
 //! Data that each CPU has for itself, and which CPU this is.
+//!
+//! The kernel's GS base points to the running CPU's `PerCpu`; user mode has its own GS base, and every entry
+//! exchanges the two. A reference from `this()` must not be kept over a sleep: the task may wake up elsewhere.
+
+use super::super::asm::{self, CpuHead, selector};
+use super::features::{Features, features};
+use super::user_context::UserContext;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::{GsBase, KernelGsBase, LStar, Msr};
 
 /// The most CPUs that are used; more are left resting.
 pub(crate) const MAX_CPUS: usize = 64;
 
+/// IA32_STAR: the segments of SYSCALL and SYSRET (SDM vol. 4).
+const STAR: u32 = 0xc000_0081;
+/// IA32_FMASK: the flags that SYSCALL clears.
+const FMASK: u32 = 0xc000_0084;
+
+/// All flags that user mode can set: CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID.
+const FLAGS_CLEARED: u64 = 0x25_7fd5;
+
+/// What one CPU keeps for itself. Written by that CPU only, but for `reschedule`.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(in crate::machine) struct PerCpu {
+    /// The part that assembly uses.
+    head: CpuHead,
+    /// This CPU's index.
+    pub(in crate::machine) index: usize,
+    /// The running task's turn is over: switch before user mode goes on.
+    pub(in crate::machine) reschedule: AtomicBool,
+    /// The running task, as `machine::task` knows it; null until it has started.
+    pub(in crate::machine) current: AtomicPtr<()>,
+    /// The user context that is in this CPU's registers; null for none.
+    pub(in crate::machine) live_context: AtomicPtr<UserContext>,
+    /// The ranks of the spin locks held, one bit each (debug builds).
+    pub(in crate::machine) held_ranks: AtomicU64,
+}
+
+impl PerCpu {
+    const fn new(index: usize) -> PerCpu {
+        PerCpu {
+            head: CpuHead {
+                this: AtomicUsize::new(0),
+                user_stack: AtomicU64::new(0),
+                kernel_stack: AtomicU64::new(0),
+                registers_end: AtomicU64::new(0),
+            },
+            index,
+            reschedule: AtomicBool::new(false),
+            current: AtomicPtr::new(core::ptr::null_mut()),
+            live_context: AtomicPtr::new(core::ptr::null_mut()),
+            held_ranks: AtomicU64::new(0),
+        }
+    }
+}
+
+/// The boot CPU's data: static, so that they are there from the first instruction on.
+static BOOT_CPU: PerCpu = PerCpu::new(0);
+
+/// Whether `this` works: from `install_boot_cpu` on.
+static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
+
+/// Gives the boot CPU its data and its system call entry: the first thing that Rust does.
+pub(in crate::machine) fn install_boot_cpu() {
+    install(&BOOT_CPU);
+    IS_INSTALLED.store(true, Ordering::Release);
+
+    let has = features();
+    // SAFETY: asm/user_copy.s defines both as bytes that it only reads.
+    let (smap, erms) = unsafe { (&asm::user_copy_smap, &asm::user_copy_erms) };
+    smap.store(has.contains(Features::SMAP).into(), Ordering::Relaxed);
+    erms.store(has.contains(Features::ERMS).into(), Ordering::Relaxed);
+}
+
+/// Returns whether this CPU has its data; false only in the first instructions of boot.
+pub(in crate::machine) fn is_installed() -> bool {
+    IS_INSTALLED.load(Ordering::Relaxed)
+}
+
+/// Returns this CPU's data.
+#[inline(always)]
+pub(in crate::machine) fn this() -> &'static PerCpu {
+    let this: *const PerCpu;
+    // SAFETY: in the kernel the GS base is that of a `PerCpu`, which starts with its own address and lives for
+    // ever. The value may be read again only after memory changed, as it does in a switch of tasks.
+    unsafe {
+        core::arch::asm!("mov {}, gs:[0]", out(reg) this, options(pure, readonly, nostack, preserves_flags));
+        &*this
+    }
+}
+
 /// Returns this CPU's index.
 pub(crate) fn index() -> usize {
-    0
+    this().index
 }
 
 /// Returns how many CPUs run.
 pub(crate) fn count() -> usize {
     1
+}
+
+/// Makes `data` this CPU's data, and sets where its SYSCALL instruction goes.
+fn install(data: &'static PerCpu) {
+    let address = &raw const *data as usize;
+    data.head.this.store(address, Ordering::Relaxed);
+
+    let entry = VirtAddr::new(asm::syscall_entry as *const () as u64);
+    let segments = u64::from(selector::USER_CODE_32) << 48 | u64::from(selector::KERNEL_CODE) << 32;
+    GsBase::write(VirtAddr::new(address as u64));
+    KernelGsBase::write(VirtAddr::zero());
+    LStar::write(entry);
+    // SAFETY: the selectors are those of the GDT that the trap module loads, in the order that SYSCALL and
+    // SYSRET want; the flags are cleared before `syscall_entry` runs, which is written for that.
+    unsafe {
+        Msr::new(STAR).write(segments);
+        Msr::new(FMASK).write(FLAGS_CLEARED);
+    }
 }

@@ -1,0 +1,198 @@
+# Access to user memory that may fail at any byte.
+#
+# Who comes here: `machine::user` and `machine::memory`, with user addresses below USER_END, on a kernel
+# stack. An access that faults does not end in the page-fault handler: the handler looks its rip up in
+# `user_copy_table` (start, end, where to go on) and resumes there with all registers as they were.
+#
+# All count down what is left in rcx and advance rsi and rdi with it, so that after a fault in a wide step
+# the rest is tried byte by byte, and the count returned is exact.
+
+.section .bss, "aw", @nobits
+# Not zero where the CPU has SMAP: only there do STAC and CLAC exist.
+.global user_copy_smap
+.type user_copy_smap, @object
+user_copy_smap:
+    .byte 0
+.size user_copy_smap, 1
+
+# Not zero where `rep movsb` is fast (ERMS).
+.global user_copy_erms
+.type user_copy_erms, @object
+user_copy_erms:
+    .byte 0
+.size user_copy_erms, 1
+
+.macro OPEN_USER
+    cmpb $0, user_copy_smap
+    je 1f
+    stac
+1:
+.endm
+
+.macro CLOSE_USER
+    cmpb $0, user_copy_smap
+    je 1f
+    clac
+1:
+.endm
+
+# From `\start` to here, a fault goes on at `\fixup`.
+.macro FAULTS_TO start, fixup
+    .pushsection .rodata.user_copy_table, "a"
+    .quad \start, 2f, \fixup
+    .popsection
+2:
+.endm
+
+.section .rodata.user_copy_table, "a"
+.balign 8
+.global user_copy_table
+user_copy_table:
+
+.section .text, "ax"
+
+.set WIDE, 64                                   # from here on, string instructions pay
+
+# user_copy(destination: rdi, source: rsi, length: rdx) -> rax: bytes not copied
+.balign 16
+.global user_copy
+.type user_copy, @function
+user_copy:
+    movq %rdx, %rcx
+    OPEN_USER
+    cmpq $WIDE, %rcx
+    jae user_copy_wide
+
+user_copy_small:
+    cmpq $8, %rcx
+    jb user_copy_tail
+user_copy_words:
+    movq (%rsi), %rax
+    movq %rax, (%rdi)
+    addq $8, %rsi
+    addq $8, %rdi
+    subq $8, %rcx
+    cmpq $8, %rcx
+    jae user_copy_words
+user_copy_tail:
+    testb $4, %cl
+    jz 3f
+    movl (%rsi), %eax
+    movl %eax, (%rdi)
+    addq $4, %rsi
+    addq $4, %rdi
+    subq $4, %rcx
+3:  testb $2, %cl
+    jz 3f
+    movw (%rsi), %ax
+    movw %ax, (%rdi)
+    addq $2, %rsi
+    addq $2, %rdi
+    subq $2, %rcx
+3:  testb $1, %cl
+    jz user_copy_done
+    movb (%rsi), %al
+    movb %al, (%rdi)
+    decq %rcx
+    FAULTS_TO user_copy_words, user_copy_bytes
+user_copy_done:
+    CLOSE_USER
+    movq %rcx, %rax
+    ret
+
+user_copy_wide:
+    cmpb $0, user_copy_erms
+    je user_copy_by_words
+user_copy_string:
+    rep movsb
+    FAULTS_TO user_copy_string, user_copy_done
+    jmp user_copy_done
+
+user_copy_by_words:
+    movl %ecx, %edx
+    andl $7, %edx
+    shrq $3, %rcx
+user_copy_string_words:
+    rep movsq
+    FAULTS_TO user_copy_string_words, user_copy_join
+    movq %rdx, %rcx
+    jmp user_copy_tail
+
+user_copy_join:
+    leaq (%rdx, %rcx, 8), %rcx
+user_copy_bytes:
+    jrcxz user_copy_done
+user_copy_byte:
+    movb (%rsi), %al
+    movb %al, (%rdi)
+    FAULTS_TO user_copy_byte, user_copy_done
+    incq %rsi
+    incq %rdi
+    decq %rcx
+    jmp user_copy_bytes
+.size user_copy, . - user_copy
+
+# user_zero(destination: rdi, length: rsi) -> rax: bytes not written
+.balign 16
+.global user_zero
+.type user_zero, @function
+user_zero:
+    movl %esi, %edx
+    andl $7, %edx
+    movq %rsi, %rcx
+    shrq $3, %rcx
+    xorl %eax, %eax
+    OPEN_USER
+user_zero_words:
+    rep stosq
+    FAULTS_TO user_zero_words, user_zero_join
+    movq %rdx, %rcx
+    jmp user_zero_bytes
+user_zero_join:
+    leaq (%rdx, %rcx, 8), %rcx
+user_zero_bytes:
+    rep stosb
+    FAULTS_TO user_zero_bytes, user_zero_done
+user_zero_done:
+    CLOSE_USER
+    movq %rcx, %rax
+    ret
+.size user_zero, . - user_zero
+
+# user_load_u32(address: rdi) -> rax: the value, or all ones if the access failed
+.balign 16
+.global user_load_u32
+.type user_load_u32, @function
+user_load_u32:
+    OPEN_USER
+user_load_word:
+    movl (%rdi), %eax
+    FAULTS_TO user_load_word, user_load_failed
+    CLOSE_USER
+    ret
+user_load_failed:
+    CLOSE_USER
+    movq $-1, %rax
+    ret
+.size user_load_u32, . - user_load_u32
+
+# user_exchange_u32(address: rdi, old: esi, new: edx) -> rax: what it held, or all ones if the access failed
+.balign 16
+.global user_exchange_u32
+.type user_exchange_u32, @function
+user_exchange_u32:
+    movl %esi, %eax
+    OPEN_USER
+user_exchange_word:
+    lock cmpxchgl %edx, (%rdi)
+    FAULTS_TO user_exchange_word, user_load_failed
+    CLOSE_USER
+    movl %eax, %eax                             # clears the upper half
+    ret
+.size user_exchange_u32, . - user_exchange_u32
+
+.section .rodata.user_copy_table, "a"
+.global user_copy_table_end
+user_copy_table_end:
+
+.section .note.GNU-stack, "", @progbits

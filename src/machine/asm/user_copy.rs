@@ -1,0 +1,39 @@
+//! Symbols and layouts of `asm/user_copy.s`.
+
+use core::sync::atomic::AtomicU8;
+
+/// A stretch of `asm/user_copy.s` that may fault.
+#[repr(C)]
+struct Fixup {
+    start: u64,
+    end: u64,
+    resume: u64,
+}
+
+unsafe extern "C" {
+    /// Copies; either side may be user memory. Returns how many bytes were not copied.
+    pub(in crate::machine) fn user_copy(destination: *mut u8, source: *const u8, length: usize) -> usize;
+    /// Sets user memory to zero. Returns how many bytes were not written.
+    pub(in crate::machine) fn user_zero(destination: *mut u8, length: usize) -> usize;
+    /// Loads a word of user memory; all ones if that failed.
+    pub(in crate::machine) fn user_load_u32(address: *const u32) -> u64;
+    /// Compares and exchanges a word of user memory, returns what it held; all ones if that failed.
+    pub(in crate::machine) fn user_exchange_u32(address: *mut u32, old: u32, new: u32) -> u64;
+
+    /// Not zero where STAC and CLAC exist.
+    pub(in crate::machine) static user_copy_smap: AtomicU8;
+    /// Not zero where `rep movsb` is fast.
+    pub(in crate::machine) static user_copy_erms: AtomicU8;
+    static user_copy_table: [Fixup; 0];
+    static user_copy_table_end: [Fixup; 0];
+}
+
+/// Returns where to resume after a page fault of the kernel at `rip` on a user address; `None` if that
+/// instruction may not fault.
+pub(in crate::machine) fn user_copy_fixup(rip: u64) -> Option<u64> {
+    let start = (&raw const user_copy_table).cast::<Fixup>();
+    let end = (&raw const user_copy_table_end).cast::<Fixup>();
+    // SAFETY: the two labels enclose an array of `Fixup` in asm/user_copy.s, which nobody writes.
+    let table = unsafe { core::slice::from_raw_parts(start, end.offset_from_unsigned(start)) };
+    table.iter().find(|fixup| (fixup.start..fixup.end).contains(&rip)).map(|fixup| fixup.resume)
+}

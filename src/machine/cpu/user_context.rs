@@ -1,0 +1,289 @@
+//! The user state that stays in the CPU between entries: x87, SSE and AVX registers, FS and GS base.
+//!
+//! The kernel does not use these registers, so system calls leave them alone. They are saved when the task is
+//! switched away (`save`) and loaded before it goes back to user mode (`make_live`), unless they are still
+//! there. A context belongs to one task, and only the CPU that runs the task touches it.
+
+use super::features::{Features, features, read_leaf};
+use super::per_cpu;
+use crate::machine::sync::Once;
+use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use core::arch::asm;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
+use x86_64::VirtAddr;
+use x86_64::registers::model_specific::{FsBase, KernelGsBase};
+use x86_64::registers::segmentation::{FS, Segment64};
+use x86_64::registers::xcontrol::XCr0;
+
+/// Bytes of the FXSAVE format (SDM vol. 1, 10.5.1), with which XSAVE's standard format starts.
+const LEGACY_SIZE: usize = 512;
+/// Bytes of the XSAVE header after it (SDM vol. 1, 13.4.2).
+const HEADER_SIZE: usize = 64;
+/// The alignment that XSAVE wants.
+const ALIGNMENT: usize = 64;
+
+/// Where FXSAVE keeps the x87 control word, MXCSR and the bits that MXCSR may have.
+const CONTROL_WORD: usize = 0;
+const MXCSR: usize = 24;
+const MXCSR_MASK: usize = 28;
+
+/// Their values after reset (SDM vol. 1, 8.1.5, 10.2.3, 11.6.6).
+const CONTROL_WORD_RESET: u16 = 0x37f;
+const MXCSR_RESET: u32 = 0x1f80;
+const MXCSR_MASK_DEFAULT: u32 = 0xffbf;
+
+/// One task's user state outside the general registers.
+pub(in crate::machine) struct UserContext {
+    /// XSAVE's area, `size()` bytes.
+    area: NonNull<u8>,
+    fs_base: Cell<u64>,
+    gs_base: Cell<u64>,
+    /// The CPU that has last loaded this context; `usize::MAX` if what is in memory is newer than in any CPU.
+    loaded_on: Cell<usize>,
+}
+
+// SAFETY: the area is owned like a box; the cells are used by one task at a time.
+unsafe impl Send for UserContext {}
+// SAFETY: shared references are used by the CPU that runs the task only (see the head of this file).
+unsafe impl Sync for UserContext {}
+
+/// How the extended state is kept.
+#[derive(Clone, Copy)]
+struct Format {
+    /// XCR0; 0 where the CPU has no XSAVE.
+    components: u64,
+    size: usize,
+    mxcsr_mask: u32,
+}
+
+impl UserContext {
+    /// Makes a context as after reset.
+    pub(in crate::machine) fn new() -> UserContext {
+        let context = UserContext {
+            area: allocate(),
+            fs_base: Cell::new(0),
+            gs_base: Cell::new(0),
+            loaded_on: Cell::new(usize::MAX),
+        };
+        context.reset_area();
+        context
+    }
+
+    /// Makes a copy.
+    pub(in crate::machine) fn duplicate(&self) -> UserContext {
+        self.save();
+        let copy = UserContext {
+            area: allocate(),
+            fs_base: self.fs_base.clone(),
+            gs_base: self.gs_base.clone(),
+            loaded_on: Cell::new(usize::MAX),
+        };
+        // SAFETY: both areas have `size()` bytes and are not the same.
+        unsafe { core::ptr::copy_nonoverlapping(self.area.as_ptr(), copy.area.as_ptr(), size()) };
+        copy
+    }
+
+    /// Saves the state if it is in this CPU's registers. It stays there too.
+    pub(in crate::machine) fn save(&self) {
+        if !self.is_live() {
+            return;
+        }
+        // SAFETY: the area is aligned, large enough for all of XCR0's components, and nobody else's.
+        unsafe {
+            if format().components != 0 {
+                asm!("xsave64 [{}]", in(reg) self.area.as_ptr(), in("eax") u32::MAX, in("edx") u32::MAX,
+                    options(nostack, preserves_flags));
+            } else {
+                asm!("fxsave64 [{}]", in(reg) self.area.as_ptr(), options(nostack, preserves_flags));
+            }
+        }
+        // Without FSGSBASE, user mode cannot have changed the bases.
+        if features().contains(Features::FSGSBASE) {
+            self.fs_base.set(FS::read_base().as_u64());
+            self.gs_base.set(KernelGsBase::read().as_u64());
+        }
+    }
+
+    /// Loads the state into this CPU's registers unless it is there. Interrupts must be off until user mode
+    /// runs, so that no switch comes between.
+    #[inline]
+    pub(in crate::machine) fn make_live(&self) {
+        if !self.is_live() {
+            self.load();
+        }
+    }
+
+    /// Returns the user's FS base.
+    pub(in crate::machine) fn fs_base(&self) -> u64 {
+        if self.is_live() && features().contains(Features::FSGSBASE) {
+            self.fs_base.set(FS::read_base().as_u64());
+        }
+        self.fs_base.get()
+    }
+
+    /// Returns the user's GS base.
+    pub(in crate::machine) fn gs_base(&self) -> u64 {
+        if self.is_live() {
+            self.gs_base.set(KernelGsBase::read().as_u64());
+        }
+        self.gs_base.get()
+    }
+
+    /// Sets the user's FS base, which must be a canonical address.
+    pub(in crate::machine) fn set_fs_base(&self, base: VirtAddr) {
+        self.fs_base.set(base.as_u64());
+        if self.is_live() {
+            FsBase::write(base);
+        }
+    }
+
+    /// Sets the user's GS base, which must be a canonical address.
+    pub(in crate::machine) fn set_gs_base(&self, base: VirtAddr) {
+        self.gs_base.set(base.as_u64());
+        if self.is_live() {
+            KernelGsBase::write(base);
+        }
+    }
+
+    /// Resets the extended state and the bases.
+    pub(in crate::machine) fn reset(&mut self) {
+        self.make_stale();
+        self.fs_base.set(0);
+        self.gs_base.set(0);
+        self.reset_area();
+    }
+
+    /// Copies the extended state out, as much as `bytes` holds.
+    pub(in crate::machine) fn read(&self, bytes: &mut [u8]) {
+        self.save();
+        let length = bytes.len().min(size());
+        // SAFETY: the area has `size()` bytes, and the CPU writes to it in `save` only.
+        bytes[..length].copy_from_slice(unsafe { core::slice::from_raw_parts(self.area.as_ptr(), length) });
+    }
+
+    /// Replaces the extended state by `bytes`; `false` (and unchanged) if the CPU would not accept it. A state
+    /// that ends after FXSAVE's part leaves the other components as after reset.
+    pub(in crate::machine) fn write(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() < LEGACY_SIZE || read_u32(bytes, MXCSR) & !format().mxcsr_mask != 0 {
+            return false;
+        }
+        let has_header = format().components != 0 && bytes.len() >= size();
+        if has_header && !is_header_valid(&bytes[LEGACY_SIZE..LEGACY_SIZE + HEADER_SIZE]) {
+            return false;
+        }
+
+        self.save();
+        self.make_stale();
+        self.reset_area();
+        let length = if has_header { size() } else { LEGACY_SIZE };
+        // SAFETY: the area has at least `length` bytes, and `bytes` is not part of it.
+        unsafe { core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.area.as_ptr(), length) };
+        true
+    }
+
+    fn is_live(&self) -> bool {
+        let cpu = per_cpu::this();
+        core::ptr::eq(cpu.live_context.load(Ordering::Relaxed), self) && self.loaded_on.get() == cpu.index
+    }
+
+    /// Says that what is in memory is newer than what any CPU has.
+    fn make_stale(&self) {
+        self.loaded_on.set(usize::MAX);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn load(&self) {
+        // SAFETY: the area is aligned and holds a state that the CPU accepts: reset, saved by it, or checked by
+        // `write`. The kernel does not use these registers.
+        unsafe {
+            if format().components != 0 {
+                asm!("xrstor64 [{}]", in(reg) self.area.as_ptr(), in("eax") u32::MAX, in("edx") u32::MAX,
+                    options(nostack, preserves_flags));
+            } else {
+                asm!("fxrstor64 [{}]", in(reg) self.area.as_ptr(), options(nostack, preserves_flags));
+            }
+        }
+        FsBase::write(VirtAddr::new_truncate(self.fs_base.get()));
+        KernelGsBase::write(VirtAddr::new_truncate(self.gs_base.get()));
+
+        let cpu = per_cpu::this();
+        cpu.live_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
+        self.loaded_on.set(cpu.index);
+    }
+
+    fn reset_area(&self) {
+        let area = self.area.as_ptr();
+        // SAFETY: the area has `size()` bytes, at least `LEGACY_SIZE`, and is aligned.
+        unsafe {
+            core::ptr::write_bytes(area, 0, size());
+            area.add(CONTROL_WORD).cast::<u16>().write(CONTROL_WORD_RESET);
+            area.add(MXCSR).cast::<u32>().write(MXCSR_RESET);
+        }
+    }
+}
+
+impl Drop for UserContext {
+    fn drop(&mut self) {
+        // Another context may get the same address; it must not be taken for live.
+        let live = &per_cpu::this().live_context;
+        if core::ptr::eq(live.load(Ordering::Relaxed), self) {
+            live.store(core::ptr::null_mut(), Ordering::Relaxed);
+        }
+        // SAFETY: `allocate` made it with the same layout.
+        unsafe { dealloc(self.area.as_ptr(), layout()) };
+    }
+}
+
+/// Returns the bytes of the extended state.
+pub(in crate::machine) fn size() -> usize {
+    format().size
+}
+
+fn allocate() -> NonNull<u8> {
+    // SAFETY: the layout's size is not zero.
+    let area = unsafe { alloc_zeroed(layout()) };
+    NonNull::new(area).unwrap_or_else(|| handle_alloc_error(layout()))
+}
+
+fn layout() -> Layout {
+    Layout::from_size_align(size(), ALIGNMENT).expect("a few KiB and a power of two")
+}
+
+fn format() -> Format {
+    static FORMAT: Once<Format> = Once::new();
+    *FORMAT.call_once(read_format)
+}
+
+fn read_format() -> Format {
+    let mut legacy = LegacyArea([0; LEGACY_SIZE]);
+    // SAFETY: the area is 512 bytes and aligned to 16.
+    unsafe { asm!("fxsave64 [{}]", in(reg) legacy.0.as_mut_ptr(), options(nostack, preserves_flags)) };
+    let mxcsr_mask = match read_u32(&legacy.0, MXCSR_MASK) {
+        0 => MXCSR_MASK_DEFAULT,
+        mask => mask,
+    };
+
+    if !features().contains(Features::XSAVE) {
+        return Format { components: 0, size: LEGACY_SIZE, mxcsr_mask };
+    }
+    // Leaf 0xd, EBX: the size for the components that XCR0 has now (SDM vol. 1, 13.2).
+    let size = read_leaf(0xd, 0).map_or(0, |leaf| leaf.ebx) as usize;
+    Format { components: XCr0::read_raw(), size: size.max(LEGACY_SIZE + HEADER_SIZE), mxcsr_mask }
+}
+
+/// Returns whether XRSTOR accepts the header: known components, standard format, the rest zero (SDM vol. 1, 13.8.1).
+fn is_header_valid(header: &[u8]) -> bool {
+    let (components, rest) = header.split_at(size_of::<u64>());
+    let wanted = u64::from(read_u32(components, 0)) | u64::from(read_u32(components, 4)) << 32;
+    wanted & !format().components == 0 && rest.iter().all(|byte| *byte == 0)
+}
+
+fn read_u32(bytes: &[u8], offset: usize) -> u32 {
+    u32::from_le_bytes([bytes[offset], bytes[offset + 1], bytes[offset + 2], bytes[offset + 3]])
+}
+
+#[repr(C, align(16))]
+struct LegacyArea([u8; LEGACY_SIZE]);

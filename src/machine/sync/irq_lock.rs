@@ -1,0 +1,103 @@
+//! The lock that also keeps interrupts off.
+
+use super::order::Held;
+use crate::rank::Rank;
+use core::marker::PhantomData;
+use core::mem;
+use core::ops::{Deref, DerefMut};
+use x86_64::instructions::interrupts;
+
+/// Keeps interrupts off on this CPU until dropped; nests.
+#[derive(Debug)]
+pub(in crate::machine) struct InterruptsOff {
+    were_enabled: bool,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl InterruptsOff {
+    /// Turns interrupts off if they are on.
+    #[inline(always)]
+    pub(in crate::machine) fn new() -> InterruptsOff {
+        let were_enabled = interrupts::are_enabled();
+        interrupts::disable();
+        InterruptsOff { were_enabled, _not_send: PhantomData }
+    }
+}
+
+impl Drop for InterruptsOff {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.were_enabled {
+            interrupts::enable();
+        }
+    }
+}
+
+/// A lock that spins with interrupts off on this CPU; may be shared with interrupt handlers.
+pub(crate) struct IrqLock<T: ?Sized> {
+    rank: Rank,
+    value: spin::Mutex<T>,
+}
+
+/// Access to what an `IrqLock` guards, until dropped; then interrupts are on again if they were before. It
+/// stays with the task that took it, and guards that nest end in reverse order.
+pub(crate) struct IrqGuard<'a, T: ?Sized> {
+    // Dropped in this order.
+    value: spin::MutexGuard<'a, T>,
+    _held: Held,
+    _off: InterruptsOff,
+}
+
+impl<T> IrqLock<T> {
+    /// Makes an unlocked lock with its place in the global order.
+    pub(crate) const fn new(rank: Rank, value: T) -> Self {
+        IrqLock { rank, value: spin::Mutex::new(value) }
+    }
+}
+
+impl<T: ?Sized> IrqLock<T> {
+    /// Takes the lock, with interrupts off until the guard is dropped. Any context.
+    #[track_caller]
+    pub(crate) fn lock(&self) -> IrqGuard<'_, T> {
+        let off = InterruptsOff::new();
+        let held = Held::take(self.rank);
+        IrqGuard { value: self.value.lock(), _held: held, _off: off }
+    }
+
+    /// Takes the lock if it is free. Any context.
+    pub(crate) fn try_lock(&self) -> Option<IrqGuard<'_, T>> {
+        let off = InterruptsOff::new();
+        let value = self.value.try_lock()?;
+        Some(IrqGuard { value, _held: Held::note(self.rank), _off: off })
+    }
+
+    /// Unlocks what the task before left locked by `IrqGuard::hand_over`. Interrupts stay off.
+    ///
+    /// # Safety
+    /// It was left so on this CPU, and nobody else unlocks it.
+    pub(in crate::machine) unsafe fn finish_hand_over(&self) {
+        // SAFETY: the caller is its only holder.
+        unsafe { self.value.force_unlock() };
+        Held::forget(self.rank);
+    }
+}
+
+impl<T: ?Sized> IrqGuard<'_, T> {
+    /// Leaves the lock locked and interrupts off, for the task that is switched to.
+    pub(in crate::machine) fn hand_over(self) {
+        mem::forget(self);
+    }
+}
+
+impl<T: ?Sized> Deref for IrqGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: ?Sized> DerefMut for IrqGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}

@@ -1,0 +1,67 @@
+//! The lock that spins.
+
+use super::order::Held;
+use crate::rank::Rank;
+use core::marker::PhantomData;
+use core::ops::{Deref, DerefMut};
+
+/// A lock that spins; its holder is not preempted and must not sleep.
+pub(crate) struct SpinLock<T: ?Sized> {
+    rank: Rank,
+    value: spin::Mutex<T>,
+}
+
+/// Access to what a `SpinLock` guards, until dropped. It stays with the task that took it.
+pub(crate) struct SpinGuard<'a, T: ?Sized> {
+    value: spin::MutexGuard<'a, T>,
+    _held: Held,
+    _not_send: PhantomData<*const ()>,
+}
+
+impl<T> SpinLock<T> {
+    /// Makes an unlocked lock with its place in the global order.
+    pub(crate) const fn new(rank: Rank, value: T) -> Self {
+        SpinLock { rank, value: spin::Mutex::new(value) }
+    }
+}
+
+impl<T: ?Sized> SpinLock<T> {
+    /// Takes the lock, spinning until it is free. Not from interrupt handlers.
+    #[track_caller]
+    pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
+        let held = Held::take(self.rank);
+        SpinGuard::new(self.value.lock(), held)
+    }
+
+    /// Takes the lock although one of the same rank is held: the caller has an order of its own between them.
+    #[track_caller]
+    pub(crate) fn lock_nested(&self) -> SpinGuard<'_, T> {
+        let held = Held::take_nested(self.rank);
+        SpinGuard::new(self.value.lock(), held)
+    }
+
+    /// Takes the lock if it is free. Not from interrupt handlers.
+    pub(crate) fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
+        let value = self.value.try_lock()?;
+        Some(SpinGuard::new(value, Held::note(self.rank)))
+    }
+}
+
+impl<'a, T: ?Sized> SpinGuard<'a, T> {
+    fn new(value: spin::MutexGuard<'a, T>, held: Held) -> Self {
+        SpinGuard { value, _held: held, _not_send: PhantomData }
+    }
+}
+
+impl<T: ?Sized> Deref for SpinGuard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T: ?Sized> DerefMut for SpinGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
+    }
+}
