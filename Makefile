@@ -35,8 +35,12 @@ OBJECTS := $(ASSEMBLY:asm/%.s=$(BUILD)/asm/%.o)
 LIBRARY := target/$(TARGET)/release/libstele.a
 LINK := ld -n -nostdlib -static -T linker.ld --gc-sections --build-id=none -z noexecstack -z max-page-size=4096
 
+# What is packed, and where to; a test packs others beside the usual one.
+KERNEL ?= $(BUILD)/stele.elf
+ISO ?= $(BUILD)/stele.iso
+
 .PHONY: iso
-iso: $(BUILD)/stele.iso
+iso: $(ISO)
 
 $(BUILD)/asm/%.o: asm/%.s
 	@$(call need,as)
@@ -71,20 +75,17 @@ ARGS ?=
 
 # The ISO is packed anew when one of these words changed.
 WORDS := CMDLINE=$(CMDLINE) ROOT=$(ROOT) INITRAMFS=$(INITRAMFS) PROGRAM=$(PROGRAM) ARGS=$(ARGS)
-$(BUILD)/words: FORCE
-	@mkdir -p $(BUILD)
+$(ISO).words: FORCE
+	@mkdir -p $(@D)
 	@echo '$(subst ','\'',$(WORDS))' | cmp -s - $@ || echo '$(subst ','\'',$(WORDS))' > $@
 .PHONY: FORCE
 FORCE:
 
-$(BUILD)/initramfs.cpio.gz: $(BUILD)/words grub/initramfs $(if $(ROOT)$(PROGRAM)$(INITRAMFS),FORCE) $(INITRAMFS) $(PROGRAM)
+$(ISO).initramfs: $(ISO).words grub/initramfs $(shell find user -type f) $(if $(ROOT)$(PROGRAM)$(INITRAMFS),FORCE) $(INITRAMFS) $(PROGRAM)
 	@ROOT='$(ROOT)' INITRAMFS='$(INITRAMFS)' PROGRAM='$(PROGRAM)' grub/initramfs $@
 
-MKRESCUE := $(or $(shell command -v grub-mkrescue),$(shell command -v grub2-mkrescue))
-GRUB_FILE := $(or $(shell command -v grub-file),$(shell command -v grub2-file))
-
-$(BUILD)/stele.iso: $(BUILD)/stele.elf $(BUILD)/initramfs.cpio.gz grub/grub.cfg grub/iso
-	@CMDLINE='$(CMDLINE)' PROGRAM='$(PROGRAM)' ARGS='$(ARGS)' grub/iso $(BUILD)/stele.elf $(BUILD)/initramfs.cpio.gz $@
+$(ISO): $(KERNEL) $(ISO).initramfs grub/grub.cfg grub/iso
+	@CMDLINE='$(CMDLINE)' PROGRAM='$(PROGRAM)' ARGS='$(ARGS)' grub/iso $(KERNEL) $(ISO).initramfs $@
 
 # --- Running it -------------------------------------------------------------------------------------
 
@@ -95,8 +96,8 @@ DISK ?=
 NET ?=
 
 .PHONY: run debug
-run debug: $(BUILD)/stele.iso
-	@ISO=$(BUILD)/stele.iso UEFI='$(UEFI)' SMP='$(SMP)' MEMORY='$(MEMORY)' DISK='$(DISK)' NET='$(NET)' grub/run $@
+run debug: $(ISO)
+	@ISO='$(ISO)' UEFI='$(UEFI)' SMP='$(SMP)' MEMORY='$(MEMORY)' DISK='$(DISK)' NET='$(NET)' grub/run $@
 
 .PHONY: clean
 clean:
