@@ -1,14 +1,42 @@
 //! Processes, threads, signals and program start. No system call numbers here.
 
+/// Root directory, working directory, umask.
+mod directories;
+
 /// A new program in place of the old: execve.
 mod exec;
 
-/// One process: what its threads share.
-mod process;
+/// The end of threads and processes.
+pub(crate) mod exit;
+
+/// Job control: stop and continue, process groups and sessions.
+pub(crate) mod job_control;
+
+/// Resource limits.
+mod limits;
+
+/// Sessions and their controlling terminals.
+mod session;
+
+/// Signals.
+pub(crate) mod signal;
+
+/// All processes and how they relate.
+pub(crate) mod table;
 
 /// One thread of a process.
 mod thread;
 
+/// A process: what its threads share.
+mod thread_group;
+
+pub(crate) use directories::Directories;
 pub(crate) use exec::{Program, load_program};
-pub(crate) use process::{Process, Resource};
-pub(crate) use thread::Thread;
+pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED};
+pub(crate) use session::{ControllingTerminal, Session};
+pub(crate) use signal::{Signal, SignalInfo, SignalSet};
+pub(crate) use thread::{AlternateStack, NAME_LENGTH, Thread};
+pub(crate) use thread_group::{Process, ProgramInformation, Usage};
+
+/// How an interrupted call goes on (restart_syscall(2)): a closure that the call's own room made and takes back.
+pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;

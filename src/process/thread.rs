@@ -1,20 +1,397 @@
 //! One thread of a process.
+//!
+//! A thread changes its own credentials, files and directories; others only read them. `attention` tells it, on its
+//! way back to user mode, that a signal, a stop or its end is due.
 
-use alloc::sync::Arc;
+use super::directories::Directories;
+use super::signal::{Pending, SignalInfo, SignalSet};
+use super::thread_group::Usage;
+use super::{Process, Restart};
+use crate::file::FdTable;
+use crate::fs::{Identity, Path};
+use crate::machine::sync::{Once, SpinLock};
+use crate::machine::task::{self, CpuTime, Task};
+use crate::machine::time;
+use crate::rank::Rank;
+use alloc::sync::{Arc, Weak};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+
+/// The longest thread name in bytes (prctl(2) PR_SET_NAME).
+pub(crate) const NAME_LENGTH: usize = 15;
 
 /// A thread.
 pub(crate) struct Thread {
-    _identity: (),
+    /// Changes only when a thread other than the first calls exec and takes over the process' id.
+    pub(super) id: AtomicI32,
+    process: Arc<Process>,
+    start_time_ns: u64,
+    task: Once<Weak<Task>>,
+    /// Something is due before it returns to user mode.
+    attention: AtomicBool,
+    /// It is to end, or has begun to.
+    pub(super) is_exiting: AtomicBool,
+    pub(super) files: SpinLock<Option<Arc<FdTable>>>,
+    pub(super) directories: SpinLock<Arc<Directories>>,
+    identity: SpinLock<Arc<Identity>>,
+    pub(super) signals: SpinLock<ThreadSignals>,
+    pub(super) attributes: SpinLock<Attributes>,
+    /// Cleared and its futex woken when the thread ends (set_tid_address(2)).
+    pub(super) clear_child_tid: AtomicU64,
+    /// Head and length of the robust futex list (set_robust_list(2)).
+    robust_list: AtomicU64,
+    robust_list_length: AtomicU64,
+    minor_faults: AtomicU64,
+    major_faults: AtomicU64,
+    /// The wait status of its own end, if the whole process does not end with another.
+    pub(super) exit_code: AtomicI32,
+    /// Set while job control keeps it stopped.
+    pub(super) is_stopped: AtomicBool,
+    /// The process that waits until this thread executes a program or ends (vfork(2)).
+    pub(super) vfork_parent: SpinLock<Option<Arc<Process>>>,
+}
+
+/// A thread's part of signal handling.
+pub(super) struct ThreadSignals {
+    pub(super) blocked: SignalSet,
+    /// The mask to put back after the handler that interrupts sigsuspend, ppoll, pselect.
+    pub(super) saved_blocked: Option<SignalSet>,
+    /// What rt_sigtimedwait waits for, although blocked.
+    pub(super) waited: SignalSet,
+    pub(super) pending: Pending,
+    pub(super) alternate_stack: AlternateStack,
+    /// How restart_syscall goes on.
+    pub(super) restart: Option<Restart>,
+}
+
+/// sigaltstack(2).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AlternateStack {
+    pub(crate) address: u64,
+    pub(crate) size: u64,
+    /// SS_AUTODISARM and SS_DISABLE as user space gave them.
+    pub(crate) flags: u32,
+}
+
+/// Small things that prctl(2) and others set.
+#[derive(Clone, Copy)]
+pub(super) struct Attributes {
+    pub(super) name: [u8; NAME_LENGTH],
+    pub(super) name_length: u8,
+    /// The signal that it gets when its parent ends; 0 for none.
+    pub(super) parent_death_signal: i32,
+    pub(super) no_new_privileges: bool,
+    pub(super) secure_bits: u32,
+    pub(super) timer_slack_ns: u64,
+}
+
+impl Attributes {
+    pub(super) fn named(name: &[u8]) -> Attributes {
+        let mut attributes = Attributes {
+            name: [0; NAME_LENGTH],
+            name_length: 0,
+            parent_death_signal: 0,
+            no_new_privileges: false,
+            secure_bits: 0,
+            timer_slack_ns: 50_000,
+        };
+        attributes.set_name(name);
+        attributes
+    }
+
+    fn set_name(&mut self, name: &[u8]) {
+        let length = name.len().min(NAME_LENGTH);
+        self.name[..length].copy_from_slice(&name[..length]);
+        self.name_length = length as u8;
+    }
+}
+
+/// What a new thread starts with.
+pub(super) struct ThreadSeed {
+    pub(super) id: i32,
+    pub(super) process: Arc<Process>,
+    pub(super) files: Arc<FdTable>,
+    pub(super) directories: Arc<Directories>,
+    pub(super) identity: Arc<Identity>,
+    pub(super) blocked: SignalSet,
+    pub(super) alternate_stack: AlternateStack,
+    pub(super) attributes: Attributes,
+    pub(super) clear_child_tid: u64,
 }
 
 impl Thread {
-    /// Returns the thread id.
-    pub(crate) fn id(&self) -> i32 {
-        todo!()
+    pub(super) fn new(seed: ThreadSeed) -> Arc<Thread> {
+        let signals = ThreadSignals {
+            blocked: seed.blocked,
+            saved_blocked: None,
+            waited: SignalSet::EMPTY,
+            pending: Pending::new(),
+            alternate_stack: seed.alternate_stack,
+            restart: None,
+        };
+        Arc::new(Thread {
+            id: AtomicI32::new(seed.id),
+            process: seed.process,
+            start_time_ns: time::monotonic_ns(),
+            task: Once::new(),
+            attention: AtomicBool::new(false),
+            is_exiting: AtomicBool::new(false),
+            files: SpinLock::new(Rank::Thread, Some(seed.files)),
+            directories: SpinLock::new(Rank::Thread, seed.directories),
+            identity: SpinLock::new(Rank::Thread, seed.identity),
+            signals: SpinLock::new(Rank::Thread, signals),
+            attributes: SpinLock::new(Rank::Thread, seed.attributes),
+            clear_child_tid: AtomicU64::new(seed.clear_child_tid),
+            robust_list: AtomicU64::new(0),
+            robust_list_length: AtomicU64::new(0),
+            minor_faults: AtomicU64::new(0),
+            major_faults: AtomicU64::new(0),
+            exit_code: AtomicI32::new(0),
+            is_stopped: AtomicBool::new(false),
+            vfork_parent: SpinLock::new(Rank::Thread, None),
+        })
     }
 
     /// Returns the thread that runs on this CPU. Panics in kernel threads.
     pub(crate) fn current() -> Arc<Thread> {
-        todo!()
+        Thread::try_current().expect("only system calls ask for the current thread")
+    }
+
+    /// Returns the thread that runs on this CPU; `None` in kernel threads.
+    pub(crate) fn try_current() -> Option<Arc<Thread>> {
+        task::current_data::<Thread>()
+    }
+
+    /// Returns the thread id.
+    pub(crate) fn id(&self) -> i32 {
+        self.id.load(Ordering::Relaxed)
+    }
+
+    /// Returns the process.
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
+    /// Returns when it started, as monotonic time.
+    pub(crate) fn start_time_ns(&self) -> u64 {
+        self.start_time_ns
+    }
+
+    /// Returns the file descriptors; an empty table for a thread that has ended.
+    pub(crate) fn files(&self) -> Arc<FdTable> {
+        let files = self.files.lock().clone();
+        files.unwrap_or_else(FdTable::new)
+    }
+
+    /// Gives the thread its own descriptor table (unshare, exec). Only the thread itself.
+    pub(crate) fn set_files(&self, files: Arc<FdTable>) {
+        let old = self.files.lock().replace(files);
+        drop(old);
+    }
+
+    /// Returns the credentials.
+    pub(crate) fn identity(&self) -> Arc<Identity> {
+        self.identity.lock().clone()
+    }
+
+    /// Replaces the credentials. Only the thread itself.
+    pub(crate) fn set_identity(&self, identity: Identity) {
+        let identity = Arc::new(identity);
+        let old = core::mem::replace(&mut *self.identity.lock(), identity);
+        drop(old);
+    }
+
+    /// Returns the root and working directories and the umask.
+    pub(crate) fn directories(&self) -> (Path, Path, u32) {
+        let directories = self.shared_directories();
+        let (root, working) = directories.both();
+        (root, working, directories.umask())
+    }
+
+    /// Returns the directories as the object that CLONE_FS shares, to change them.
+    pub(crate) fn shared_directories(&self) -> Arc<Directories> {
+        self.directories.lock().clone()
+    }
+
+    /// Gives the thread directories of its own (unshare). Only the thread itself.
+    pub(crate) fn set_shared_directories(&self, directories: Arc<Directories>) {
+        let old = core::mem::replace(&mut *self.directories.lock(), directories);
+        drop(old);
+    }
+
+    /// Calls `with` on the name, at most `NAME_LENGTH` bytes.
+    pub(crate) fn with_name<T>(&self, with: impl FnOnce(&[u8]) -> T) -> T {
+        let attributes = *self.attributes.lock();
+        with(&attributes.name[..usize::from(attributes.name_length)])
+    }
+
+    /// Returns the name.
+    pub(crate) fn name(&self) -> alloc::vec::Vec<u8> {
+        self.with_name(<[u8]>::to_vec)
+    }
+
+    /// Changes the name; it is cut at `NAME_LENGTH` bytes.
+    pub(crate) fn set_name(&self, name: &[u8]) {
+        self.attributes.lock().set_name(name);
+    }
+
+    /// Returns the task, or `None` once that is gone.
+    pub(crate) fn task(&self) -> Option<Arc<Task>> {
+        self.task.get()?.upgrade()
+    }
+
+    pub(super) fn set_task(&self, task: &Arc<Task>) {
+        self.task.call_once(|| Arc::downgrade(task));
+    }
+
+    /// Returns the CPU time used so far.
+    pub(crate) fn cpu_time(&self) -> CpuTime {
+        self.task().map(|task| task.cpu_time()).unwrap_or_default()
+    }
+
+    /// Returns the resources used so far.
+    pub(crate) fn usage(&self) -> Usage {
+        let mut usage = Usage {
+            minor_faults: self.minor_faults.load(Ordering::Relaxed),
+            major_faults: self.major_faults.load(Ordering::Relaxed),
+            ..Usage::default()
+        };
+        usage.add_time(self.cpu_time());
+        usage
+    }
+
+    /// Counts a page fault.
+    pub(crate) fn count_fault(&self) {
+        self.minor_faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns whether something is due before the return to user mode. One load: the hot path.
+    pub(crate) fn needs_attention(&self) -> bool {
+        self.attention.load(Ordering::Acquire)
+    }
+
+    /// Marks that something is due (and ends interruptible sleeps), or that nothing is. Under the process' lock.
+    pub(super) fn set_attention(&self, is_due: bool) {
+        self.attention.store(is_due, Ordering::Release);
+        let Some(task) = self.task() else { return };
+        if is_due {
+            task.interrupt();
+        } else {
+            task.clear_interrupt();
+        }
+    }
+
+    /// Returns whether it is to end.
+    pub(crate) fn is_exiting(&self) -> bool {
+        self.is_exiting.load(Ordering::Acquire)
+    }
+
+    /// Lets the parent go on that waits in vfork(2), if any.
+    pub(super) fn complete_vfork(&self) {
+        let parent = self.vfork_parent.lock().take();
+        if let Some(parent) = parent {
+            parent.resume.wake_all();
+        }
+    }
+
+    /// Returns whether job control keeps it stopped.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.is_stopped.load(Ordering::Relaxed)
+    }
+
+    /// Returns the blocked signals.
+    pub(crate) fn blocked(&self) -> SignalSet {
+        self.signals.lock().blocked
+    }
+
+    /// Returns the signals sent to this thread alone that wait.
+    pub(crate) fn pending_signals(&self) -> SignalSet {
+        self.signals.lock().pending.set()
+    }
+
+    /// Returns the alternate signal stack.
+    pub(crate) fn alternate_stack(&self) -> AlternateStack {
+        self.signals.lock().alternate_stack
+    }
+
+    /// Changes the alternate signal stack.
+    pub(crate) fn set_alternate_stack(&self, stack: AlternateStack) {
+        self.signals.lock().alternate_stack = stack;
+    }
+
+    /// Keeps how restart_syscall goes on after a stop, for a call that answers `Errno::RESTART_BLOCK`.
+    pub(crate) fn set_restart(&self, restart: Option<Restart>) {
+        let old = core::mem::replace(&mut self.signals.lock().restart, restart);
+        drop(old);
+    }
+
+    /// Takes how the interrupted call goes on.
+    pub(crate) fn take_restart(&self) -> Option<Restart> {
+        self.signals.lock().restart.take()
+    }
+
+    /// Sets the word that is cleared when the thread ends.
+    pub(crate) fn set_clear_child_tid(&self, address: u64) {
+        self.clear_child_tid.store(address, Ordering::Relaxed);
+    }
+
+    /// Returns the word that is cleared when the thread ends; 0 for none.
+    pub(crate) fn clear_child_tid(&self) -> u64 {
+        self.clear_child_tid.load(Ordering::Relaxed)
+    }
+
+    /// Sets the robust futex list.
+    pub(crate) fn set_robust_list(&self, head: u64, length: u64) {
+        self.robust_list.store(head, Ordering::Relaxed);
+        self.robust_list_length.store(length, Ordering::Relaxed);
+    }
+
+    /// Returns head and length of the robust futex list.
+    pub(crate) fn robust_list(&self) -> (u64, u64) {
+        (self.robust_list.load(Ordering::Relaxed), self.robust_list_length.load(Ordering::Relaxed))
+    }
+
+    /// Returns the signal that the thread gets when its parent ends; 0 for none.
+    pub(crate) fn parent_death_signal(&self) -> i32 {
+        self.attributes.lock().parent_death_signal
+    }
+
+    /// Sets the signal that the thread gets when its parent ends.
+    pub(crate) fn set_parent_death_signal(&self, signal: i32) {
+        self.attributes.lock().parent_death_signal = signal;
+    }
+
+    /// Returns PR_GET_NO_NEW_PRIVS.
+    pub(crate) fn no_new_privileges(&self) -> bool {
+        self.attributes.lock().no_new_privileges
+    }
+
+    /// Sets PR_SET_NO_NEW_PRIVS, for good.
+    pub(crate) fn set_no_new_privileges(&self) {
+        self.attributes.lock().no_new_privileges = true;
+    }
+
+    /// Returns PR_GET_SECUREBITS.
+    pub(crate) fn secure_bits(&self) -> u32 {
+        self.attributes.lock().secure_bits
+    }
+
+    /// Sets PR_SET_SECUREBITS.
+    pub(crate) fn set_secure_bits(&self, bits: u32) {
+        self.attributes.lock().secure_bits = bits;
+    }
+
+    /// Returns PR_GET_TIMERSLACK in nanoseconds.
+    pub(crate) fn timer_slack_ns(&self) -> u64 {
+        self.attributes.lock().timer_slack_ns
+    }
+
+    /// Sets PR_SET_TIMERSLACK.
+    pub(crate) fn set_timer_slack_ns(&self, slack_ns: u64) {
+        self.attributes.lock().timer_slack_ns = slack_ns;
+    }
+
+    /// Sends a signal to this thread alone; permission was checked.
+    pub(crate) fn send_signal(self: &Arc<Thread>, info: SignalInfo) {
+        super::signal::send_to_thread(self, info);
     }
 }

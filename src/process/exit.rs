@@ -1,0 +1,249 @@
+//! The end of threads and processes: exit(2), exit_group(2), death by a signal; zombies, orphans, and who is told.
+
+use super::job_control::{self, TICK_NS};
+use super::signal::{self, ActionFlags, ChildChange, IGNORE, Signal, SignalInfo};
+use super::thread_group::State;
+use super::{Process, Thread, table};
+use crate::machine::task;
+use crate::vm::AddressSpace;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::sync::atomic::Ordering;
+
+/// Returns the wait status of an exit with `code`.
+pub(crate) fn exited(code: i32) -> i32 {
+    (code & 0xff) << 8
+}
+
+/// Lets all threads of the process end with this wait status, unless they are ending already.
+pub(crate) fn end_process(process: &Process, status: i32) {
+    mark_ending(process, &mut process.state.lock(), status);
+}
+
+/// `end_process` under the process' lock.
+pub(super) fn mark_ending(process: &Process, state: &mut State, status: i32) {
+    if state.ending.is_none() {
+        state.ending = Some(status);
+        for thread in &state.threads {
+            thread.set_attention(true);
+        }
+        process.resume.wake_all();
+    }
+}
+
+/// Lets the calling thread end with this wait status, alone.
+pub(crate) fn end_thread(thread: &Thread, status: i32) {
+    thread.exit_code.store(status, Ordering::Relaxed);
+    thread.is_exiting.store(true, Ordering::Release);
+    thread.set_attention(true);
+}
+
+/// Ends the calling thread for good: the last act of its loop. The memory it ran in was taken out of its loop.
+pub(crate) fn leave(thread: &Arc<Thread>, space: Arc<AddressSpace>) {
+    let process = thread.process();
+    thread.is_exiting.store(true, Ordering::Release);
+    release_memory(thread, &space);
+    task::set_page_table(None);
+    drop(space);
+    let files = thread.files.lock().take();
+    drop(files);
+
+    let is_last = unlist(thread);
+    if is_last {
+        let space = process.state.lock().space.take();
+        drop(space);
+        end(process);
+    }
+}
+
+/// Tells those who wait for this thread to let go of its memory: robust futexes, join, vfork (Linux: mm_release).
+pub(super) fn release_memory(thread: &Thread, space: &AddressSpace) {
+    let address = thread.clear_child_tid();
+    if address != 0 {
+        thread.set_clear_child_tid(0);
+        space.write_remote(address, &0u32.to_ne_bytes());
+    }
+    thread.complete_vfork();
+}
+
+/// Takes the thread out of its process; its usage stays with the process. Returns whether it was the last.
+fn unlist(thread: &Arc<Thread>) -> bool {
+    let process = thread.process();
+    let usage = thread.usage();
+    let (gone, stopped, is_last) = {
+        let mut state = process.state.lock();
+        state.usage.add(&usage);
+        if thread.id() == process.id() {
+            process.exit_status.store(thread.exit_code.load(Ordering::Relaxed), Ordering::Relaxed);
+            process.exit_uid.store(thread.identity().uid, Ordering::Relaxed);
+        }
+        let place = state.threads.iter().position(|other| Arc::ptr_eq(other, thread));
+        let gone = place.map(|place| state.threads.remove(place));
+        let stopped = if thread.is_stopped() { None } else { job_control::arrive(&mut state) };
+        signal::hand_over(&mut state, thread, signal::SignalSet::from_bits(u64::MAX));
+        (gone, stopped, state.threads.is_empty())
+    };
+    if let Some(signal) = stopped.filter(|_| !is_last) {
+        job_control::announce_stop(process, signal);
+    }
+    // The first thread's id stays taken until the process is waited for.
+    table::with(|table| table.remove_thread(thread.id()));
+    drop(gone);
+    process.resume.wake_all();
+    is_last
+}
+
+/// What the end of a process asks for once the table is unlocked.
+#[derive(Default)]
+struct Aftermath {
+    parent: Option<Arc<Process>>,
+    /// Parents that got zombie children.
+    adopters: Vec<Arc<Process>>,
+    /// Members of groups that became orphaned while stopped.
+    orphaned: Vec<Arc<Process>>,
+    /// Children that asked for a signal at their parent's end.
+    bereaved: Vec<(Arc<Thread>, Signal)>,
+    reaped: Vec<table::Node>,
+}
+
+/// The end of the process: its last thread has gone.
+fn end(process: &Arc<Process>) {
+    let status = process.state.lock().ending.unwrap_or_else(|| process.exit_status.load(Ordering::Relaxed));
+    if process.id() == table::INIT {
+        panic!("Attempted to kill init! exitcode=0x{status:08x}");
+    }
+    process.exit_status.store(status, Ordering::Relaxed);
+    give_up_terminal(process);
+
+    let mut aftermath = Aftermath::default();
+    table::with(|table| {
+        orphan_groups(table, process, &mut aftermath);
+        reparent_children(table, process, &mut aftermath);
+        let Some(node) = table.nodes.get_mut(&process.id()) else { return };
+        node.ended = Some(status);
+        node.stop_news = None;
+        node.continue_news = false;
+        aftermath.parent = table.nodes.get(&process.parent_id()).map(|node| node.process.clone());
+        if let Some(parent) = &aftermath.parent
+            && is_reaped_at_once(parent, process)
+        {
+            aftermath.reaped.extend(table.remove_process(process.id()));
+        }
+    });
+
+    for member in &aftermath.orphaned {
+        member.send_signal(SignalInfo::kernel(Signal::HUP));
+        member.send_signal(SignalInfo::kernel(Signal::CONT));
+    }
+    for (thread, signal) in &aftermath.bereaved {
+        thread.send_signal(SignalInfo::sent(*signal, signal::code::USER, process.id(), 0));
+    }
+    for adopter in &aftermath.adopters {
+        adopter.child_events.wake_all();
+    }
+    if let Some(parent) = &aftermath.parent {
+        tell(parent, process, status);
+    }
+}
+
+/// Tells the parent: the exit signal, and who sleeps in wait(2).
+fn tell(parent: &Arc<Process>, child: &Process, status: i32) {
+    if let Some(signal) = Signal::from_number(child.exit_signal.load(Ordering::Relaxed)) {
+        let (change, value) = match status & 0x7f {
+            0 => (ChildChange::Exited, status >> 8),
+            _ if status & 0x80 != 0 => (ChildChange::Dumped, status & 0x7f),
+            number => (ChildChange::Killed, number),
+        };
+        let usage = child.usage();
+        let uid = child.exit_uid.load(Ordering::Relaxed);
+        let (user, system) = (usage.user_ns / TICK_NS, usage.system_ns / TICK_NS);
+        parent.send_signal(SignalInfo::child(signal, change, child.id(), uid, value, user, system));
+    }
+    parent.child_events.wake_all();
+}
+
+/// "If a process sets SIGCHLD to SIG_IGN or uses SA_NOCLDWAIT, its children do not become zombies" (wait(2)).
+pub(super) fn is_reaped_at_once(parent: &Process, child: &Process) -> bool {
+    let action = parent.dispositions().get(Signal::CHLD);
+    child.exit_signal.load(Ordering::Relaxed) == Signal::CHLD.number()
+        && (action.handler == IGNORE || action.flags.contains(ActionFlags::NO_CHILD_WAIT))
+}
+
+/// A session leader's end takes the terminal from its session and hangs up the foreground group (credentials(7)).
+fn give_up_terminal(process: &Process) {
+    let session = process.session();
+    if session.id() != process.id() {
+        return;
+    }
+    let Some(terminal) = session.terminal() else { return };
+    let foreground = terminal.foreground_group();
+    session.set_terminal(None);
+    terminal.release();
+    if foreground > 0 {
+        signal::send_to_group(foreground, SignalInfo::kernel(Signal::HUP));
+        signal::send_to_group(foreground, SignalInfo::kernel(Signal::CONT));
+    }
+}
+
+/// Finds the groups that this end leaves without anyone who could continue them, and that have a stopped member.
+fn orphan_groups(table: &table::Table, process: &Process, aftermath: &mut Aftermath) {
+    let mut collect = |group: i32, leaving: Option<i32>| {
+        let members = table.group_members(group);
+        let is_stopped = members.iter().any(|member| member.id() != process.id() && member.is_stopped());
+        if is_stopped && table.is_orphaned(group, leaving) {
+            aftermath.orphaned.extend(members);
+        }
+    };
+    let parent = table.nodes.get(&process.parent_id());
+    let own_link = parent.is_some_and(|parent| {
+        parent.process.group_id() != process.group_id() && parent.process.session_id() == process.session_id()
+    });
+    if own_link {
+        collect(process.group_id(), Some(process.id()));
+    }
+    let children = table.nodes.get(&process.id()).map(|node| node.children.as_slice()).unwrap_or_default();
+    for child in children.iter().filter_map(|id| table.nodes.get(id)) {
+        let child = &child.process;
+        if child.group_id() != process.group_id() && child.session_id() == process.session_id() {
+            // The link from this child to the ending process is the one that goes; others may hold the group.
+            collect(child.group_id(), Some(child.id()));
+        }
+    }
+}
+
+/// Gives the children to the nearest subreaper or to the first process.
+fn reparent_children(table: &mut table::Table, process: &Process, aftermath: &mut Aftermath) {
+    let children = table.nodes.get(&process.id()).map(|node| node.children.clone()).unwrap_or_default();
+    if children.is_empty() {
+        return;
+    }
+    let adopter = find_adopter(table, process);
+    for id in children {
+        table.set_parent(id, adopter.id());
+        let Some(child) = table.nodes.get(&id) else { continue };
+        let is_ended = child.ended.is_some();
+        let child = child.process.clone();
+        child.exit_signal.store(Signal::CHLD.number(), Ordering::Relaxed);
+        if is_ended && is_reaped_at_once(&adopter, &child) {
+            aftermath.reaped.extend(table.remove_process(id));
+        } else if is_ended {
+            aftermath.adopters.push(adopter.clone());
+        }
+        for thread in child.threads() {
+            if let Some(signal) = Signal::from_number(thread.parent_death_signal()) {
+                aftermath.bereaved.push((thread, signal));
+            }
+        }
+    }
+}
+
+fn find_adopter(table: &table::Table, process: &Process) -> Arc<Process> {
+    let mut id = process.parent_id();
+    while let Some(node) = table.nodes.get(&id) {
+        if id == table::INIT || node.process.is_subreaper() && node.ended.is_none() {
+            return node.process.clone();
+        }
+        id = node.process.parent_id();
+    }
+    table.nodes[&table::INIT].process.clone()
+}

@@ -1,0 +1,154 @@
+//! Job control: stopping and continuing whole processes, process groups and sessions (setpgid(2), setsid(2)).
+//!
+//! A stop: one thread takes a stop signal and requests it; each thread arrives on its way to user mode; the last one
+//! tells the parent. SIGCONT ends it at the moment it is sent.
+
+use super::signal::{self, ActionFlags, ChildChange, Signal, SignalInfo};
+use super::thread_group::{State, Stop};
+use super::{Process, Session, Thread, table};
+use crate::errno::{Errno, Result};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+/// Asks all threads of the process to stop, because of `signal`.
+pub(super) fn request_stop(process: &Process, signal: Signal) {
+    let mut state = process.state.lock();
+    if state.stop != Stop::None || state.ending.is_some() {
+        return;
+    }
+    state.stop = Stop::Requested { signal: signal.number(), left: state.threads.len() };
+    for index in 0..state.threads.len() {
+        let thread = state.threads[index].clone();
+        signal::recalculate(&mut state, &thread);
+    }
+}
+
+/// Stays here while the process is stopped. The calling thread is the current one.
+pub(super) fn take_part_in_stop(thread: &Arc<Thread>) {
+    let process = thread.process();
+    let complete = {
+        let mut state = process.state.lock();
+        if state.stop == Stop::None || state.ending.is_some() {
+            return;
+        }
+        thread.is_stopped.store(true, Ordering::Relaxed);
+        arrive(&mut state)
+    };
+    if let Some(signal) = complete {
+        announce_stop(process, signal);
+    }
+    process.resume.wait_until(|| {
+        let state = process.state.lock();
+        let is_over = state.stop == Stop::None
+            || state.ending.is_some()
+            || state.executor.is_some_and(|executor| executor != thread.id());
+        is_over.then_some(())
+    });
+    thread.is_stopped.store(false, Ordering::Relaxed);
+}
+
+/// Counts one thread less that a requested stop waits for (it stopped or ended). Returns the signal if it was the last.
+pub(super) fn arrive(state: &mut State) -> Option<i32> {
+    let Stop::Requested { signal, left } = state.stop else { return None };
+    if left > 1 {
+        state.stop = Stop::Requested { signal, left: left - 1 };
+        return None;
+    }
+    state.stop = Stop::Stopped { signal };
+    Some(signal)
+}
+
+/// Ends a stop: SIGCONT came. Returns whether the process was stopped, so that the parent is to be told.
+pub(super) fn clear_stop(process: &Process, state: &mut State) -> bool {
+    let was_stopped = matches!(state.stop, Stop::Stopped { .. });
+    if state.stop != Stop::None {
+        state.stop = Stop::None;
+        for thread in &state.threads {
+            thread.is_stopped.store(false, Ordering::Relaxed);
+        }
+        process.resume.wake_all();
+    }
+    was_stopped
+}
+
+/// Tells the parent that the process is stopped now.
+pub(super) fn announce_stop(process: &Process, signal: i32) {
+    announce(process, ChildChange::Stopped, signal, |node| {
+        node.stop_news = Some(signal);
+        node.continue_news = false;
+    });
+}
+
+/// Tells the parent that the process goes on.
+pub(super) fn announce_continue(process: &Process) {
+    announce(process, ChildChange::Continued, Signal::CONT.number(), |node| {
+        node.stop_news = None;
+        node.continue_news = true;
+    });
+}
+
+fn announce(process: &Process, change: ChildChange, status: i32, note: impl FnOnce(&mut table::Node)) {
+    let parent = table::with(|table| {
+        note(table.nodes.get_mut(&process.id())?);
+        Some(table.nodes.get(&process.parent_id())?.process.clone())
+    });
+    let Some(parent) = parent else { return };
+    let action = parent.dispositions().get(Signal::CHLD);
+    if action.handler > signal::IGNORE && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {
+        let uid = process.main_identity().map_or(0, |identity| identity.uid);
+        let usage = process.usage();
+        let (user, system) = (usage.user_ns / TICK_NS, usage.system_ns / TICK_NS);
+        parent.send_signal(SignalInfo::child(Signal::CHLD, change, process.id(), uid, status, user, system));
+    }
+    parent.child_events.wake_all();
+}
+
+/// Nanoseconds per tick of the times that user space gets in ticks (USER_HZ is 100).
+pub(crate) const TICK_NS: u64 = 10_000_000;
+
+/// setpgid(2): moves process `id` (0: the caller) to group `group` (0: one of its own).
+pub(crate) fn set_group(caller: &Process, id: i32, group: i32) -> Result {
+    if group < 0 {
+        return Err(Errno::EINVAL);
+    }
+    let id = if id == 0 { caller.id() } else { id };
+    let group = if group == 0 { id } else { group };
+    table::with(|table| {
+        let node = table.nodes.get(&id).ok_or(Errno::ESRCH)?;
+        let process = &node.process;
+        if process.parent_id() == caller.id() {
+            if process.session_id() != caller.session_id() {
+                return Err(Errno::EPERM);
+            }
+            if process.has_executed.load(Ordering::Relaxed) {
+                return Err(Errno::EACCES);
+            }
+        } else if id != caller.id() {
+            return Err(Errno::ESRCH);
+        }
+        if process.session_id() == id {
+            return Err(Errno::EPERM);
+        }
+        if group != id && table.group_session(group) != Some(caller.session_id()) {
+            return Err(Errno::EPERM);
+        }
+        table.set_group(id, group);
+        Ok(())
+    })
+}
+
+/// setsid(2): makes the caller the leader of a new session without a terminal. EPERM if it leads a group.
+pub(crate) fn create_session(caller: &Process) -> Result<i32> {
+    let id = caller.id();
+    let session = Session::new(id);
+    let old = table::with(|table| {
+        if caller.group_id() == id || table.has_group(id) {
+            return Err(Errno::EPERM);
+        }
+        let old = table.set_session(id, session);
+        table.set_group(id, id);
+        Ok(old)
+    })?;
+    drop(old);
+    Ok(id)
+}

@@ -1,0 +1,135 @@
+//! What is known about one sent signal: `siginfo_t`, kept in the layout that user space sees (sigaction(2)).
+
+use super::Signal;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A sent signal: Linux's 128-byte `siginfo_t`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct SignalInfo {
+    number: i32,
+    errno: i32,
+    code: i32,
+    padding: i32,
+    /// The union; its fields depend on the code.
+    payload: [u64; 14],
+}
+
+/// Why a child's parent is told (the `si_code` of SIGCHLD).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub(crate) enum ChildChange {
+    Exited = 1,
+    Killed = 2,
+    Dumped = 3,
+    Trapped = 4,
+    Stopped = 5,
+    Continued = 6,
+}
+
+/// `si_code` of a fault: sigaction(2).
+pub(crate) mod code {
+    /// kill(2).
+    pub(crate) const USER: i32 = 0;
+    /// The kernel.
+    pub(crate) const KERNEL: i32 = 0x80;
+    /// sigqueue(3).
+    pub(crate) const QUEUE: i32 = -1;
+    /// A POSIX timer.
+    pub(crate) const TIMER: i32 = -2;
+    /// tkill(2), tgkill(2).
+    pub(crate) const THREAD: i32 = -6;
+    pub(crate) const ILL_ILLOPN: i32 = 2;
+    pub(crate) const FPE_INTDIV: i32 = 1;
+    pub(crate) const FPE_INTOVF: i32 = 2;
+    pub(crate) const FPE_FLTDIV: i32 = 3;
+    pub(crate) const FPE_FLTOVF: i32 = 4;
+    pub(crate) const FPE_FLTUND: i32 = 5;
+    pub(crate) const FPE_FLTRES: i32 = 6;
+    pub(crate) const FPE_FLTINV: i32 = 7;
+    pub(crate) const FPE_FLTUNK: i32 = 14;
+    pub(crate) const SEGV_MAPERR: i32 = 1;
+    pub(crate) const SEGV_ACCERR: i32 = 2;
+    pub(crate) const BUS_ADRALN: i32 = 1;
+    pub(crate) const BUS_ADRERR: i32 = 2;
+    pub(crate) const TRAP_BRKPT: i32 = 1;
+    pub(crate) const TRAP_TRACE: i32 = 2;
+}
+
+impl SignalInfo {
+    fn new(signal: Signal, code: i32, payload: &[u64]) -> SignalInfo {
+        let mut info = SignalInfo { number: signal.number(), errno: 0, code, padding: 0, payload: [0; 14] };
+        info.payload[..payload.len()].copy_from_slice(payload);
+        info
+    }
+
+    /// A signal that the kernel itself sends (a terminal's ^C, SIGPIPE): no sender.
+    pub(crate) fn kernel(signal: Signal) -> SignalInfo {
+        SignalInfo::new(signal, code::KERNEL, &[])
+    }
+
+    /// A signal that a process sent: `code` says by which call.
+    pub(crate) fn sent(signal: Signal, code: i32, sender: i32, uid: u32) -> SignalInfo {
+        SignalInfo::new(signal, code, &[pair(sender as u32, uid)])
+    }
+
+    /// A fault of the program at `address`.
+    pub(crate) fn fault(signal: Signal, code: i32, address: u64) -> SignalInfo {
+        SignalInfo::new(signal, code, &[address])
+    }
+
+    /// A POSIX timer's expiration: its id, how many further ones were missed, and the program's value for it.
+    pub(crate) fn timer(signal: Signal, id: i32, overrun: i32, value: u64) -> SignalInfo {
+        SignalInfo::new(signal, code::TIMER, &[pair(id as u32, overrun as u32), value])
+    }
+
+    /// News of a child: `status` is its exit code or signal number, times are in clock ticks (1/100 s).
+    pub(crate) fn child(
+        signal: Signal,
+        change: ChildChange,
+        child: i32,
+        uid: u32,
+        status: i32,
+        user_ticks: u64,
+        system_ticks: u64,
+    ) -> SignalInfo {
+        let payload = [pair(child as u32, uid), pair(status as u32, 0), user_ticks, system_ticks];
+        SignalInfo::new(signal, change as i32, &payload)
+    }
+
+    /// What the program itself gave to rt_sigqueueinfo(2), for `signal`.
+    pub(crate) fn from_user(mut self, signal: Signal) -> SignalInfo {
+        self.number = signal.number();
+        self.padding = 0;
+        self
+    }
+
+    /// Returns the signal.
+    pub(crate) fn signal(&self) -> Signal {
+        Signal::from_number(self.number).expect("constructors take a Signal")
+    }
+
+    /// Returns `si_code`.
+    pub(crate) fn code(&self) -> i32 {
+        self.code
+    }
+
+    /// Returns `si_errno`.
+    pub(crate) fn errno(&self) -> i32 {
+        self.errno
+    }
+
+    /// Returns the union's words.
+    pub(crate) fn payload(&self) -> &[u64; 14] {
+        &self.payload
+    }
+
+    /// Returns whether the kernel sent it, not a process.
+    pub(crate) fn is_from_kernel(&self) -> bool {
+        self.code > 0
+    }
+}
+
+fn pair(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}

@@ -1,0 +1,27 @@
+//! Signals (signal(7)): numbers, what is known of each one sent, queues, dispositions, sending, delivery.
+//!
+//! Flow: `send` puts a `SignalInfo` into a thread's or a process' queue and marks a thread that may take it (its
+//! `attention`); that thread, on its way back to user mode, calls `deliver`, which takes it out and acts.
+//! Locks: a process' own lock (queues of the process, stop and exit state), then a thread's, then the dispositions'.
+
+/// What a process does about each signal.
+mod disposition;
+
+/// What is known about one sent signal.
+mod information;
+
+/// Signal numbers and sets.
+mod number;
+
+/// Signals sent and not yet delivered.
+mod pending;
+
+/// Sending, and who is woken.
+mod send;
+
+pub(crate) use disposition::{Action, ActionFlags, DEFAULT, Dispositions, IGNORE};
+pub(crate) use information::{ChildChange, SignalInfo, code};
+pub(crate) use number::{DefaultAction, Signal, SignalSet};
+pub(crate) use pending::Pending;
+pub(super) use send::{discard, hand_over, recalculate};
+pub(crate) use send::{force, has_room, may_send, send_to_group, send_to_process, send_to_thread};

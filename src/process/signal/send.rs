@@ -1,0 +1,224 @@
+//! Sending: into which queue a signal goes, who is woken, and what happens at once (SIGKILL, stop and continue).
+
+use super::{DefaultAction, IGNORE, Signal, SignalInfo, SignalSet};
+use crate::fs::{Capabilities, Identity};
+use crate::process::thread_group::{State, Stop};
+use crate::process::{Process, Resource, Thread, exit, job_control, table};
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+/// Which queue a signal goes to.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    Thread(&'a Arc<Thread>),
+    Process,
+}
+
+/// Sends a signal to one thread. Permission was checked.
+pub(crate) fn send_to_thread(thread: &Arc<Thread>, info: SignalInfo) {
+    send(thread.process(), Target::Thread(thread), info);
+}
+
+/// Sends a signal to a process: any of its threads may take it. Permission was checked.
+pub(crate) fn send_to_process(process: &Arc<Process>, info: SignalInfo) {
+    send(process, Target::Process, info);
+}
+
+/// Sends a signal to all processes of a group, as a terminal does. Returns whether there was one.
+pub(crate) fn send_to_group(group: i32, info: SignalInfo) -> bool {
+    let members = table::group_members(group);
+    for process in &members {
+        send_to_process(process, info);
+    }
+    !members.is_empty()
+}
+
+/// Sends a signal that the thread itself caused (a fault): it can be neither blocked nor ignored, and even the first
+/// process dies of it.
+pub(crate) fn force(thread: &Arc<Thread>, info: SignalInfo) {
+    let process = thread.process();
+    let mut state = process.state.lock();
+    let signal = info.signal();
+    let is_helpless = {
+        let mut own = thread.signals.lock();
+        let is_blocked = own.blocked.contains(signal);
+        own.blocked.remove(signal);
+        own.pending.push(info);
+        is_blocked || state.dispositions.get(signal).handler <= IGNORE
+    };
+    if is_helpless {
+        state.dispositions.reset(signal);
+        process.is_unkillable.store(false, Ordering::Relaxed);
+    }
+    recalculate(&mut state, thread);
+}
+
+/// Returns whether `sender` may send `signal` to `process`: same user, CAP_KILL, or SIGCONT within the session
+/// (kill(2)).
+pub(crate) fn may_send(sender: &Thread, process: &Process, signal: Option<Signal>) -> bool {
+    if core::ptr::eq(Arc::as_ptr(sender.process()), process) {
+        return true;
+    }
+    let own = sender.identity();
+    let Some(target) = process.main_identity() else { return true };
+    is_same_user(&own, &target)
+        || own.can(Capabilities::KILL)
+        || signal == Some(Signal::CONT) && process.session_id() == sender.process().session_id()
+}
+
+fn is_same_user(own: &Identity, target: &Identity) -> bool {
+    [own.euid, own.uid].iter().any(|id| *id == target.suid || *id == target.uid)
+}
+
+fn send(process: &Arc<Process>, target: Target<'_>, info: SignalInfo) {
+    let signal = info.signal();
+    let mut continued = false;
+    {
+        let mut state = process.state.lock();
+        if state.threads.is_empty() || state.ending.is_some() {
+            return;
+        }
+
+        if SignalSet::STOPS.contains(signal) {
+            discard(&mut state, SignalSet::of(&[Signal::CONT]));
+        } else if signal == Signal::CONT {
+            discard(&mut state, SignalSet::STOPS);
+            continued = job_control::clear_stop(process, &mut state);
+        }
+
+        if !is_dropped(process, &state, target, &info) {
+            queue(process, &mut state, target, info);
+        }
+    }
+    if continued {
+        job_control::announce_continue(process);
+    }
+}
+
+/// Returns whether the signal has no effect: ignored and not blocked, or one that the first process does not handle.
+fn is_dropped(process: &Process, state: &State, target: Target<'_>, info: &SignalInfo) -> bool {
+    let signal = info.signal();
+    let action = state.dispositions.get(signal);
+    if process.is_unkillable() && action.handler == super::DEFAULT && signal.default_action() != DefaultAction::Ignore {
+        return true;
+    }
+    if !action.ignores(signal) || signal.is_absolute() {
+        return false;
+    }
+    let thread = match target {
+        Target::Thread(thread) => thread,
+        Target::Process => &state.threads[0],
+    };
+    let own = thread.signals.lock();
+    !own.blocked.union(own.waited).contains(signal)
+}
+
+fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalInfo) {
+    let signal = info.signal();
+    if signal == Signal::KILL {
+        exit::mark_ending(process, state, signal.number());
+        return;
+    }
+    match target {
+        Target::Thread(thread) => {
+            thread.signals.lock().pending.push(info);
+            recalculate(state, thread);
+        }
+        Target::Process => {
+            state.pending.push(info);
+            if let Some(thread) = choose(state, signal).cloned() {
+                recalculate(state, &thread);
+            }
+        }
+    }
+}
+
+/// Returns a thread that may take the signal at once; the oldest for preference.
+fn choose(state: &State, signal: Signal) -> Option<&Arc<Thread>> {
+    state
+        .threads
+        .iter()
+        .find(|thread| !thread.is_exiting() && !thread.is_stopped() && !thread.signals.lock().blocked.contains(signal))
+}
+
+/// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
+pub(crate) fn has_room(process: &Process) -> bool {
+    let state = process.state.lock();
+    let own: usize = state.threads.iter().map(|thread| thread.signals.lock().pending.len()).sum();
+    ((own + state.pending.len()) as u64) < process.limit(Resource::PendingSignals)
+}
+
+/// Forgets the pending signals of `set`, of the process and of all its threads.
+pub(in crate::process) fn discard(state: &mut State, set: SignalSet) {
+    state.pending.discard(set);
+    for thread in &state.threads {
+        thread.signals.lock().pending.discard(set);
+    }
+}
+
+/// Sets or takes back a thread's attention mark by what is due for it. After each change of queues, mask, stop or end.
+pub(in crate::process) fn recalculate(state: &mut State, thread: &Arc<Thread>) {
+    let is_ending = state.ending.is_some() || state.executor.is_some_and(|executor| executor != thread.id());
+    let is_stopping = state.stop != Stop::None && !matches!(state.stop, Stop::Requested { .. } if thread.is_stopped());
+    let is_due = is_ending || is_stopping || thread.is_exiting() || {
+        let own = thread.signals.lock();
+        !own.pending.set().union(state.pending.set()).without(own.blocked).is_empty()
+    };
+    thread.set_attention(is_due);
+}
+
+impl Process {
+    /// Sends a signal to the process; permission was checked.
+    pub(crate) fn send_signal(self: &Arc<Process>, info: SignalInfo) {
+        send_to_process(self, info);
+    }
+}
+
+impl Thread {
+    /// Changes the blocked signals; SIGKILL and SIGSTOP stay unblocked. Returns the ones before.
+    pub(crate) fn set_blocked(self: &Arc<Thread>, blocked: SignalSet) -> SignalSet {
+        let mut state = self.process().state.lock();
+        let old = {
+            let mut own = self.signals.lock();
+            core::mem::replace(&mut own.blocked, blocked.without(SignalSet::ABSOLUTE))
+        };
+        let newly_blocked = blocked.without(old);
+        recalculate(&mut state, self);
+        hand_over(&mut state, self, newly_blocked);
+        old
+    }
+
+    /// Blocks `blocked` for the time of one call (sigsuspend, ppoll, pselect, epoll_pwait): the mask before comes back
+    /// after the handler that ends it, or by `restore_blocked`.
+    pub(crate) fn set_temporary_blocked(self: &Arc<Thread>, blocked: SignalSet) {
+        let old = self.set_blocked(blocked);
+        self.signals.lock().saved_blocked = Some(old);
+    }
+
+    /// Puts back the mask before `set_temporary_blocked`: the call ended without a signal.
+    pub(crate) fn restore_blocked(self: &Arc<Thread>) {
+        let saved = self.signals.lock().saved_blocked.take();
+        if let Some(saved) = saved {
+            self.set_blocked(saved);
+        }
+    }
+
+    /// Returns whether the signal has no effect on this thread now (blocked or ignored): a background write to a
+    /// terminal is allowed then.
+    pub(crate) fn is_deaf_to(&self, signal: Signal) -> bool {
+        self.process().dispositions().get(signal).handler == IGNORE || self.blocked().contains(signal)
+    }
+}
+
+/// Finds other threads for the process' signals that `thread` blocks now.
+pub(in crate::process) fn hand_over(state: &mut State, thread: &Arc<Thread>, blocked: SignalSet) {
+    if state.pending.set().intersection(blocked).is_empty() || state.threads.len() == 1 {
+        return;
+    }
+    for index in 0..state.threads.len() {
+        let other = state.threads[index].clone();
+        if !Arc::ptr_eq(&other, thread) && !other.is_exiting() {
+            recalculate(state, &other);
+        }
+    }
+}
