@@ -9,6 +9,8 @@
 #[repr(u8)]
 pub(crate) enum Rank {
     // Sleeping locks (`machine::task::Mutex`).
+    /// An epoll instance's ready list while its entries are looked at.
+    EpollScan,
     /// An open file description's position, held over a whole read, write or directory listing.
     FilePosition,
     /// A mount namespace's tree, held over mount and unmount.
@@ -44,8 +46,8 @@ pub(crate) enum Rank {
     FileLocks,
     /// A pipe, socket, eventfd or the like: its buffer.
     Stream,
-    /// An epoll instance's interest and ready lists.
-    Epoll,
+    /// An epoll instance's interest list.
+    EpollInterests,
     /// A directory cache entry's children.
     Dentry,
     /// An inode's attributes.
@@ -54,8 +56,6 @@ pub(crate) enum Rank {
     CacheMappers,
     /// A file's pages in memory, held only to look up, add and remove.
     CachedPages,
-    /// Observers of a file's readiness.
-    Readiness,
     /// A driver's own queues when no interrupt handler shares them.
     Driver,
     /// The screen's cells and shadow buffer.
@@ -63,6 +63,10 @@ pub(crate) enum Rank {
     // Locks that also keep interrupts off (`machine::sync::IrqLock`).
     /// A driver's queues shared with its interrupt handler.
     DriverIrq,
+    /// Observers of a file's readiness.
+    Readiness,
+    /// An epoll instance's ready list.
+    EpollReady,
     /// Waiters of one `WaitQueue`.
     WaitQueue,
     /// A CPU's run queue.

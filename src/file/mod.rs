@@ -3,6 +3,12 @@
 /// What stat(2) shows of files that no file system holds.
 pub(crate) mod anonymous;
 
+/// epoll(7).
+pub(crate) mod epoll;
+
+/// eventfd(2).
+pub(crate) mod eventfd;
+
 /// The table of a process' file descriptors.
 mod fd_table;
 
@@ -20,6 +26,9 @@ pub(crate) mod pipe;
 
 /// Who waits for a file to become readable or writable.
 mod readiness;
+
+/// timerfd_create(2).
+pub(crate) mod timerfd;
 
 pub(crate) use fd_table::FdTable;
 pub(crate) use metadata::{DeviceNumber, FileKind, Metadata, Timestamp};

@@ -1,0 +1,189 @@
+//! timerfd_create(2): a timer that is read.
+//!
+//! Expirations are counted from the clock when somebody looks; the machine's one-shot timer only wakes. After it fired
+//! the file stays readable until a read, and the read arms the next one: no interrupt handler re-arms timers.
+
+use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, anonymous};
+use crate::errno::{Errno, Result};
+use crate::machine::sync::SpinLock;
+use crate::machine::time::{self, Timer};
+use crate::rank::Rank;
+use crate::vm::Destination;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+
+/// By which clock a timer counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimerClock {
+    /// Follows changes of the wall clock.
+    Wall,
+    /// Nanoseconds since start.
+    Monotonic,
+}
+
+impl TimerClock {
+    /// Returns the clock's time now, in nanoseconds.
+    pub(crate) fn now_ns(self) -> u64 {
+        match self {
+            TimerClock::Wall => time::wall_ns(),
+            TimerClock::Monotonic => time::monotonic_ns(),
+        }
+    }
+
+    /// Returns the monotonic time at which this clock will show `time_ns`.
+    pub(crate) fn to_monotonic_ns(self, time_ns: u64) -> u64 {
+        match self {
+            TimerClock::Wall => time::monotonic_ns().saturating_add(time_ns.saturating_sub(time::wall_ns())),
+            TimerClock::Monotonic => time_ns,
+        }
+    }
+}
+
+/// When a timer expires: first, and then again and again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TimerSetting {
+    /// Nanoseconds to (or, when set absolutely, of) the first expiration; 0 disarms.
+    pub(crate) value_ns: u64,
+    /// Nanoseconds between later expirations; 0 for none.
+    pub(crate) interval_ns: u64,
+}
+
+/// A timerfd.
+pub(crate) struct TimerFd {
+    /// The number of the clock as timerfd_create(2) took it, for /proc.
+    clock_number: i32,
+    clock: TimerClock,
+    shared: Arc<Shared>,
+}
+
+/// What the machine's timer holds on to while it is armed.
+struct Shared {
+    state: SpinLock<State>,
+    readiness: Readiness,
+}
+
+struct State {
+    /// The next expiration not yet read, in the clock's time; `None` when disarmed.
+    next_ns: Option<u64>,
+    interval_ns: u64,
+    timer: Option<Timer>,
+}
+
+impl TimerFd {
+    /// Makes a disarmed one.
+    pub(crate) fn new(clock: TimerClock, clock_number: i32) -> Arc<TimerFd> {
+        let state = State { next_ns: None, interval_ns: 0, timer: None };
+        let shared = Shared { state: SpinLock::new(Rank::Stream, state), readiness: Readiness::new() };
+        Arc::new(TimerFd { clock_number, clock, shared: Arc::new(shared) })
+    }
+
+    /// timerfd_settime(2): arms or disarms; returns the setting before.
+    pub(crate) fn set(&self, setting: TimerSetting, is_absolute: bool) -> TimerSetting {
+        let mut state = self.shared.state.lock();
+        let before = self.remaining(&state);
+        state.timer = None;
+        state.interval_ns = setting.interval_ns;
+        state.next_ns = match setting.value_ns {
+            0 => None,
+            value if is_absolute => Some(value),
+            value => Some(self.clock.now_ns().saturating_add(value)),
+        };
+        self.arm(&mut state);
+        before
+    }
+
+    /// timerfd_gettime(2): the time left and the interval.
+    pub(crate) fn get(&self) -> TimerSetting {
+        self.remaining(&self.shared.state.lock())
+    }
+
+    fn remaining(&self, state: &State) -> TimerSetting {
+        let now = self.clock.now_ns();
+        let value_ns = match state.next_ns {
+            None => 0,
+            Some(next) if next > now => next - now,
+            Some(_) if state.interval_ns == 0 => 0,
+            Some(next) => state.interval_ns - (now - next) % state.interval_ns,
+        };
+        TimerSetting { value_ns, interval_ns: state.interval_ns }
+    }
+
+    fn arm(&self, state: &mut State) {
+        state.timer = state.next_ns.map(|next_ns| {
+            let shared = self.shared.clone();
+            let expire = move || shared.readiness.announce(Events::READABLE);
+            Timer::at(self.clock.to_monotonic_ns(next_ns), Box::new(expire))
+        });
+    }
+
+    /// Takes the expirations since the last read. EAGAIN if there was none.
+    fn take(&self) -> Result<u64> {
+        let mut state = self.shared.state.lock();
+        let now = self.clock.now_ns();
+        let Some(next) = state.next_ns.filter(|next| *next <= now) else {
+            return Err(Errno::EAGAIN);
+        };
+        if state.interval_ns == 0 {
+            state.next_ns = None;
+            state.timer = None;
+            return Ok(1);
+        }
+        let count = (now - next) / state.interval_ns + 1;
+        state.next_ns = Some(next + count * state.interval_ns);
+        self.arm(&mut state);
+        Ok(count)
+    }
+}
+
+impl Drop for TimerFd {
+    fn drop(&mut self) {
+        // The armed timer holds `shared`, which holds the timer.
+        self.shared.state.lock().timer = None;
+    }
+}
+
+impl File for TimerFd {
+    fn read(&self, to: &mut Destination<'_>, _: &mut u64, flags: StatusFlags) -> Result<usize> {
+        if to.remaining() < size_of::<u64>() {
+            return Err(Errno::EINVAL);
+        }
+        let count = self.shared.readiness.block_on(flags.is_non_blocking(), || self.take())?;
+        to.put(&count.to_ne_bytes())
+    }
+
+    fn poll(&self, interest: Events, observer: Option<&Arc<dyn Observer>>) -> Events {
+        if let Some(observer) = observer {
+            self.shared.readiness.observe(observer, interest);
+        }
+        let next_ns = self.shared.state.lock().next_ns;
+        match next_ns {
+            Some(next_ns) if next_ns <= self.clock.now_ns() => interest & Events::READ,
+            _ => Events::empty(),
+        }
+    }
+
+    fn can_poll(&self) -> bool {
+        true
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(anonymous::metadata())
+    }
+
+    fn name(&self) -> String {
+        String::from("anon_inode:[timerfd]")
+    }
+
+    fn details(&self) -> String {
+        let setting = self.get();
+        let (value, interval) = (setting.value_ns, setting.interval_ns);
+        let parts = |ns: u64| (ns / 1_000_000_000, ns % 1_000_000_000);
+        let ((value_s, value_ns), (interval_s, interval_ns)) = (parts(value), parts(interval));
+        format!(
+            "clockid: {}\nit_value: ({value_s}, {value_ns})\nit_interval: ({interval_s}, {interval_ns})\n",
+            self.clock_number
+        )
+    }
+}
