@@ -9,6 +9,9 @@ mod image;
 /// Symbols and layouts of `asm/switch.s`.
 mod switch;
 
+/// Symbols and layouts of `asm/trap_entry.s`.
+mod trap;
+
 /// Symbols and layouts of `asm/user_copy.s`.
 mod user_copy;
 
@@ -17,6 +20,7 @@ mod user_entry;
 
 pub(super) use image::{KERNEL_BASE, first_stack, image, physical_address_of_image};
 pub(super) use switch::{FirstFrame, switch_stack, switch_start};
+pub(super) use trap::{TrapFrame, trap_stub};
 pub(super) use user_copy::{
     user_copy, user_copy_erms, user_copy_fixup, user_copy_smap, user_exchange_u32, user_load_u32, user_zero,
 };

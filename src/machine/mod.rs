@@ -46,6 +46,8 @@ use console::log;
 pub(crate) fn start(magic: u32, information: u32) {
     cpu::install_boot_cpu();
     console::start();
+    trap::start_cpu(0);
+    cpu::enable_protections();
     log!(Info, "Stele {}", env!("CARGO_PKG_VERSION"));
     boot::start(magic, information);
     memory::start();
