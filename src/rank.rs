@@ -34,6 +34,8 @@ pub(crate) enum Rank {
     ProcessTable,
     /// One process' own fields.
     Process,
+    /// The host's and the domain's name.
+    SystemName,
     /// One thread's own fields.
     Thread,
     /// Signal queues and dispositions.

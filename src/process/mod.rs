@@ -21,6 +21,9 @@ mod session;
 /// Signals.
 pub(crate) mod signal;
 
+/// The names that uname(2) shows.
+pub(crate) mod system_name;
+
 /// All processes and how they relate.
 pub(crate) mod table;
 

@@ -8,6 +8,9 @@ mod control;
 /// What CPUID says.
 mod features;
 
+/// The feature flags by their Linux names.
+mod flags;
+
 /// Data that each CPU has for itself.
 mod per_cpu;
 
@@ -18,6 +21,7 @@ mod random;
 mod user_context;
 
 pub(crate) use features::{Description, Features, describe, features, hardware_capabilities};
+pub(crate) use flags::flags;
 pub(crate) use per_cpu::{MAX_CPUS, count, index};
 pub(in crate::machine) use per_cpu::{PerCpu, install_boot_cpu, is_installed, this};
 pub(crate) use random::random_bytes;
