@@ -1,1 +1,26 @@
 //! Terminals: consoles, line discipline, pseudo-terminals.
+//!
+//! A `Terminal` stands between programs (through `TerminalFile`) and what is behind it: a serial line, the screen
+//! and keyboard, both (/dev/console), or the controller of a pseudo-terminal. Typed bytes go through `input`, written
+//! ones through `output`; who may touch a terminal is `job_control`.
+
+/// Terminals as files.
+mod device;
+
+/// Typed bytes: editing, echo, signals.
+mod input;
+
+/// A terminal's requests.
+mod ioctl;
+
+/// Sessions, foreground and background.
+mod job_control;
+
+/// Written bytes: OPOST.
+mod output;
+
+/// Flags, control characters, speeds.
+mod settings;
+
+/// A terminal as programs see it.
+mod terminal;

@@ -1,0 +1,220 @@
+//! Job control's view of a terminal: which session it controls, which process group is in the foreground, and who is
+//! stopped for touching it from the background (credentials(7), POSIX.1-2017 chapter 11.1).
+
+use super::input::Keyed;
+use super::terminal::{Access, Terminal};
+use crate::errno::{Errno, Result};
+use crate::file::DeviceNumber;
+use crate::fs::Capabilities;
+use crate::process::{ControllingTerminal, Process, Signal, SignalInfo, Thread, signal, table};
+use alloc::sync::Arc;
+
+/// The session and group that a terminal belongs to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct JobControl {
+    /// The session's id; 0 for none.
+    session: i32,
+    /// The foreground process group's id; 0 for none.
+    foreground: i32,
+}
+
+impl ControllingTerminal for Terminal {
+    fn device(&self) -> DeviceNumber {
+        self.number()
+    }
+
+    fn foreground_group(&self) -> i32 {
+        self.state.lock().job_control.foreground
+    }
+
+    fn release(&self) {
+        self.state.lock().job_control = JobControl::default();
+        // A line is hung up with its session; a pseudo-terminal's other side may still want the output.
+        if self.hardware().can_drain() {
+            self.hang_up();
+        }
+    }
+}
+
+/// Returns the calling process' controlling terminal.
+pub(super) fn terminal_of_caller() -> Option<Arc<Terminal>> {
+    let terminal: Arc<dyn core::any::Any + Send + Sync> = Thread::current().process().session().terminal()?;
+    terminal.downcast().ok()
+}
+
+/// Returns whether `terminal` controls the calling process.
+pub(super) fn controls_caller(terminal: &Terminal) -> bool {
+    terminal_of_caller().is_some_and(|own| core::ptr::eq(&*own, terminal))
+}
+
+/// A read: a background group is stopped with SIGTTIN. EIO where that would be for ever.
+pub(super) fn check_read(terminal: &Terminal, access: Access) -> Result {
+    if access.is_console { Ok(()) } else { check(terminal, Signal::TTIN) }
+}
+
+/// A write with TOSTOP on: a background group is stopped with SIGTTOU.
+pub(super) fn check_write(terminal: &Terminal, access: Access) -> Result {
+    if access.is_console { Ok(()) } else { check(terminal, Signal::TTOU) }
+}
+
+/// A change of the terminal: a background group is stopped with SIGTTOU.
+pub(super) fn check_change(terminal: &Terminal) -> Result {
+    check(terminal, Signal::TTOU)
+}
+
+fn check(terminal: &Terminal, signal: Signal) -> Result {
+    let foreground = terminal.foreground_group();
+    let thread = Thread::current();
+    let process = thread.process();
+    let group = process.group_id();
+    if foreground == 0 || group == foreground || !controls_caller(terminal) {
+        return Ok(());
+    }
+
+    if thread.blocked().contains(signal) || process.dispositions().get(signal).handler == signal::IGNORE {
+        return if signal == Signal::TTIN { Err(Errno::EIO) } else { Ok(()) };
+    }
+    if table::is_orphaned_group(group) {
+        return Err(Errno::EIO);
+    }
+    signal_group(group, signal);
+    Err(Errno::RESTART)
+}
+
+/// Sends the foreground group the signal that was typed.
+pub(super) fn signal_foreground(terminal: &Terminal, keyed: Keyed) {
+    let signal = match keyed {
+        Keyed::Interrupt => Signal::INT,
+        Keyed::Quit => Signal::QUIT,
+        Keyed::Suspend => Signal::TSTP,
+    };
+    signal_group(terminal.foreground_group(), signal);
+}
+
+/// Tells the foreground group that the window has another size.
+pub(super) fn signal_window_change(terminal: &Terminal) {
+    signal_group(terminal.foreground_group(), Signal::WINCH);
+}
+
+/// Sends a signal to all processes of a group; none if `group` is 0.
+pub(super) fn signal_group(group: i32, signal: Signal) {
+    if group != 0 {
+        for process in table::group_members(group) {
+            process.send_signal(SignalInfo::kernel(signal));
+        }
+    }
+}
+
+/// A session leader without a terminal opened this one: it becomes the controlling terminal, if it is free.
+pub(super) fn acquire_at_open(terminal: &Terminal) {
+    let Some(thread) = Thread::try_current() else { return };
+    let process = thread.process();
+    if is_leader(process) && process.session().terminal().is_none() && terminal.state.lock().job_control.session == 0 {
+        control(terminal, process);
+    }
+}
+
+/// TIOCSCTTY.
+pub(super) fn acquire(terminal: &Terminal, steal: bool, is_readable: bool) -> Result {
+    let thread = Thread::current();
+    let process = thread.process();
+    let owner = terminal.state.lock().job_control.session;
+    if is_leader(process) && owner == process.session_id() {
+        return Ok(());
+    }
+    if !is_leader(process) || process.session().terminal().is_some() {
+        return Err(Errno::EPERM);
+    }
+
+    let is_administrator = thread.identity().can(Capabilities::SYS_ADMIN);
+    if owner != 0 {
+        if !steal || !is_administrator {
+            return Err(Errno::EPERM);
+        }
+        if let Some(leader) = table::find(owner) {
+            leader.session().set_terminal(None);
+        }
+    }
+    if !is_readable && !is_administrator {
+        return Err(Errno::EPERM);
+    }
+    control(terminal, process);
+    Ok(())
+}
+
+/// TIOCNOTTY: a session leader's whole session loses the terminal, with SIGHUP and SIGCONT for its foreground group.
+pub(super) fn give_up(terminal: &Terminal) -> Result {
+    if !controls_caller(terminal) {
+        return Err(Errno::ENOTTY);
+    }
+    let thread = Thread::current();
+    let process = thread.process();
+    // Other processes keep sharing their session's terminal: it is the session that has one here.
+    if is_leader(process) {
+        let foreground = core::mem::take(&mut terminal.state.lock().job_control).foreground;
+        process.session().set_terminal(None);
+        signal_group(foreground, Signal::HUP);
+        signal_group(foreground, Signal::CONT);
+    }
+    Ok(())
+}
+
+/// TIOCGPGRP.
+pub(super) fn foreground(terminal: &Terminal) -> Result<i32> {
+    if !controls_caller(terminal) {
+        return Err(Errno::ENOTTY);
+    }
+    Ok(terminal.foreground_group())
+}
+
+/// TIOCGSID.
+pub(super) fn session(terminal: &Terminal) -> Result<i32> {
+    let session = terminal.state.lock().job_control.session;
+    if session == 0 || !controls_caller(terminal) {
+        return Err(Errno::ENOTTY);
+    }
+    Ok(session)
+}
+
+/// TIOCSPGRP; `group` is read only when the caller may ask at all.
+pub(super) fn set_foreground(terminal: &Terminal, group: impl FnOnce() -> Result<i32>) -> Result {
+    check_change(terminal).map_err(|error| if error == Errno::EIO { Errno::ENOTTY } else { error })?;
+    let group = group()?;
+    if group < 0 {
+        return Err(Errno::EINVAL);
+    }
+
+    let caller = Thread::current().process().session_id();
+    if !controls_caller(terminal) || terminal.state.lock().job_control.session != caller {
+        return Err(Errno::ENOTTY);
+    }
+    let members = table::group_members(group);
+    let member = members.first().ok_or(Errno::ESRCH)?;
+    if member.session_id() != caller {
+        return Err(Errno::EPERM);
+    }
+    terminal.state.lock().job_control.foreground = group;
+    Ok(())
+}
+
+/// Ends all that the terminal controls: SIGHUP and SIGCONT, and nobody has it any more (tty_hangup of a line that broke).
+pub(super) fn disconnect(terminal: &Terminal) {
+    let JobControl { session, foreground } = core::mem::take(&mut terminal.state.lock().job_control);
+    if let Some(leader) = table::find(session) {
+        leader.session().set_terminal(None);
+        leader.send_signal(SignalInfo::kernel(Signal::HUP));
+        leader.send_signal(SignalInfo::kernel(Signal::CONT));
+    }
+    signal_group(foreground, Signal::HUP);
+    signal_group(foreground, Signal::CONT);
+}
+
+fn control(terminal: &Terminal, process: &Process) {
+    let Some(shared) = terminal.shared() else { return };
+    terminal.state.lock().job_control = JobControl { session: process.session_id(), foreground: process.group_id() };
+    process.session().set_terminal(Some(shared));
+}
+
+fn is_leader(process: &Process) -> bool {
+    process.session_id() == process.id()
+}
