@@ -12,7 +12,7 @@ use crate::vm::{Destination, Source};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 bitflags! {
     /// Access mode and status flags, as fcntl(2) F_GETFL numbers them.
@@ -59,6 +59,8 @@ pub(crate) struct OpenFile {
     place: Option<Arc<dyn Any + Send + Sync>>,
     position: Mutex<u64>,
     flags: AtomicU32,
+    /// Whom SIGIO is for: a process, or a group if negative (fcntl(2), F_SETOWN).
+    signal_owner: AtomicI32,
     /// A flock(2) or open-file-description lock was taken through this one.
     pub(super) has_locks: AtomicBool,
 }
@@ -80,6 +82,7 @@ impl OpenFile {
             place,
             position: Mutex::new(Rank::FilePosition, 0),
             flags: AtomicU32::new(flags.bits()),
+            signal_owner: AtomicI32::new(0),
             has_locks: AtomicBool::new(false),
         })
     }
@@ -219,6 +222,16 @@ impl OpenFile {
             }
             is_taken
         })
+    }
+
+    /// Returns F_GETOWN's answer.
+    pub(crate) fn signal_owner(&self) -> i32 {
+        self.signal_owner.load(Ordering::Relaxed)
+    }
+
+    /// Sets F_SETOWN's process or group.
+    pub(crate) fn set_signal_owner(&self, owner: i32) {
+        self.signal_owner.store(owner, Ordering::Relaxed);
     }
 
     /// Returns the position, for /proc/PID/fdinfo.

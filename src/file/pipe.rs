@@ -371,7 +371,94 @@ impl PipeEnd {
     }
 }
 
+impl PipeEnd {
+    /// Passes up to `length` bytes to `sink`, page by page, and takes out what it accepted (splice(2)); returns how many.
+    /// Sleeps only until there is something. `sink` may sleep.
+    pub(crate) fn drain(
+        &self,
+        length: usize,
+        non_blocking: bool,
+        mut sink: impl FnMut(&Frame, usize, usize) -> Result<usize>,
+    ) -> Result<usize> {
+        let mut taken = self.pipe.readable.block_on(non_blocking, || {
+            let mut content = self.pipe.content.lock();
+            if content.pages.is_empty() && self.pipe.has_writers() {
+                return Err(Errno::EAGAIN);
+            }
+            let taken = content.take(length);
+            self.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
+            Ok(taken)
+        })?;
+
+        let mut done = 0;
+        let mut result = Ok(());
+        while let Some(page) = taken.front_mut() {
+            match sink(&page.frame, page.start, page.length) {
+                Ok(count) if count == page.length => {
+                    done += count;
+                    taken.pop_front();
+                }
+                Ok(count) => {
+                    done += count;
+                    page.start += count;
+                    page.length -= count;
+                    break;
+                }
+                Err(error) => {
+                    result = Err(error);
+                    break;
+                }
+            }
+        }
+        if !taken.is_empty() {
+            let mut content = self.pipe.content.lock();
+            taken.append(&mut content.pages);
+            content.pages = taken;
+            self.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
+            drop(content);
+            self.pipe.readable.announce(Events::READABLE);
+        }
+        if done > 0 {
+            self.pipe.writable.announce(Events::WRITABLE);
+            return Ok(done);
+        }
+        result.map(|()| 0)
+    }
+
+    /// Sleeps until a page is free; returns how many bytes the free pages take. EPIPE without readers.
+    pub(crate) fn wait_for_room(&self, non_blocking: bool) -> Result<usize> {
+        self.pipe.writable.block_on(non_blocking, || {
+            if !self.pipe.has_readers() {
+                return Err(Errno::EPIPE);
+            }
+            let capacity = self.pipe.capacity_pages.load(Ordering::SeqCst);
+            match capacity.saturating_sub(self.pipe.used_pages.load(Ordering::SeqCst)) {
+                0 => Err(Errno::EAGAIN),
+                pages => Ok(pages * PAGE_SIZE),
+            }
+        })
+    }
+}
+
 impl Content {
+    /// Takes the first `length` bytes out.
+    fn take(&mut self, length: usize) -> VecDeque<Page> {
+        let taken = self.share(length);
+        let mut left = length;
+        while left > 0
+            && let Some(page) = self.pages.front_mut()
+        {
+            let count = page.length.min(left);
+            left -= count;
+            page.start += count;
+            page.length -= count;
+            if page.length == 0 {
+                self.pages.pop_front();
+            }
+        }
+        taken
+    }
+
     /// Returns the first `length` bytes as pages that share their frames with the queue.
     fn share(&mut self, length: usize) -> VecDeque<Page> {
         let mut left = length;

@@ -6,7 +6,13 @@ mod argument;
 /// What a call knows about its caller.
 mod context;
 
-/// Open files: read, write, close, dup, fcntl, ioctl, …
+/// How large a file is, where it has space, and when it is on the medium.
+mod extent;
+
+/// fcntl, ioctl and flock.
+mod fcntl;
+
+/// Open files: read, write and their relatives, lseek, close, dup, pipe.
 mod file;
 
 /// mmap, brk and relatives.
@@ -29,3 +35,6 @@ mod table;
 
 /// Clocks, sleeping, timers.
 mod time;
+
+/// Moving bytes between two files inside the kernel.
+mod transfer;

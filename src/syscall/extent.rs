@@ -1,0 +1,89 @@
+//! How large a file is, where it has space, and when it is on the medium.
+
+use super::argument::Fd;
+use super::context::Ctx;
+use super::file::{beyond_file_limit, operable, readable};
+use crate::errno::{Errno, Result};
+use crate::file::FileKind;
+use crate::process::Resource;
+
+/// ftruncate(2).
+pub(crate) fn ftruncate(ctx: &Ctx<'_>, fd: Fd, length: i64) -> Result<usize> {
+    let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
+    let file = operable(ctx, fd)?;
+    // "EBADF or EINVAL: fd is not open for writing": Linux says EINVAL.
+    if !file.is_writable() || file.file().metadata()?.kind != FileKind::Regular {
+        return Err(Errno::EINVAL);
+    }
+    if size > ctx.process().limit(Resource::FileSize) {
+        return Err(beyond_file_limit(ctx));
+    }
+    file.file().truncate(size).map(|()| 0)
+}
+
+/// fallocate(2).
+pub(crate) fn fallocate(ctx: &Ctx<'_>, fd: Fd, mode: u32, offset: i64, length: i64) -> Result<usize> {
+    const KEEP_SIZE: u32 = 1;
+    const PUNCH_HOLE: u32 = 2;
+    const ALL: u32 = 0x7f;
+    let file = operable(ctx, fd)?;
+    if offset < 0 || length <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    if mode & !ALL != 0 || mode & PUNCH_HOLE != 0 && mode & KEEP_SIZE == 0 {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !file.is_writable() {
+        return Err(Errno::EBADF);
+    }
+    match file.file().metadata()?.kind {
+        FileKind::Fifo => return Err(Errno::ESPIPE),
+        FileKind::Directory => return Err(Errno::EISDIR),
+        FileKind::Regular | FileKind::BlockDevice => {}
+        _ => return Err(Errno::ENODEV),
+    }
+    let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
+    if mode & KEEP_SIZE == 0 && end as u64 > ctx.process().limit(Resource::FileSize) {
+        return Err(beyond_file_limit(ctx));
+    }
+    file.file().allocate(mode, offset as u64, length as u64).map(|()| 0)
+}
+
+/// fsync(2).
+pub(crate) fn fsync(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
+    operable(ctx, fd)?.file().sync().map(|()| 0)
+}
+
+/// sync_file_range(2): writes the whole file out, which is more than was asked.
+pub(crate) fn sync_file_range(ctx: &Ctx<'_>, fd: Fd, offset: i64, length: i64, flags: u32) -> Result<usize> {
+    let file = operable(ctx, fd)?;
+    if flags & !7 != 0 || offset < 0 || length < 0 || offset.checked_add(length).is_none() {
+        return Err(Errno::EINVAL);
+    }
+    match file.file().metadata()?.kind {
+        FileKind::Regular | FileKind::BlockDevice | FileKind::Directory | FileKind::Symlink => {}
+        _ => return Err(Errno::ESPIPE),
+    }
+    if flags != 0 {
+        file.file().sync()?;
+    }
+    Ok(0)
+}
+
+/// posix_fadvise(2): the advice is checked; nothing follows from it but speed.
+pub(crate) fn fadvise64(ctx: &Ctx<'_>, fd: Fd, _offset: i64, length: i64, advice: i32) -> Result<usize> {
+    let file = operable(ctx, fd)?;
+    if file.file().metadata()?.kind == FileKind::Fifo {
+        return Err(Errno::ESPIPE);
+    }
+    if length < 0 || !(0..=5).contains(&advice) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(0)
+}
+
+/// readahead(2): pages are read when they are used; the call only checks.
+pub(crate) fn readahead(ctx: &Ctx<'_>, fd: Fd, _offset: i64, _count: usize) -> Result<usize> {
+    let kind = readable(ctx, fd)?.file().metadata()?.kind;
+    if matches!(kind, FileKind::Regular | FileKind::BlockDevice) { Ok(0) } else { Err(Errno::EINVAL) }
+}
