@@ -11,3 +11,15 @@ pub(crate) mod lock_ranges;
 
 /// Text records in a fixed buffer.
 pub(crate) mod log_ring;
+
+/// Ranges of numbers in a fixed array.
+pub(crate) mod range_set;
+
+/// Free blocks of pages.
+pub(crate) mod buddy;
+
+/// Words of the kernel's command line.
+pub(crate) mod command_line;
+
+/// Checks of the boot loader's information block.
+pub(crate) mod multiboot_block;

@@ -56,3 +56,11 @@ pub(in crate::machine) fn physical_address_of_image(address: u64) -> u64 {
 pub(in crate::machine) fn first_stack() -> Range<u64> {
     (&raw const boot_stack).addr() as u64..(&raw const boot_stack_end).addr() as u64
 }
+
+/// Where all RAM is mapped (not executable): the boot stub maps the lowest 4 GiB, `machine::memory` the rest.
+pub(in crate::machine) const DIRECT_MAP: u64 = 0xffff_8000_0000_0000;
+
+/// Returns where the direct map shows the physical address `physical`, which may not be mapped.
+pub(in crate::machine) fn direct_map_address(physical: u64) -> *mut u8 {
+    core::ptr::with_exposed_provenance_mut((DIRECT_MAP + physical) as usize)
+}
