@@ -36,6 +36,9 @@ pub(crate) mod task;
 /// User mode, and memory that user mode may change at any time.
 pub(crate) mod user;
 
+/// Faults on request, for the tests.
+pub(crate) mod provoke;
+
 /// The end of the machine when the kernel cannot go on.
 mod panic;
 
