@@ -164,7 +164,7 @@ def _refuses(words, **configuration):
 
 def _entry():
     """The physical address at which GRUB enters the kernel."""
-    return struct.unpack_from("<Q", KERNEL.read_bytes(), 24)[0]
+    return struct.unpack_from("<Q", KERNEL.read_bytes(), 24)[0] & 0x7FFF_FFFF  # linked high, loaded low
 
 
 def _lied_to(lie, words):
