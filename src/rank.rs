@@ -50,14 +50,20 @@ pub(crate) enum Rank {
     Stream,
     /// An epoll instance's interest list.
     EpollInterests,
-    /// A directory cache entry's children.
+    /// Where a mount is mounted and what is mounted on it.
+    MountLinks,
+    /// A directory cache entry's children, or its name and parent.
     Dentry,
+    /// A tmpfs directory's entries.
+    Entries,
     /// An inode's attributes.
     Attributes,
     /// The address spaces that map a file.
     CacheMappers,
     /// A file's pages in memory, held only to look up, add and remove.
     CachedPages,
+    /// The registry of device numbers, of file system types.
+    Registry,
     /// A driver's own queues when no interrupt handler shares them.
     Driver,
     /// The screen's cells and shadow buffer.

@@ -1,9 +1,12 @@
 //! What a file system implements: `FileSystem` and `Inode`. Permission checks are made above, in `path`.
 
-use super::{Identity, Path};
+use super::files::Content;
+use super::permission::Ownership;
+use super::{Identity, Path, open};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, DirectoryEntry, File, FileKind, Metadata, StatusFlags, Timestamp};
-use alloc::sync::Arc;
+use crate::machine::sync::SpinLock;
+use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::any::Any;
 
@@ -42,6 +45,9 @@ pub(crate) trait FileSystem: Send + Sync {
     }
 }
 
+/// What belongs to an inode while it is in use: made by the first user, gone with the last.
+pub(crate) type Attachment = SpinLock<Option<Weak<dyn Any + Send + Sync>>>;
+
 /// What to create.
 #[derive(Clone, Debug)]
 pub(crate) enum NewNode {
@@ -68,6 +74,17 @@ pub(crate) trait Inode: Any + Send + Sync {
     /// Returns what stat(2) shows.
     fn metadata(&self) -> Metadata;
 
+    /// Returns the type, which never changes.
+    fn kind(&self) -> FileKind {
+        self.metadata().kind
+    }
+
+    /// Returns what permission checks need, cheaper than all metadata where that matters.
+    fn ownership(&self) -> Ownership {
+        let Metadata { permissions, uid, gid, .. } = self.metadata();
+        Ownership { permissions, uid, gid }
+    }
+
     /// Changes attributes; the change time becomes now.
     fn set_attributes(&self, _change: AttributeChange) -> Result {
         Err(Errno::EPERM)
@@ -81,6 +98,12 @@ pub(crate) trait Inode: Any + Send + Sync {
     /// Makes an entry with the given permissions and owner. EEXIST, ENOSPC, EPERM.
     fn create(&self, _name: &[u8], _node: NewNode, _permissions: u32, _uid: u32, _gid: u32) -> Result<Arc<dyn Inode>> {
         Err(Errno::EPERM)
+    }
+
+    /// Makes a regular file without a name (O_TMPFILE); `linkable`: `link` may give it one. "EOPNOTSUPP The filesystem
+    /// containing pathname does not support O_TMPFILE."
+    fn create_unnamed(&self, _permissions: u32, _uid: u32, _gid: u32, _linkable: bool) -> Result<Arc<dyn Inode>> {
+        Err(Errno::EOPNOTSUPP)
     }
 
     /// Makes another name for `target`, an inode of the same file system. EEXIST, EMLINK.
@@ -119,12 +142,46 @@ pub(crate) trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
-    /// Opens the file: what reads and writes it. `path` is where it was found.
-    fn open(self: Arc<Self>, path: &Path, flags: StatusFlags, identity: &Identity) -> Result<Arc<dyn File>>;
+    /// Opens the file: what reads and writes it. `path` is where it was found. Unless a file system says otherwise, that
+    /// is its content for a regular file, and for a device what is registered for its number.
+    fn open(self: Arc<Self>, path: &Path, flags: StatusFlags, identity: &Identity) -> Result<Arc<dyn File>> {
+        open::open_by_kind(path, flags, identity)
+    }
+
+    /// Returns a regular file's content, if it is kept in pages.
+    fn content(&self) -> Option<&Content> {
+        None
+    }
+
+    /// Returns a place for what belongs to the inode while it is in use: a FIFO's pipe, a bound socket.
+    fn attachment(&self) -> Option<&Attachment> {
+        None
+    }
+
+    /// Content or entries were read: the access time becomes now, if the file system keeps it (relatime of mount(8)).
+    fn note_access(&self) {}
+
+    /// Content was written: modification and change time become now.
+    fn note_write(&self) {}
+
+    /// Makes sure that `length` bytes from `offset` on may be written. ENOSPC; EFBIG.
+    fn reserve(&self, _offset: u64, _length: u64) -> Result {
+        Ok(())
+    }
 
     /// Sets a regular file's size.
     fn truncate(&self, _size: u64) -> Result {
         Err(Errno::EINVAL)
+    }
+
+    /// Allocates or frees a regular file's space (fallocate(2)).
+    fn allocate(&self, _mode: u32, _offset: u64, _length: u64) -> Result {
+        Err(Errno::EOPNOTSUPP)
+    }
+
+    /// Waits until the file is on the medium.
+    fn sync(&self) -> Result {
+        Ok(())
     }
 
     /// Reads an extended attribute. ENODATA, EOPNOTSUPP.

@@ -1,15 +1,75 @@
 //! Paths, mounts, inodes and file systems. No descriptor numbers, no "current process": the caller's
 //! identity is an argument.
 
+/// chmod, chown, utimensat.
+pub(crate) mod attributes;
+
+/// Making and removing names.
+mod change;
+
+/// The directory cache.
+mod dentry;
+
+/// devtmpfs: /dev fills itself.
+mod devfs;
+
+/// Which device number stands for what.
+pub(crate) mod devices;
+
+/// FIFOs.
+mod fifo;
+
+/// Open regular files and directories.
+mod files;
+
 /// Who asks: the ids that permissions are checked against.
 mod identity;
+
+/// Boot modules into the root file system.
+mod initramfs;
 
 /// What a file system implements.
 mod inode;
 
-/// Names in the tree: directory cache entries, mounts, and walking.
+/// File system types by name.
+pub(crate) mod kinds;
+
+/// null, zero, random, kmsg, …
+mod memory_devices;
+
+/// Volumes, mounts and the tree of mounts.
+mod mount;
+
+/// open(2).
+mod open;
+
+/// Places in the tree.
 mod path;
 
+/// Who may do what.
+mod permission;
+
+/// rename(2).
+mod rename;
+
+/// The root of the file tree when the kernel starts.
+mod start;
+
+/// Files in memory.
+mod tmpfs;
+
+/// Walking a name component by component.
+mod walk;
+
+pub(crate) use attributes::{NewTime, now};
+pub(crate) use dentry::Dentry;
+pub(crate) use files::Content;
 pub(crate) use identity::{Capabilities, Identity};
 pub(crate) use inode::{AttributeChange, FileSystem, FileSystemStatistics, Inode, NewNode};
+pub(crate) use mount::{Mount, MountFlags, Namespace, Volume};
+pub(crate) use open::{KNOWN_FLAGS, metadata_of, path_of, path_of_file};
 pub(crate) use path::{Path, View};
+pub(crate) use permission::{Access, Ownership};
+pub(crate) use rename::RenameFlags;
+pub(crate) use start::{mount_root, namespace};
+pub(crate) use walk::PATH_LIMIT;

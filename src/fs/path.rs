@@ -1,15 +1,14 @@
-//! Names in the tree: directory cache entries, mounts, and walking.
+//! Places in the tree, and from where and as whom names are walked (`View`; the walking itself is in `walk`).
 
-use super::{Identity, Inode};
-use crate::errno::Result;
-use crate::file::{OpenFile, StatusFlags};
+use super::{Dentry, Identity, Inode, Mount};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A place in the tree: a mount and a directory cache entry in it.
 #[derive(Clone)]
 pub(crate) struct Path {
-    _entry: Arc<()>,
+    pub(super) mount: Arc<Mount>,
+    pub(super) entry: Arc<Dentry>,
 }
 
 /// From where and as whom a path is walked.
@@ -23,27 +22,111 @@ pub(crate) struct View {
     pub(crate) umask: u32,
 }
 
+/// How a place is reached from a root directory.
+pub(crate) struct Name {
+    /// The absolute name: from the root directory if it is above, else from the top of the place's own tree.
+    pub(crate) bytes: Vec<u8>,
+    /// Whether the root directory is above the place.
+    pub(crate) is_reachable: bool,
+    /// Whether the name was removed.
+    pub(crate) is_removed: bool,
+}
+
 impl Path {
     /// Returns the inode.
     pub(crate) fn inode(&self) -> Arc<dyn Inode> {
-        todo!()
+        self.entry.inode().clone()
+    }
+
+    /// Returns the mount.
+    pub(crate) fn mount(&self) -> &Arc<Mount> {
+        &self.mount
+    }
+
+    /// Returns the directory cache entry.
+    pub(crate) fn entry(&self) -> &Arc<Dentry> {
+        &self.entry
+    }
+
+    /// Returns whether both are the same place.
+    pub(crate) fn is_same(&self, other: &Path) -> bool {
+        Arc::ptr_eq(&self.entry, &other.entry) && Arc::ptr_eq(&self.mount, &other.mount)
+    }
+
+    /// Returns whether it is what shows at a mount point.
+    pub(crate) fn is_mount_root(&self) -> bool {
+        Arc::ptr_eq(&self.entry, self.mount.root())
     }
 
     /// Returns the absolute name as seen from `root`; ends in ` (deleted)` if the name is gone.
-    pub(crate) fn name(&self, _root: &Path) -> Vec<u8> {
-        todo!()
+    pub(crate) fn name(&self, root: &Path) -> Vec<u8> {
+        let mut name = self.full_name(root);
+        if name.is_removed {
+            name.bytes.extend_from_slice(b" (deleted)");
+        }
+        name.bytes
+    }
+
+    /// Returns the absolute name as seen from `root`, and what is special about it.
+    pub(crate) fn full_name(&self, root: &Path) -> Name {
+        let mut components = Vec::new();
+        let mut place = self.clone();
+        let is_reachable = loop {
+            if place.is_same(root) {
+                break true;
+            }
+            if place.is_mount_root() {
+                let Some(point) = place.mount.point() else { break false };
+                place = point;
+                continue;
+            }
+            let (parent, name) = place.entry.parent_and_name();
+            let Some(parent) = parent else { break false };
+            components.push(name);
+            place.entry = parent;
+        };
+
+        let mut bytes = Vec::new();
+        for component in components.iter().rev() {
+            bytes.push(b'/');
+            bytes.extend_from_slice(component);
+        }
+        if bytes.is_empty() {
+            bytes.push(b'/');
+        }
+        Name { bytes, is_reachable, is_removed: self.entry.is_removed() }
+    }
+
+    /// Returns what is mounted here, on top of all; itself if nothing is.
+    pub(super) fn descend(mut self) -> Path {
+        while self.entry.is_mount_point() {
+            let Some(mount) = self.mount.mounted_at(&self.entry) else { break };
+            self = mount.root_path();
+        }
+        self
+    }
+
+    /// Returns the directory above, not leaving `root`; crosses mounts.
+    pub(super) fn parent(mut self, root: &Path) -> Path {
+        loop {
+            if self.is_same(root) {
+                break;
+            }
+            if self.is_mount_root() {
+                let Some(point) = self.mount.point() else { break };
+                self = point;
+                continue;
+            }
+            let Some(parent) = self.entry.parent() else { break };
+            self.entry = parent;
+            break;
+        }
+        self.descend()
     }
 }
 
-impl View {
-    /// Walks `name` to what it names; follows a last symbolic link if `follow`.
-    pub(crate) fn look_up(&self, _name: &[u8], _follow: bool) -> Result<Path> {
-        todo!()
-    }
-
-    /// open(2), all flags but O_CLOEXEC: `flags` are the raw O_* bits.
-    pub(crate) fn open(&self, _name: &[u8], _flags: u32, _mode: u32) -> Result<Arc<OpenFile>> {
-        let _ = StatusFlags::empty();
-        todo!()
+impl core::fmt::Debug for Path {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "Path({}, {})", self.mount.id(), self.entry.name().escape_ascii())
     }
 }

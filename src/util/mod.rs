@@ -3,6 +3,12 @@
 /// The ChaCha20 block function.
 pub(crate) mod chacha;
 
+/// The cpio archives of an initramfs.
+pub(crate) mod cpio;
+
+/// The cyclic redundancy check of gzip.
+pub(crate) mod crc32;
+
 /// Disjoint address ranges with values that are cut and joined.
 pub(crate) mod interval_map;
 

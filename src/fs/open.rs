@@ -1,0 +1,251 @@
+//! open(2): from a name and flags to an open file; and what stands behind an inode of each kind.
+
+use super::change::Placement;
+use super::files::{DirectoryFile, PlaceFile, RegularFile};
+use super::permission::{self, Access};
+use super::walk::{Last, Walk};
+use super::{Capabilities, Identity, Inode, MountFlags, NewNode, Path, View, devices, fifo};
+use crate::errno::{Errno, Result};
+use crate::file::{File, FileKind, OpenFile, StatusFlags};
+use alloc::sync::Arc;
+use core::any::Any;
+
+/// The O_* bits that only open(2) looks at (asm-generic/fcntl.h).
+const CREATE: u32 = 0o100;
+const EXCLUSIVE: u32 = 0o200;
+const TRUNCATE: u32 = 0o1000;
+const UNNAMED: u32 = 0o20000000;
+const CLOSE_ON_EXEC: u32 = 0o2000000;
+/// All bits that openat2(2) knows.
+pub(crate) const KNOWN_FLAGS: u32 = StatusFlags::all().bits()
+    | CREATE
+    | EXCLUSIVE
+    | 0o400 // O_NOCTTY
+    | TRUNCATE
+    | UNNAMED
+    | CLOSE_ON_EXEC;
+
+impl View {
+    /// open(2), all flags but O_CLOEXEC: `flags` are the raw O_* bits.
+    pub(crate) fn open(&self, name: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>> {
+        let request = Request::new(flags, mode)?;
+        if request.has(UNNAMED) {
+            return self.open_unnamed(name, &request);
+        }
+        let follow = !request.status.contains(StatusFlags::NO_FOLLOW);
+        if !request.has(CREATE) {
+            let path = self.look_up(name, follow)?;
+            return self.open_found(path, &request, false);
+        }
+
+        let mut walk = Walk::new(self, name)?;
+        loop {
+            let parent = walk.parent()?;
+            let Last::Name(last) = &parent.last else {
+                let path = match parent.last {
+                    Last::Above => parent.place.parent(&self.root),
+                    Last::Name(_) | Last::This | Last::Root => parent.place,
+                };
+                return self.open_found(path, &request, false);
+            };
+            if parent.has_slash {
+                return Err(Errno::EISDIR);
+            }
+            let (path, is_new) = self.find_or_create(&parent.place, last, &request)?;
+            if path.entry.kind() == FileKind::Symlink && follow && !request.has(EXCLUSIVE) {
+                walk.follow_last(&path)?;
+                continue;
+            }
+            return self.open_found(path, &request, is_new);
+        }
+    }
+
+    /// Opens what is at `path`, as open(2) without O_CREAT does: for files reached by other ways than a name.
+    pub(crate) fn open_path(&self, path: Path, flags: u32) -> Result<Arc<OpenFile>> {
+        self.open_found(path, &Request::new(flags, 0)?, false)
+    }
+
+    fn find_or_create(&self, directory: &Path, name: &[u8], request: &Request) -> Result<(Path, bool)> {
+        match directory.child(name) {
+            Ok(path) => return Ok((path, false)),
+            Err(Errno::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+        let _changes = directory.entry.changes.lock();
+        if let Some(entry) = directory.entry.child_locked(name)? {
+            return Ok((Path { mount: directory.mount.clone(), entry }.descend(), false));
+        }
+        directory.require_may_create(&self.identity)?;
+        let placement = Placement::new(&self.identity, directory, FileKind::Regular, request.mode & !self.umask);
+        let entry = placement.create(directory, name, NewNode::Regular)?;
+        Ok((Path { mount: directory.mount.clone(), entry }, true))
+    }
+
+    /// Checks and opens; a file that this call made is not checked: its mode is for later opens (open(2), O_CREAT).
+    fn open_found(&self, path: Path, request: &Request, is_new: bool) -> Result<Arc<OpenFile>> {
+        let kind = path.entry.kind();
+        if request.status.contains(StatusFlags::PATH) {
+            if request.status.contains(StatusFlags::DIRECTORY) && kind != FileKind::Directory {
+                return Err(Errno::ENOTDIR);
+            }
+            return Ok(OpenFile::new(PlaceFile::new(path), request.status));
+        }
+        if !is_new {
+            self.check_open(&path, kind, request)?;
+        }
+        if request.has(TRUNCATE) && kind == FileKind::Regular && !is_new {
+            path.require_writable()?;
+            path.entry.inode().truncate(0)?;
+        }
+        open_file(&path, request.status, &self.identity)
+    }
+
+    fn check_open(&self, path: &Path, kind: FileKind, request: &Request) -> Result {
+        if request.has(CREATE) && request.has(EXCLUSIVE) {
+            return Err(Errno::EEXIST);
+        }
+        if request.has(CREATE) && kind == FileKind::Directory {
+            return Err(Errno::EISDIR);
+        }
+        if request.status.contains(StatusFlags::DIRECTORY) && kind != FileKind::Directory {
+            return Err(Errno::ENOTDIR);
+        }
+        let access = request.access();
+        match kind {
+            FileKind::Symlink => return Err(Errno::ELOOP),
+            FileKind::Directory if access.contains(Access::WRITE) => return Err(Errno::EISDIR),
+            FileKind::CharacterDevice | FileKind::BlockDevice
+                if path.mount.flags().contains(MountFlags::NO_DEVICES) =>
+            {
+                return Err(Errno::EACCES);
+            }
+            _ => {}
+        }
+        path.check(&self.identity, access)?;
+        let hides_access = request.status.contains(StatusFlags::NO_ACCESS_TIME);
+        if hides_access && !permission::is_owner(&self.identity, &**path.entry.inode()) {
+            return Err(Errno::EPERM);
+        }
+        Ok(())
+    }
+
+    /// Opens a new file without a name in the directory `name` (O_TMPFILE).
+    fn open_unnamed(&self, name: &[u8], request: &Request) -> Result<Arc<OpenFile>> {
+        let directory = self.look_up(name, true)?;
+        if !directory.entry.is_directory() {
+            return Err(Errno::ENOTDIR);
+        }
+        directory.require_writable()?;
+        permission::check(&self.identity, &**directory.entry.inode(), Access::WRITE | Access::EXECUTE)?;
+        let placement = Placement::new(&self.identity, &directory, FileKind::Regular, request.mode & !self.umask);
+        let entry = placement.create_unnamed(&directory, !request.has(EXCLUSIVE))?;
+        let path = Path { mount: directory.mount.clone(), entry };
+        // "O_DIRECTORY" is part of O_TMPFILE's bits; the file is none.
+        open_file(&path, request.status.difference(StatusFlags::DIRECTORY), &self.identity)
+    }
+}
+
+/// What a caller of open(2) asked for.
+struct Request {
+    raw: u32,
+    status: StatusFlags,
+    mode: u32,
+}
+
+impl Request {
+    /// Reads the flags: EINVAL for what does not go together.
+    fn new(flags: u32, mode: u32) -> Result<Request> {
+        let mut flags = flags;
+        if flags & StatusFlags::PATH.bits() != 0 {
+            flags &= (StatusFlags::PATH | StatusFlags::DIRECTORY | StatusFlags::NO_FOLLOW).bits();
+        }
+        let is_directory = flags & StatusFlags::DIRECTORY.bits() != 0;
+        if is_directory && flags & CREATE != 0 {
+            return Err(Errno::EINVAL);
+        }
+        if flags & UNNAMED != 0 && (!is_directory || flags & 3 == 0) {
+            return Err(Errno::EINVAL);
+        }
+        let status = StatusFlags::from_bits_truncate(flags & !(CREATE | EXCLUSIVE | TRUNCATE | CLOSE_ON_EXEC));
+        Ok(Request { raw: flags, status, mode: mode & 0o7777 })
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        self.raw & flag != 0
+    }
+
+    /// Returns what the access mode needs; truncation needs writing too.
+    fn access(&self) -> Access {
+        let by_mode = match self.raw & 3 {
+            0 => Access::READ,
+            1 => Access::WRITE,
+            _ => Access::READ | Access::WRITE,
+        };
+        if self.has(TRUNCATE) { by_mode | Access::WRITE } else { by_mode }
+    }
+}
+
+/// Makes the open file of a place, without checks.
+fn open_file(path: &Path, status: StatusFlags, identity: &Identity) -> Result<Arc<OpenFile>> {
+    if status.intersects(StatusFlags::WRITE_ONLY | StatusFlags::READ_WRITE) && path.entry.kind() == FileKind::Regular {
+        path.require_writable()?;
+    }
+    let file = path.inode().open(path, status, identity)?;
+    if knows_place(&*file) {
+        return Ok(OpenFile::new(file, status));
+    }
+    Ok(OpenFile::new_at(file, status, Arc::new(path.clone())))
+}
+
+/// Opens an inode by its kind: what `Inode::open` does unless a file system says otherwise.
+pub(super) fn open_by_kind(path: &Path, flags: StatusFlags, identity: &Identity) -> Result<Arc<dyn File>> {
+    let inode = path.entry.inode();
+    match path.entry.kind() {
+        FileKind::Regular => Ok(RegularFile::new(path.clone(), identity.can(Capabilities::FSETID))),
+        FileKind::Directory => Ok(DirectoryFile::new(path.clone())),
+        FileKind::CharacterDevice | FileKind::BlockDevice => {
+            let metadata = inode.metadata();
+            devices::open(metadata.kind, metadata.represents, flags, identity)
+        }
+        FileKind::Fifo => fifo::open(inode, flags),
+        // "ENXIO The file is a UNIX domain socket" (open(2)).
+        FileKind::Socket => Err(Errno::ENXIO),
+        FileKind::Symlink => Err(Errno::ELOOP),
+    }
+}
+
+/// Returns where an open file was found; `None` for what never had a name (pipes, sockets).
+pub(crate) fn path_of(file: &OpenFile) -> Option<Path> {
+    let place = file.place().and_then(|place| (**place).downcast_ref::<Path>());
+    place.cloned().or_else(|| path_of_file(&**file.file()))
+}
+
+/// Returns where a file was found, if the file itself knows (regular files, directories).
+pub(crate) fn path_of_file(file: &dyn File) -> Option<Path> {
+    let file: &dyn Any = file;
+    if let Some(regular) = file.downcast_ref::<RegularFile>() {
+        return Some(regular.path().clone());
+    }
+    if let Some(directory) = file.downcast_ref::<DirectoryFile>() {
+        return Some(directory.path().clone());
+    }
+    file.downcast_ref::<PlaceFile>().map(|place| place.path().clone())
+}
+
+fn knows_place(file: &dyn File) -> bool {
+    let file: &dyn Any = file;
+    file.is::<RegularFile>() || file.is::<DirectoryFile>() || file.is::<PlaceFile>()
+}
+
+/// Returns what fstat(2) shows: of the inode that was opened, where there is one.
+pub(crate) fn metadata_of(file: &OpenFile) -> Result<crate::file::Metadata> {
+    match file.place().and_then(|place| (**place).downcast_ref::<Path>()) {
+        Some(path) => Ok(path.entry.inode().metadata()),
+        None => file.file().metadata(),
+    }
+}
+
+/// Returns whether both are the same inode.
+pub(super) fn is_same_inode(one: &Arc<dyn Inode>, other: &Arc<dyn Inode>) -> bool {
+    core::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}

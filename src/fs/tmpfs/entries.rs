@@ -1,0 +1,72 @@
+//! A directory's entries: by name for look-ups, by age for listing.
+//!
+//! Each entry has a cookie that only grows; a listing goes from the newest to the oldest, as Linux's tmpfs does, so a
+//! position stays right whatever is created or removed meanwhile.
+
+use super::node::Node;
+use crate::errno::{Errno, Result};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+
+/// The position in a listing of the entry with cookie `c` is this minus `c`.
+const POSITIONS: u64 = 1 << 62;
+
+/// The entries of one directory.
+#[derive(Default)]
+pub(super) struct Entries {
+    by_name: BTreeMap<Arc<[u8]>, u64>,
+    by_cookie: BTreeMap<u64, Entry>,
+    last_cookie: u64,
+}
+
+/// One entry.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) name: Arc<[u8]>,
+    pub(super) node: Arc<Node>,
+}
+
+impl Entries {
+    /// Returns how many there are.
+    pub(super) fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Finds an entry.
+    pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Node>> {
+        let cookie = self.by_name.get(name)?;
+        self.by_cookie.get(cookie).map(|entry| &entry.node)
+    }
+
+    /// Adds an entry. EEXIST.
+    pub(super) fn insert(&mut self, name: &[u8], node: Arc<Node>) -> Result {
+        if self.by_name.contains_key(name) {
+            return Err(Errno::EEXIST);
+        }
+        self.last_cookie += 1;
+        let name: Arc<[u8]> = name.into();
+        self.by_name.insert(name.clone(), self.last_cookie);
+        self.by_cookie.insert(self.last_cookie, Entry { name, node });
+        Ok(())
+    }
+
+    /// Removes an entry and returns its node.
+    pub(super) fn remove(&mut self, name: &[u8]) -> Option<Arc<Node>> {
+        let cookie = self.by_name.remove(name)?;
+        self.by_cookie.remove(&cookie).map(|entry| entry.node)
+    }
+
+    /// Puts `node` under the name of an existing entry, at its place; returns the node before.
+    pub(super) fn replace(&mut self, name: &[u8], node: Arc<Node>) -> Option<Arc<Node>> {
+        let cookie = self.by_name.get(name)?;
+        let entry = self.by_cookie.get_mut(cookie)?;
+        Some(core::mem::replace(&mut entry.node, node))
+    }
+
+    /// Returns the first entry at or after `position` of the listing, and the position after it.
+    pub(super) fn next(&self, position: u64) -> Option<(Entry, u64)> {
+        let newest = POSITIONS.checked_sub(position)?;
+        let (cookie, entry) = self.by_cookie.range(..=newest).next_back()?;
+        Some((entry.clone(), POSITIONS - cookie + 1))
+    }
+}
