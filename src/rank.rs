@@ -77,8 +77,12 @@ pub(crate) enum Rank {
     EpollReady,
     /// Waiters of one `WaitQueue`.
     WaitQueue,
+    /// The load averages.
+    Load,
     /// A CPU's run queue.
     RunQueue,
+    /// The timer of a CPU's scheduler.
+    SchedulerTick,
     /// A CPU's timer queue.
     TimerQueue,
     /// Interrupt lines and their handlers.

@@ -29,3 +29,6 @@ pub(crate) mod command_line;
 
 /// Checks of the boot loader's information block.
 pub(crate) mod multiboot_block;
+
+/// The tasks that wait for a CPU.
+pub(crate) mod run_queue;

@@ -22,8 +22,8 @@ mod user_context;
 
 pub(crate) use features::{Description, Features, describe, features, hardware_capabilities};
 pub(crate) use flags::flags;
+pub(in crate::machine) use per_cpu::{Attention, PerCpu, install_boot_cpu, is_installed, this};
 pub(crate) use per_cpu::{MAX_CPUS, count, index};
-pub(in crate::machine) use per_cpu::{PerCpu, install_boot_cpu, is_installed, this};
 pub(crate) use random::random_bytes;
 pub(in crate::machine) use user_context::{UserContext, size as extended_state_size};
 pub(in crate::machine) use {control::enable_protections, random::add_entropy};

@@ -6,7 +6,7 @@
 use super::super::asm::{self, CpuHead, selector};
 use super::features::{Features, features};
 use super::user_context::UserContext;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{GsBase, KernelGsBase, LStar, Msr};
 
@@ -21,7 +21,7 @@ const FMASK: u32 = 0xc000_0084;
 /// All flags that user mode can set: CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID.
 const FLAGS_CLEARED: u64 = 0x25_7fd5;
 
-/// What one CPU keeps for itself. Written by that CPU only, but for `reschedule`.
+/// What one CPU keeps for itself. Written by that CPU only.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(in crate::machine) struct PerCpu {
@@ -29,11 +29,16 @@ pub(in crate::machine) struct PerCpu {
     head: CpuHead,
     /// This CPU's index.
     pub(in crate::machine) index: usize,
-    /// The running task's turn is over: switch before user mode goes on.
-    pub(in crate::machine) reschedule: AtomicBool,
+    /// Why user mode may not go on yet: bits of `Attention`.
+    attention: AtomicU8,
+    /// The interrupt that is served came from user mode.
+    pub(in crate::machine) serves_user_interrupt: AtomicBool,
     /// The running task, as `machine::task` knows it; null until it has started.
     pub(in crate::machine) current: AtomicPtr<()>,
-    /// The user context that is in this CPU's registers; null for none.
+    /// The user context that the running task uses, which must be saved before another task runs; null if it has
+    /// not been in user mode since it was switched to.
+    pub(in crate::machine) active_context: AtomicPtr<UserContext>,
+    /// The user context that is in this CPU's registers, saved or not; null for none.
     pub(in crate::machine) live_context: AtomicPtr<UserContext>,
     /// The ranks of the spin locks held, one bit each (debug builds).
     pub(in crate::machine) held_ranks: AtomicU64,
@@ -49,12 +54,52 @@ impl PerCpu {
                 registers_end: AtomicU64::new(0),
             },
             index,
-            reschedule: AtomicBool::new(false),
+            attention: AtomicU8::new(0),
+            serves_user_interrupt: AtomicBool::new(false),
             current: AtomicPtr::new(core::ptr::null_mut()),
+            active_context: AtomicPtr::new(core::ptr::null_mut()),
             live_context: AtomicPtr::new(core::ptr::null_mut()),
             held_ranks: AtomicU64::new(0),
         }
     }
+
+    /// Returns whether anything is to be done before user mode goes on.
+    #[inline(always)]
+    pub(in crate::machine) fn needs_attention(&self) -> bool {
+        self.attention.load(Ordering::Relaxed) != 0
+    }
+
+    /// Returns whether `reason` is to be seen to.
+    #[inline(always)]
+    pub(in crate::machine) fn has_attention(&self, reason: Attention) -> bool {
+        self.attention.load(Ordering::Relaxed) & reason as u8 != 0
+    }
+
+    /// Asks this CPU to see to `reason`.
+    pub(in crate::machine) fn ask_attention(&self, reason: Attention) {
+        self.attention.fetch_or(reason as u8, Ordering::Relaxed);
+    }
+
+    /// Takes `reason` back.
+    pub(in crate::machine) fn end_attention(&self, reason: Attention) {
+        self.attention.fetch_and(!(reason as u8), Ordering::Relaxed);
+    }
+
+    /// Sets the reasons anew, for a task that is switched to.
+    pub(in crate::machine) fn reset_attention(&self, is_interrupted: bool) {
+        let reasons = if is_interrupted { Attention::Interrupted as u8 } else { 0 };
+        self.attention.store(reasons, Ordering::Relaxed);
+    }
+}
+
+/// Why user mode may not go on yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(in crate::machine) enum Attention {
+    /// The running task's turn is over.
+    Reschedule = 1,
+    /// The running task has been interrupted.
+    Interrupted = 2,
 }
 
 /// The boot CPU's data: static, so that they are there from the first instruction on.

@@ -1,17 +1,17 @@
 //! The user state that stays in the CPU between entries: x87, SSE and AVX registers, FS and GS base.
 //!
 //! The kernel does not use these registers, so system calls leave them alone. They are saved when the task is
-//! switched away (`save`) and loaded before it goes back to user mode (`make_live`), unless they are still
+//! switched away (`deactivate_current`) and loaded before it goes back to user mode (`activate`), unless they are still
 //! there. A context belongs to one task, and only the CPU that runs the task touches it.
 
 use super::features::{Features, features, read_leaf};
-use super::per_cpu;
+use super::per_cpu::{self, PerCpu};
 use crate::machine::sync::Once;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use core::arch::asm;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 use x86_64::registers::segmentation::{FS, Segment64};
@@ -106,13 +106,24 @@ impl UserContext {
         }
     }
 
-    /// Loads the state into this CPU's registers unless it is there. Interrupts must be off until user mode
-    /// runs, so that no switch comes between.
-    #[inline]
-    pub(in crate::machine) fn make_live(&self) {
-        if !self.is_live() {
-            self.load();
+    /// Puts the state into this CPU's registers unless it is there, and marks it as the running task's.
+    /// Interrupts must be off until user mode runs, so that no switch comes between.
+    #[inline(always)]
+    pub(in crate::machine) fn activate(&self, cpu: &PerCpu) {
+        if !core::ptr::eq(cpu.active_context.load(Ordering::Relaxed), self) {
+            self.activate_slowly(cpu);
         }
+    }
+
+    /// Saves what the running task has in this CPU's registers, before another task runs. Interrupts are off.
+    pub(in crate::machine) fn deactivate_current(cpu: &PerCpu) {
+        let active = cpu.active_context.load(Ordering::Relaxed);
+        if active.is_null() {
+            return;
+        }
+        // SAFETY: `active` is the running task's; dropping a context takes it out of here.
+        unsafe { &*active }.save();
+        cpu.active_context.store(core::ptr::null_mut(), Ordering::Relaxed);
     }
 
     /// Returns the user's FS base.
@@ -191,11 +202,27 @@ impl UserContext {
     /// Says that what is in memory is newer than what any CPU has.
     fn make_stale(&self) {
         self.loaded_on.set(usize::MAX);
+        self.forget_in(|cpu| &cpu.active_context);
+    }
+
+    fn forget_in(&self, place: fn(&PerCpu) -> &AtomicPtr<UserContext>) {
+        let place = place(per_cpu::this());
+        if core::ptr::eq(place.load(Ordering::Relaxed), self) {
+            place.store(core::ptr::null_mut(), Ordering::Relaxed);
+        }
     }
 
     #[cold]
     #[inline(never)]
-    fn load(&self) {
+    fn activate_slowly(&self, cpu: &PerCpu) {
+        Self::deactivate_current(cpu);
+        if !self.is_live() {
+            self.load(cpu);
+        }
+        cpu.active_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
+    }
+
+    fn load(&self, cpu: &PerCpu) {
         // SAFETY: the area is aligned and holds a state that the CPU accepts: reset, saved by it, or checked by
         // `write`. The kernel does not use these registers.
         unsafe {
@@ -208,8 +235,6 @@ impl UserContext {
         }
         FsBase::write(VirtAddr::new_truncate(self.fs_base.get()));
         KernelGsBase::write(VirtAddr::new_truncate(self.gs_base.get()));
-
-        let cpu = per_cpu::this();
         cpu.live_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
         self.loaded_on.set(cpu.index);
     }
@@ -228,10 +253,8 @@ impl UserContext {
 impl Drop for UserContext {
     fn drop(&mut self) {
         // Another context may get the same address; it must not be taken for live.
-        let live = &per_cpu::this().live_context;
-        if core::ptr::eq(live.load(Ordering::Relaxed), self) {
-            live.store(core::ptr::null_mut(), Ordering::Relaxed);
-        }
+        self.forget_in(|cpu| &cpu.active_context);
+        self.forget_in(|cpu| &cpu.live_context);
         // SAFETY: `allocate` made it with the same layout.
         unsafe { dealloc(self.area.as_ptr(), layout()) };
     }

@@ -6,10 +6,15 @@ mod heap;
 /// Physical pages with reference counts.
 mod frame;
 
+/// Kernel stacks.
+mod kernel_stack;
+
 /// User page tables.
 mod page_table;
 
 pub(crate) use frame::{Frame, FrameStatistics, statistics};
+pub(in crate::machine) use kernel_stack::KernelStack;
+pub(in crate::machine) use page_table::load_page_table;
 pub(crate) use page_table::{Access, PageTable};
 pub(crate) use x86_64::{PhysAddr, VirtAddr};
 

@@ -4,9 +4,12 @@
 //! after every CPU that may have the old translation has flushed it.
 
 use super::{Frame, OutOfMemory};
+use crate::machine::sync::Once;
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::ops::Range;
+use x86_64::registers::control::{Cr3, Cr3Flags};
+use x86_64::structures::paging::PhysFrame;
 
 bitflags! {
     /// What user mode may do with a page. A page that user mode cannot read at all is not mapped.
@@ -71,4 +74,15 @@ impl PageTable {
     pub(crate) fn visit(&self, _range: Range<u64>, _visit: &mut dyn FnMut(u64, &Frame, Access, bool, bool)) {
         todo!()
     }
+}
+
+/// Loads a user address space into this CPU, or (`None`) the kernel's, which has no user half. The caller keeps
+/// the table as long as it is loaded.
+pub(in crate::machine) fn load_page_table(table: Option<&PageTable>) {
+    static KERNEL: Once<PhysFrame> = Once::new();
+    // The first call finds the kernel's own table.
+    let (kernel, flags) = (KERNEL.call_once(|| Cr3::read().0), Cr3Flags::empty());
+    let root = table.map_or(*kernel, |table| PhysFrame::containing_address(table._root.address()));
+    // SAFETY: every user table shares the kernel's half, so nothing changes for the kernel.
+    unsafe { Cr3::write(root, flags) };
 }

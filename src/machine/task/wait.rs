@@ -1,6 +1,19 @@
 //! Waiting for a condition: nobody sleeps without one, so no wake-up can be lost.
+//!
+//! A waiter puts a node, which lies on its own stack, into the queue's list, checks its condition, and parks.
+//! Whoever makes the condition true wakes the first node or all; a woken node is out of the list. Nothing
+//! here allocates, but for a deadline's timer.
 
+use super::scheduler::{self, park, unpark};
+use super::task::{Activity, Task};
+use crate::machine::sync::IrqLock;
+use crate::machine::time::{self, Timer};
+use crate::rank::Rank;
+use alloc::boxed::Box;
 use alloc::sync::Arc;
+use core::cell::Cell;
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 
 /// The sleep ended because `Task::interrupt` was called: a signal is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,71 +22,242 @@ pub(crate) struct Interrupted;
 /// Why a wait with a limit ended without its condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WaitError {
+    /// A signal is due.
     Interrupted,
+    /// The deadline passed.
     TimedOut,
 }
 
 /// Tasks that wait for one kind of event.
 pub(crate) struct WaitQueue {
-    _waiters: (),
+    list: IrqLock<List>,
+    /// The length of `list`, so that waking nobody needs no lock.
+    waiters: AtomicUsize,
+}
+
+struct List {
+    first: *const Node,
+    last: *const Node,
+}
+
+// SAFETY: the nodes are used with the list locked, by whatever CPU.
+unsafe impl Send for List {}
+
+/// One waiting task, on its stack.
+struct Node {
+    task: Arc<Task>,
+    next: Cell<*const Node>,
+    previous: Cell<*const Node>,
+    is_linked: AtomicBool,
 }
 
 impl WaitQueue {
     /// Makes an empty queue.
     pub(crate) const fn new() -> WaitQueue {
-        WaitQueue { _waiters: () }
+        let list = List { first: ptr::null(), last: ptr::null() };
+        WaitQueue { list: IrqLock::new(Rank::WaitQueue, list), waiters: AtomicUsize::new(0) }
     }
 
     /// Sleeps until `condition` gives a value, whatever signals come. `condition` runs first at once, then after
     /// each wake-up, without locks held by this queue.
-    pub(crate) fn wait_until<T>(&self, _condition: impl FnMut() -> Option<T>) -> T {
-        todo!()
+    pub(crate) fn wait_until<T>(&self, mut condition: impl FnMut() -> Option<T>) -> T {
+        if let Some(value) = condition() {
+            return value;
+        }
+        match self.wait(Activity::Uninterruptible, None, condition) {
+            Ok(value) => value,
+            Err(_) => unreachable!("neither a signal nor a deadline ends this wait"),
+        }
     }
 
     /// Like `wait_until`, but ends when a signal is due.
-    pub(crate) fn wait_interruptible<T>(&self, _condition: impl FnMut() -> Option<T>) -> Result<T, Interrupted> {
-        todo!()
+    pub(crate) fn wait_interruptible<T>(&self, mut condition: impl FnMut() -> Option<T>) -> Result<T, Interrupted> {
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        self.wait(Activity::Interruptible, None, condition).map_err(|_| Interrupted)
     }
 
     /// Like `wait_interruptible`, but ends at monotonic time `deadline_ns` too, if there is one.
     pub(crate) fn wait_deadline<T>(
         &self,
-        _deadline_ns: Option<u64>,
-        _condition: impl FnMut() -> Option<T>,
+        deadline_ns: Option<u64>,
+        mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, WaitError> {
-        todo!()
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        self.wait(Activity::Interruptible, deadline_ns, condition)
     }
 
     /// Wakes the task that waits longest. Any context.
     pub(crate) fn wake_one(&self) {
-        todo!()
+        if !self.may_have_waiters() {
+            return;
+        }
+        let mut list = self.list.lock();
+        self.wake_first(&mut list);
     }
 
     /// Wakes all tasks that wait here. Any context.
     pub(crate) fn wake_all(&self) {
-        todo!()
+        if !self.may_have_waiters() {
+            return;
+        }
+        let mut list = self.list.lock();
+        while self.wake_first(&mut list) {}
+    }
+
+    fn wait<T>(
+        &self,
+        activity: Activity,
+        deadline_ns: Option<u64>,
+        mut condition: impl FnMut() -> Option<T>,
+    ) -> Result<T, WaitError> {
+        let node = Node::new();
+        let entry = Entry { queue: self, node: &node };
+        let _timer = deadline_ns.map(|deadline| wake_at(deadline, &node.task));
+
+        loop {
+            entry.link();
+            if let Some(value) = condition() {
+                return Ok(value);
+            }
+            let ends = if activity == Activity::Interruptible && node.task.is_interrupted() {
+                Some(WaitError::Interrupted)
+            } else if deadline_ns.is_some_and(|deadline| time::monotonic_ns() >= deadline) {
+                Some(WaitError::TimedOut)
+            } else {
+                None
+            };
+            if let Some(error) = ends {
+                // A wake-up that came for this task is not lost, but goes to the next.
+                if !entry.unlink() {
+                    self.wake_one();
+                }
+                return Err(error);
+            }
+            // A sleep inside `condition` may have used up the token of a wake-up from here.
+            if node.is_linked.load(Ordering::Acquire) {
+                park(activity);
+            }
+        }
+    }
+
+    /// Returns whether anybody may wait. The caller has made a condition true before; the fence and the one in
+    /// `link` see to it that either the waker sees the waiter or the waiter sees the condition.
+    fn may_have_waiters(&self) -> bool {
+        fence(Ordering::SeqCst);
+        self.waiters.load(Ordering::Relaxed) != 0
+    }
+
+    /// Wakes the first waiter; returns whether there was one.
+    fn wake_first(&self, list: &mut List) -> bool {
+        // SAFETY: a linked node lives until it is unlinked, which needs the lock.
+        let Some(node) = (unsafe { list.first.as_ref() }) else { return false };
+        self.remove(list, node);
+        let task = Arc::clone(&node.task);
+        // From here on the node may vanish: its task does not need the lock to see that it is out of the list.
+        node.is_linked.store(false, Ordering::Release);
+        unpark(&task);
+        true
+    }
+
+    fn remove(&self, list: &mut List, node: &Node) {
+        let (previous, next) = (node.previous.get(), node.next.get());
+        // SAFETY: the neighbours of a linked node are linked, so they live; the list is locked.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => list.first = next,
+        }
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(previous),
+            None => list.last = previous,
+        }
+        self.waiters.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// One task's wait for any of several events: who may cause one holds a clone and calls `wake`.
-#[derive(Clone)]
-pub(crate) struct Waiter {
-    _shared: Arc<()>,
+impl Node {
+    fn new() -> Node {
+        Node {
+            task: scheduler::current(),
+            next: Cell::new(ptr::null()),
+            previous: Cell::new(ptr::null()),
+            is_linked: AtomicBool::new(false),
+        }
+    }
 }
 
-impl Waiter {
-    /// Makes a waiter for the running task.
-    pub(crate) fn new() -> Waiter {
-        todo!()
+/// A node that is taken out of the queue before it goes out of scope.
+struct Entry<'a> {
+    queue: &'a WaitQueue,
+    node: &'a Node,
+}
+
+impl Entry<'_> {
+    /// Puts the node at the end of the list unless it is in it.
+    fn link(&self) {
+        let node = self.node;
+        if node.is_linked.load(Ordering::Acquire) {
+            return;
+        }
+        let mut list = self.queue.list.lock();
+        node.next.set(ptr::null());
+        node.previous.set(list.last);
+        // SAFETY: a linked node lives until it is unlinked, which needs the lock.
+        match unsafe { list.last.as_ref() } {
+            Some(last) => last.next.set(node),
+            None => list.first = node,
+        }
+        list.last = node;
+        node.is_linked.store(true, Ordering::Relaxed);
+        self.queue.waiters.fetch_add(1, Ordering::Relaxed);
+        drop(list);
+        fence(Ordering::SeqCst);
     }
 
-    /// Sleeps until `wake` was called since the last return, a signal is due, or the deadline passes.
-    pub(crate) fn wait(&self, _deadline_ns: Option<u64>) -> Result<(), WaitError> {
-        todo!()
+    /// Takes the node out of the list; returns whether it was in it.
+    fn unlink(&self) -> bool {
+        if !self.node.is_linked.load(Ordering::Acquire) {
+            return false;
+        }
+        let mut list = self.queue.list.lock();
+        let was_linked = self.node.is_linked.swap(false, Ordering::Relaxed);
+        if was_linked {
+            self.queue.remove(&mut list, self.node);
+        }
+        was_linked
     }
+}
 
-    /// Ends the present or the next `wait`. Any context.
-    pub(crate) fn wake(&self) {
-        todo!()
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.unlink();
     }
+}
+
+/// Sleeps until monotonic time `deadline_ns`, or a signal.
+pub(crate) fn sleep_until(deadline_ns: u64) -> Result<(), Interrupted> {
+    let task = scheduler::current();
+    if time::monotonic_ns() >= deadline_ns {
+        return Ok(());
+    }
+    let _timer = wake_at(deadline_ns, &task);
+    loop {
+        if time::monotonic_ns() >= deadline_ns {
+            return Ok(());
+        }
+        if task.is_interrupted() {
+            return Err(Interrupted);
+        }
+        park(Activity::Interruptible);
+    }
+}
+
+/// Wakes `task` at the deadline, unless the timer is dropped before.
+pub(super) fn wake_at(deadline_ns: u64, task: &Arc<Task>) -> Timer {
+    let task = Arc::clone(task);
+    Timer::at(deadline_ns, Box::new(move || unpark(&task)))
 }

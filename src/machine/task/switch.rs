@@ -1,0 +1,83 @@
+//! From one task to another: stack, address space, user context.
+//!
+//! The run queue stays locked over the change of stacks, so that no other CPU takes a task whose stack is still
+//! in use; the task that runs then unlocks it (`finish`).
+
+use super::scheduler::{self, Queue};
+use super::task::{Activity, Task};
+use crate::machine::asm::{self, FirstFrame};
+use crate::machine::cpu::{self, UserContext};
+use crate::machine::sync::IrqGuard;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use x86_64::instructions::interrupts;
+
+/// Lays out the stack of a task that has not run yet.
+pub(super) fn prepare_first(task: &Task) {
+    // SAFETY: the task is new, so nobody else uses its cell.
+    let own = unsafe { &mut *task.own.get() };
+    let stack = own.stack.as_ref().expect("only idle tasks have no stack, and they run already");
+
+    let frame = FirstFrame { registers: [0; 6], return_address: asm::switch_start as *const () as u64 };
+    let place = stack.top().as_u64() - size_of::<FirstFrame>() as u64;
+    // SAFETY: the place is the top of a stack that nobody uses yet.
+    unsafe { (place as *mut FirstFrame).write(frame) };
+    own.stack_pointer = place;
+}
+
+/// Switches from the running task to `next`, which is runnable; returns when the running task is switched to
+/// again. Interrupts are off. `previous` must be sleeping, waiting in a queue, or ended.
+pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
+    let cpu = cpu::this();
+    let previous = queue.replace_current(Arc::clone(&next));
+    cpu.current.store(Arc::as_ptr(&next).cast_mut().cast(), Ordering::Relaxed);
+    cpu.reset_attention(next.is_interrupted());
+    UserContext::deactivate_current(cpu);
+
+    // SAFETY: `next` does not run anywhere, and cannot while its queue is locked.
+    let next_own = unsafe { &mut *next.own.get() };
+    if let Some(table) = &next_own.page_table {
+        queue.load_page_table(Some(table));
+    }
+    let next_stack = next_own.stack_pointer;
+    // The queue holds a reference to the task that runs.
+    drop(next);
+
+    // SAFETY: only makes an address; the task lives on, see below.
+    let save = unsafe { &raw mut (*previous.own.get()).stack_pointer };
+    // A task that goes on is kept by this reference on its own stack, one that has ended by the next task.
+    let kept = if previous.activity() == Activity::Ended {
+        scheduler::leave_ended(previous);
+        None
+    } else {
+        Some(previous)
+    };
+    queue.hand_over();
+    // SAFETY: `save` belongs to the task that runs; `next_stack` is the stack of a task that was left by this
+    // function or prepared by `prepare_first`; interrupts are off, and the queue stays locked over the switch.
+    unsafe { asm::switch_stack(save, next_stack) };
+
+    finish();
+    drop(kept);
+}
+
+/// Where a task's first switch leads, called by asm/switch.s with interrupts off.
+#[unsafe(no_mangle)]
+extern "C" fn task_begin() -> ! {
+    finish();
+    interrupts::enable();
+    // SAFETY: the cell belongs to the running task.
+    let entry = unsafe { (*scheduler::current().own.get()).entry.take() };
+    entry.expect("a task begins once")();
+    super::exit()
+}
+
+/// Ends a switch, on the stack of the task that was switched to. Interrupts are off.
+fn finish() {
+    // SAFETY: `switch_to` handed it over on this CPU just now.
+    unsafe { scheduler::this_queue().finish_hand_over() };
+    if let Some(ended) = scheduler::take_ended() {
+        // SAFETY: the task has ended and this CPU has left its stack; nobody else uses its cell any more.
+        drop(unsafe { (*ended.own.get()).stack.take() });
+    }
+}
