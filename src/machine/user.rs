@@ -1,7 +1,20 @@
 //! User mode, and memory that user mode may change at any time.
+//!
+//! `UserMode::run` is a function that returns: it goes to user mode by asm/user_entry.s and comes back with what
+//! ended it, a system call, a fault or an interrupt. A thread's life is a loop around it.
 
 pub(crate) use super::asm::Registers;
-use super::trap::Fault;
+use super::asm::{self, UserExit, VECTOR_SYSCALL};
+use super::cpu::{self, Attention, UserContext, extended_state_size};
+use super::memory::{USER_END, VirtAddr};
+use super::task;
+use super::trap::{self, Fault};
+use alloc::boxed::Box;
+use core::sync::atomic::Ordering;
+use x86_64::instructions::interrupts;
+
+/// The first vector that is an interrupt and no exception (SDM vol. 3A, 7.2).
+const FIRST_INTERRUPT: u64 = 32;
 
 /// Why user mode was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,99 +23,173 @@ pub(crate) enum Trap {
     Syscall,
     /// An exception that user mode caused.
     Fault(Fault),
-    /// An interrupt, served already.
+    /// An interrupt, served already, or the task is marked interrupted.
     Interrupt,
 }
 
 /// A thread's user side: registers and extended (x87, SSE, AVX) state.
 pub(crate) struct UserMode {
     /// The registers as of the last trap; changes take effect at the next `run`. Values that user mode
-    /// may not have (segment bases, flags) are made harmless on entry.
+    /// may not have (flags, an instruction pointer that is none) are made harmless on entry.
     pub(crate) registers: Registers,
+    /// What stays in the CPU between traps; boxed because the CPU remembers where it is.
+    context: Box<UserContext>,
 }
 
 impl UserMode {
     /// Makes the state of a new program: all registers zero, extended state as after reset.
     pub(crate) fn new() -> UserMode {
-        todo!()
+        UserMode { registers: Registers::default(), context: Box::new(UserContext::new()) }
     }
 
     /// Makes a copy for a new thread or process (of the running thread's live extended state).
     pub(crate) fn duplicate(&self) -> UserMode {
-        todo!()
+        UserMode { registers: self.registers, context: Box::new(self.context.duplicate()) }
     }
 
-    /// Runs user mode in the loaded address space until it traps. Switches to other tasks first if the turn is over.
+    /// Runs user mode in the loaded address space until it traps. Switches to other tasks first if the turn is
+    /// over. Returns `Interrupt` at once while the task is marked interrupted.
+    #[inline]
     pub(crate) fn run(&mut self) -> Trap {
-        todo!()
+        interrupts::disable();
+        let mut cpu = cpu::this();
+        while cpu.needs_attention() {
+            interrupts::enable();
+            task::reschedule_point();
+            interrupts::disable();
+            cpu = cpu::this();
+            if cpu.has_attention(Attention::Interrupted) {
+                interrupts::enable();
+                return Trap::Interrupt;
+            }
+        }
+        self.context.activate(cpu);
+
+        // SAFETY: interrupts are off; the GDT, the TSS and the MSRs that the way to user mode and back relies on were
+        // set up with this CPU's data, and user mode reaches only what the loaded address space gives it.
+        let exit = unsafe { asm::user_enter(&raw mut self.registers) };
+        if exit.vector == VECTOR_SYSCALL {
+            interrupts::enable();
+            return Trap::Syscall;
+        }
+        serve(exit)
     }
 
     /// Returns the base of the FS segment (thread-local storage).
     pub(crate) fn fs_base(&self) -> u64 {
-        todo!()
+        self.context.fs_base()
     }
 
     /// Returns the base of the GS segment.
     pub(crate) fn gs_base(&self) -> u64 {
-        todo!()
+        self.context.gs_base()
     }
 
     /// Sets the base of the FS segment; `false` (and unchanged) if it is not below `USER_END`.
     #[must_use]
-    pub(crate) fn set_fs_base(&mut self, _base: u64) -> bool {
-        todo!()
+    pub(crate) fn set_fs_base(&mut self, base: u64) -> bool {
+        let is_allowed = base < USER_END;
+        if is_allowed {
+            self.context.set_fs_base(VirtAddr::new(base));
+        }
+        is_allowed
     }
 
     /// Sets the base of the GS segment; `false` (and unchanged) if it is not below `USER_END`.
     #[must_use]
-    pub(crate) fn set_gs_base(&mut self, _base: u64) -> bool {
-        todo!()
+    pub(crate) fn set_gs_base(&mut self, base: u64) -> bool {
+        let is_allowed = base < USER_END;
+        if is_allowed {
+            self.context.set_gs_base(VirtAddr::new(base));
+        }
+        is_allowed
     }
 
     /// Returns the size of the extended state in XSAVE's standard format.
     pub(crate) fn extended_state_size() -> usize {
-        todo!()
+        extended_state_size()
     }
 
     /// Copies the extended state out, in XSAVE's standard format (FXSAVE's on CPUs without).
-    pub(crate) fn read_extended_state(&self, _bytes: &mut [u8]) {
-        todo!()
+    pub(crate) fn read_extended_state(&self, bytes: &mut [u8]) {
+        self.context.read(bytes);
     }
 
     /// Replaces the extended state; `false` (and unchanged) if `bytes` is not a state that the CPU accepts.
     #[must_use]
-    pub(crate) fn write_extended_state(&mut self, _bytes: &[u8]) -> bool {
-        todo!()
+    pub(crate) fn write_extended_state(&mut self, bytes: &[u8]) -> bool {
+        self.context.write(bytes)
     }
 
     /// Resets the extended state and the segment bases, as exec does.
     pub(crate) fn reset_extended_state(&mut self) {
-        todo!()
+        self.context.reset();
     }
+}
+
+/// Serves the interrupt, or says what the exception means. Interrupts are off.
+fn serve(exit: UserExit) -> Trap {
+    let vector = exit.vector as u8;
+    let trap = if exit.vector < FIRST_INTERRUPT {
+        Trap::Fault(trap::fault_from_vector(vector, exit.error_code))
+    } else {
+        let is_user = &cpu::this().serves_user_interrupt;
+        is_user.store(true, Ordering::Relaxed);
+        trap::dispatch_interrupt(vector);
+        is_user.store(false, Ordering::Relaxed);
+        Trap::Interrupt
+    };
+    interrupts::enable();
+    trap
 }
 
 /// Copies from user memory at `from` in the loaded address space; returns how many bytes came over before an
 /// access failed. Addresses at or above `USER_END` fail.
-pub(crate) fn copy_from_user(_from: u64, _bytes: &mut [u8]) -> usize {
-    todo!()
+pub(crate) fn copy_from_user(from: u64, bytes: &mut [u8]) -> usize {
+    let length = accessible(from, bytes.len());
+    // SAFETY: `bytes` is the caller's; the source is in the user half, where a fault ends the copy.
+    length - unsafe { asm::user_copy(bytes.as_mut_ptr(), from as *const u8, length) }
 }
 
 /// Copies to user memory at `to`; returns how many bytes were written before an access failed.
-pub(crate) fn copy_to_user(_to: u64, _bytes: &[u8]) -> usize {
-    todo!()
+pub(crate) fn copy_to_user(to: u64, bytes: &[u8]) -> usize {
+    let length = accessible(to, bytes.len());
+    // SAFETY: `bytes` is the caller's; the destination is in the user half, where nothing of the kernel lies and a
+    // fault ends the copy.
+    length - unsafe { asm::user_copy(to as *mut u8, bytes.as_ptr(), length) }
 }
 
 /// Sets user memory to zero; returns how many bytes were written before an access failed.
-pub(crate) fn zero_user(_to: u64, _length: usize) -> usize {
-    todo!()
+pub(crate) fn zero_user(to: u64, length: usize) -> usize {
+    let length = accessible(to, length);
+    // SAFETY: the destination is in the user half, where nothing of the kernel lies and a fault ends the stores.
+    length - unsafe { asm::user_zero(to as *mut u8, length) }
 }
 
 /// Loads the aligned 32-bit word at `address` atomically; `None` if the access failed.
-pub(crate) fn load_u32(_address: u64) -> Option<u32> {
-    todo!()
+pub(crate) fn load_u32(address: u64) -> Option<u32> {
+    if !is_word(address) {
+        return None;
+    }
+    // SAFETY: the word is in the user half, where a fault ends the access.
+    u32::try_from(unsafe { asm::user_load_u32(address as *const u32) }).ok()
 }
 
 /// Stores `new` at the aligned word `address` if it holds `old`, atomically; returns what it held.
-pub(crate) fn compare_exchange_u32(_address: u64, _old: u32, _new: u32) -> Option<u32> {
-    todo!()
+pub(crate) fn compare_exchange_u32(address: u64, old: u32, new: u32) -> Option<u32> {
+    if !is_word(address) {
+        return None;
+    }
+    // SAFETY: the word is in the user half, where nothing of the kernel lies and a fault ends the access.
+    u32::try_from(unsafe { asm::user_exchange_u32(address as *mut u32, old, new) }).ok()
+}
+
+/// Returns how many of `length` bytes at `address` lie below `USER_END`.
+fn accessible(address: u64, length: usize) -> usize {
+    let room = USER_END.saturating_sub(address);
+    (length as u64).min(room) as usize
+}
+
+fn is_word(address: u64) -> bool {
+    address < USER_END && address.is_multiple_of(4)
 }
