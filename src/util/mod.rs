@@ -32,3 +32,6 @@ pub(crate) mod multiboot_block;
 
 /// The tasks that wait for a CPU.
 pub(crate) mod run_queue;
+
+/// A terminal emulator.
+pub(crate) mod terminal;
