@@ -22,5 +22,10 @@ mod output;
 /// Flags, control characters, speeds.
 mod settings;
 
+/// The consoles and their tasks.
+mod start;
+
 /// A terminal as programs see it.
 mod terminal;
+
+pub(crate) use start::start;
