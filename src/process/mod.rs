@@ -3,8 +3,14 @@
 /// Root directory, working directory, umask.
 mod directories;
 
+/// An ELF file's way into an address space.
+mod elf;
+
 /// A new program in place of the old: execve.
 mod exec;
+
+/// The stack that a program finds at its entry.
+mod first_stack;
 
 /// The end of threads and processes.
 pub(crate) mod exit;

@@ -9,6 +9,9 @@ pub(crate) mod cpio;
 /// The cyclic redundancy check of gzip.
 pub(crate) mod crc32;
 
+/// What an ELF file asks to be loaded.
+pub(crate) mod elf_layout;
+
 /// Disjoint address ranges with values that are cut and joined.
 pub(crate) mod interval_map;
 
@@ -35,3 +38,6 @@ pub(crate) mod run_queue;
 
 /// A terminal emulator.
 pub(crate) mod terminal;
+
+/// The `#!` line of a script.
+pub(crate) mod script_line;

@@ -53,6 +53,11 @@ impl AddressSpace {
         Ok(start)
     }
 
+    /// Returns where `length` bytes are free, as a mapping anywhere would be placed. ENOMEM.
+    pub(crate) fn find_free(&self, length: u64) -> Result<u64> {
+        self.lock().place(Placement::Anywhere(0), round_up(length), false)
+    }
+
     /// Unmaps `length` bytes at `address`; areas in part inside are split.
     pub(crate) fn unmap(&self, address: u64, length: u64) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
@@ -278,6 +283,9 @@ impl AddressSpace {
 impl Areas {
     /// Chooses the address of a new area of `length` bytes.
     pub(super) fn place(&self, placement: Placement, length: u64, grows_down: bool) -> Result<u64> {
+        if length > USER_END {
+            return Err(Errno::ENOMEM);
+        }
         match placement {
             Placement::Fixed(address) | Placement::FixedNoReplace(address) => {
                 if address % PAGE != 0 {
