@@ -34,6 +34,8 @@ impl Errno {
     /// "Restart the call or answer EINTR": what an interrupted sleep of a restartable call returns. The signal code
     /// turns it into a restart or EINTR; user space never sees it (Linux's ERESTARTSYS).
     pub(crate) const RESTART: Errno = Errno(512);
+    /// Like `RESTART`, but restarts after any handler (Linux's ERESTARTNOINTR: fork).
+    pub(crate) const RESTART_ALWAYS: Errno = Errno(513);
     /// Like `RESTART`, but restarts only when no handler ran (Linux's ERESTARTNOHAND: poll, select, pause, sigsuspend).
     pub(crate) const RESTART_NO_HANDLER: Errno = Errno(514);
     /// Like `RESTART_NO_HANDLER`, but restarts as `restart_syscall` (nanosleep, futex wait with a time limit, poll).

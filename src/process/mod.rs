@@ -1,5 +1,8 @@
 //! Processes, threads, signals and program start. No system call numbers here.
 
+/// New threads and processes.
+mod create;
+
 /// Root directory, working directory, umask.
 mod directories;
 
@@ -15,11 +18,17 @@ mod first_stack;
 /// The end of threads and processes.
 pub(crate) mod exit;
 
+/// A program's own faults become signals.
+pub(crate) mod fault;
+
 /// Job control: stop and continue, process groups and sessions.
 pub(crate) mod job_control;
 
 /// Resource limits.
 mod limits;
+
+/// The change to a new program that is loaded.
+mod replace;
 
 /// Sessions and their controlling terminals.
 mod session;
@@ -39,6 +48,9 @@ mod thread;
 /// A process: what its threads share.
 mod thread_group;
 
+/// Waiting for children.
+mod wait;
+
 pub(crate) use directories::Directories;
 pub(crate) use exec::{Program, load_program};
 pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED};
@@ -49,3 +61,7 @@ pub(crate) use thread_group::{Process, ProgramInformation, Usage};
 
 /// How an interrupted call goes on (restart_syscall(2)): a closure that the call's own room made and takes back.
 pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;
+
+pub(crate) use create::{CloneFlags, CloneRequest, Entry, Newborn, create, create_first, wait_for_vfork};
+pub(crate) use replace::{load_limits, replace_program};
+pub(crate) use wait::{Child, Which, WaitOptions, wait};

@@ -106,7 +106,12 @@ pub(crate) fn is_orphaned_group(group: i32) -> bool {
 }
 
 impl Table {
-    /// Reserves no id, only finds one that nothing uses; the caller enters it under the same lock.
+    /// Keeps `id` from being given again until `add_thread` or `remove_thread`.
+    pub(super) fn reserve(&mut self, id: i32) {
+        self.threads.insert(id, Weak::new());
+    }
+
+    /// Finds an id that nothing uses; the caller reserves or enters it under the same lock.
     pub(super) fn next_id(&mut self) -> Option<i32> {
         for _ in 0..ID_MAX {
             self.last_id = if self.last_id + 1 >= ID_MAX { FIRST_REUSED_ID } else { self.last_id + 1 };

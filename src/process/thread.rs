@@ -46,6 +46,8 @@ pub(crate) struct Thread {
     pub(super) exit_code: AtomicI32,
     /// Set while job control keeps it stopped.
     pub(super) is_stopped: AtomicBool,
+    /// Vector, error code and address of its last fault, for signal frames.
+    last_fault: [AtomicU64; 3],
     /// The process that waits until this thread executes a program or ends (vfork(2)).
     pub(super) vfork_parent: SpinLock<Option<Arc<Process>>>,
 }
@@ -147,6 +149,7 @@ impl Thread {
             major_faults: AtomicU64::new(0),
             exit_code: AtomicI32::new(0),
             is_stopped: AtomicBool::new(false),
+            last_fault: [const { AtomicU64::new(0) }; 3],
             vfork_parent: SpinLock::new(Rank::Thread, None),
         })
     }
@@ -262,6 +265,19 @@ impl Thread {
     /// Counts a page fault.
     pub(crate) fn count_fault(&self) {
         self.minor_faults.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Keeps what a signal frame says of the last fault: vector, error code, address.
+    pub(super) fn set_last_fault(&self, vector: u64, error: u64, address: u64) {
+        for (field, value) in self.last_fault.iter().zip([vector, error, address]) {
+            field.store(value, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns vector, error code and address of the last fault.
+    pub(super) fn last_fault(&self) -> (u64, u64, u64) {
+        let [vector, error, address] = &self.last_fault;
+        (vector.load(Ordering::Relaxed), error.load(Ordering::Relaxed), address.load(Ordering::Relaxed))
     }
 
     /// Returns whether something is due before the return to user mode. One load: the hot path.

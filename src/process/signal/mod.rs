@@ -4,8 +4,14 @@
 //! `attention`); that thread, on its way back to user mode, calls `deliver`, which takes it out and acts.
 //! Locks: a process' own lock (queues of the process, stop and exit state), then a thread's, then the dispositions'.
 
+/// What a thread does about its signals on its way back to user mode.
+mod deliver;
+
 /// What a process does about each signal.
 mod disposition;
+
+/// What a handler finds on its stack, and the way back.
+mod frame;
 
 /// What is known about one sent signal.
 mod information;
@@ -19,7 +25,9 @@ mod pending;
 /// Sending, and who is woken.
 mod send;
 
+pub(crate) use deliver::{Delivery, InterruptedCall, deliver};
 pub(crate) use disposition::{Action, ActionFlags, DEFAULT, Dispositions, IGNORE};
+pub(crate) use frame::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UserStack, describe, is_on, pop};
 pub(crate) use information::{ChildChange, SignalInfo, code};
 pub(crate) use number::{DefaultAction, Signal, SignalSet};
 pub(crate) use pending::Pending;

@@ -1,0 +1,325 @@
+//! New threads and processes: fork(2), vfork(2), clone(2).
+//!
+//! `create` makes everything but starts nothing, so that whatever fails leaves no trace; `Newborn::start` lets the
+//! new thread run.
+
+use super::limits::Limits;
+use super::signal::{self, Dispositions, Signal, SignalSet};
+use super::thread::{AlternateStack, Attributes, ThreadSeed};
+use super::thread_group::{ProgramInformation, Seed, Stop};
+use super::{Directories, Process, Program, Resource, Session, Thread, table};
+use crate::errno::{Errno, Result};
+use crate::file::FdTable;
+use crate::fs::{Capabilities, Identity, Path};
+use crate::machine::task::Task;
+use crate::machine::user::UserMode;
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use bitflags::bitflags;
+use core::sync::atomic::Ordering;
+
+bitflags! {
+    /// CLONE_* of clone(2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct CloneFlags: u64 {
+        const MEMORY = 0x100;
+        const DIRECTORIES = 0x200;
+        const FILES = 0x400;
+        const SIGNAL_HANDLERS = 0x800;
+        const PIDFD = 0x1000;
+        const TRACE = 0x2000;
+        const VFORK = 0x4000;
+        const PARENT = 0x8000;
+        const THREAD = 0x1_0000;
+        const NEW_MOUNTS = 0x2_0000;
+        const SEMAPHORE_UNDO = 0x4_0000;
+        const SET_TLS = 0x8_0000;
+        const PARENT_SET_TID = 0x10_0000;
+        const CHILD_CLEAR_TID = 0x20_0000;
+        const DETACHED = 0x40_0000;
+        const UNTRACED = 0x80_0000;
+        const CHILD_SET_TID = 0x100_0000;
+        const NEW_CGROUP = 0x200_0000;
+        const NEW_HOST_NAME = 0x400_0000;
+        const NEW_IPC = 0x800_0000;
+        const NEW_USER = 0x1000_0000;
+        const NEW_PIDS = 0x2000_0000;
+        const NEW_NETWORK = 0x4000_0000;
+        const IO = 0x8000_0000;
+        const CLEAR_SIGNAL_HANDLERS = 0x1_0000_0000;
+        const INTO_CGROUP = 0x2_0000_0000;
+    }
+}
+
+impl CloneFlags {
+    /// The flags that ask for namespaces, which are not built in.
+    pub(crate) const NAMESPACES: CloneFlags = CloneFlags::NEW_MOUNTS
+        .union(CloneFlags::NEW_CGROUP)
+        .union(CloneFlags::NEW_HOST_NAME)
+        .union(CloneFlags::NEW_IPC)
+        .union(CloneFlags::NEW_USER)
+        .union(CloneFlags::NEW_PIDS)
+        .union(CloneFlags::NEW_NETWORK);
+}
+
+/// What to make.
+pub(crate) struct CloneRequest {
+    pub(crate) flags: CloneFlags,
+    /// The signal that the parent gets at the end; 0 for none.
+    pub(crate) exit_signal: i32,
+    /// The new stack pointer; 0 keeps the parent's value.
+    pub(crate) stack: u64,
+    /// Thread-local storage, with SET_TLS.
+    pub(crate) tls: u64,
+    /// Where CHILD_SET_TID and CHILD_CLEAR_TID write.
+    pub(crate) child_tid: u64,
+}
+
+/// The first function of a new thread, in the room above.
+pub(crate) type Entry = fn(Arc<Thread>, UserMode);
+
+/// A thread that is entered everywhere but does not run yet.
+pub(crate) struct Newborn {
+    thread: Arc<Thread>,
+    task: Arc<Task>,
+}
+
+impl Newborn {
+    /// Returns the thread.
+    pub(crate) fn thread(&self) -> &Arc<Thread> {
+        &self.thread
+    }
+
+    /// Lets it run.
+    pub(crate) fn start(self) -> Arc<Thread> {
+        self.task.start();
+        self.thread
+    }
+}
+
+/// Makes a copy of the calling thread, in its process or in a new one. EAGAIN, EINVAL, ENOMEM as clone(2).
+pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneRequest, entry: Entry) -> Result<Newborn> {
+    check(request)?;
+    if parent.needs_attention() {
+        // As on Linux, a signal that came first is handled first: it may stop or end the process.
+        return Err(Errno::RESTART_ALWAYS);
+    }
+
+    let flags = request.flags;
+    let mut user = user.duplicate();
+    user.registers.rax = 0;
+    if request.stack != 0 {
+        user.registers.rsp = request.stack;
+    }
+    if flags.contains(CloneFlags::SET_TLS) && !user.set_fs_base(request.tls) {
+        return Err(Errno::EPERM);
+    }
+
+    let process = parent.process();
+    let id = Reservation::new()?;
+    let child_process = if flags.contains(CloneFlags::THREAD) {
+        process.clone()
+    } else {
+        check_process_limit(parent)?;
+        copy_process(parent, id.id, request)?
+    };
+    let thread = copy_thread(parent, id.id, &child_process, request);
+    if flags.contains(CloneFlags::VFORK) {
+        *thread.vfork_parent.lock() = Some(process.clone());
+    }
+    if flags.contains(CloneFlags::CHILD_SET_TID) {
+        child_process.space().map(|space| space.write_remote(request.child_tid, &id.id.to_ne_bytes()));
+    }
+    let newborn = make_task(thread, user, entry)?;
+    enter(parent, &child_process, newborn.thread(), flags)?;
+    core::mem::forget(id);
+    Ok(newborn)
+}
+
+fn check(request: &CloneRequest) -> Result {
+    let flags = request.flags;
+    let both = |one: CloneFlags, other: CloneFlags| flags.contains(one) && !flags.contains(other);
+    let is_wrong = both(CloneFlags::THREAD, CloneFlags::SIGNAL_HANDLERS)
+        || both(CloneFlags::SIGNAL_HANDLERS, CloneFlags::MEMORY)
+        || flags.contains(CloneFlags::NEW_MOUNTS | CloneFlags::DIRECTORIES)
+        || flags.contains(CloneFlags::THREAD | CloneFlags::PIDFD)
+        || flags.contains(CloneFlags::SIGNAL_HANDLERS | CloneFlags::CLEAR_SIGNAL_HANDLERS);
+    // "EINVAL: Although CLONE_NEW… was specified, support … was not configured in the kernel."
+    if is_wrong || flags.intersects(CloneFlags::NAMESPACES) {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// RLIMIT_NPROC counts the user's processes; root may exceed it.
+fn check_process_limit(parent: &Thread) -> Result {
+    let identity = parent.identity();
+    if identity.uid == 0 || identity.can(Capabilities::SYS_RESOURCE) || identity.can(Capabilities::SYS_ADMIN) {
+        return Ok(());
+    }
+    let limit = parent.process().limit(Resource::Processes);
+    let own = table::all().iter().filter(|process| process.main_identity().is_some_and(|id| id.uid == identity.uid)).count();
+    if own as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+}
+
+fn copy_process(parent: &Thread, id: i32, request: &CloneRequest) -> Result<Arc<Process>> {
+    let process = parent.process();
+    let flags = request.flags;
+    let space = process.space().ok_or(Errno::ESRCH)?;
+    let space = if flags.contains(CloneFlags::MEMORY) { space } else { space.fork()? };
+    let dispositions = process.dispositions();
+    let dispositions = if flags.contains(CloneFlags::SIGNAL_HANDLERS) {
+        dispositions
+    } else if flags.contains(CloneFlags::CLEAR_SIGNAL_HANDLERS) {
+        dispositions.after_exec()
+    } else {
+        dispositions.duplicate()
+    };
+    let (parent_id, exit_signal) = if flags.contains(CloneFlags::PARENT) {
+        (process.parent_id(), process.exit_signal.load(Ordering::Relaxed))
+    } else {
+        (process.id(), request.exit_signal)
+    };
+    Ok(Process::new(Seed {
+        id,
+        parent: parent_id,
+        group: process.group_id(),
+        session: process.session(),
+        limits: process.limits().duplicate(),
+        exit_signal,
+        space,
+        dispositions,
+        program: process.program(),
+        dumpable: process.dumpable(),
+        personality: process.personality(),
+        oom_score_adjustment: process.oom_score_adjustment(),
+    }))
+}
+
+fn copy_thread(parent: &Thread, id: i32, process: &Arc<Process>, request: &CloneRequest) -> Arc<Thread> {
+    let flags = request.flags;
+    let files = parent.files();
+    let directories = parent.shared_directories();
+    // "If CLONE_VM is set and CLONE_VFORK is not, any alternate signal stack is cleared in the child" (sigaltstack(2)).
+    let loses_stack = flags.contains(CloneFlags::MEMORY) && !flags.contains(CloneFlags::VFORK);
+    let mut attributes = *parent.attributes.lock();
+    attributes.parent_death_signal = 0;
+    Thread::new(ThreadSeed {
+        id,
+        process: process.clone(),
+        files: if flags.contains(CloneFlags::FILES) { files } else { files.duplicate() },
+        directories: if flags.contains(CloneFlags::DIRECTORIES) { directories } else { directories.duplicate() },
+        identity: parent.identity(),
+        blocked: parent.blocked(),
+        alternate_stack: if loses_stack { AlternateStack::default() } else { parent.alternate_stack() },
+        attributes,
+        clear_child_tid: if flags.contains(CloneFlags::CHILD_CLEAR_TID) { request.child_tid } else { 0 },
+    })
+}
+
+/// Enters the new thread into its process, and a new process into the table.
+fn enter(parent: &Arc<Thread>, process: &Arc<Process>, thread: &Arc<Thread>, flags: CloneFlags) -> Result {
+    table::with(|table| {
+        let mut state = process.state.lock();
+        if flags.contains(CloneFlags::THREAD) {
+            // What is due for the process was decided without the new thread: let it happen first.
+            if state.ending.is_some() || state.executor.is_some() || state.stop != Stop::None {
+                return Err(Errno::RESTART_ALWAYS);
+            }
+        }
+        state.threads.push(thread.clone());
+        signal::recalculate(&mut state, thread);
+        drop(state);
+        table.add_thread(thread);
+        if !flags.contains(CloneFlags::THREAD) {
+            process.group.store(parent.process().group_id(), Ordering::Relaxed);
+            table.add_process(process);
+        }
+        Ok(())
+    })
+}
+
+fn make_task(thread: Arc<Thread>, user: UserMode, entry: Entry) -> Result<Newborn> {
+    let data = thread.clone();
+    let runner = thread.clone();
+    let task = Task::new(Some(data), Box::new(move || entry(runner, user)))?;
+    thread.set_task(&task);
+    Ok(Newborn { thread, task })
+}
+
+/// An id that nobody else gets until the thread with it is entered, or this is dropped.
+struct Reservation {
+    id: i32,
+}
+
+impl Reservation {
+    fn new() -> Result<Reservation> {
+        let id = table::with(|table| {
+            let id = table.next_id()?;
+            table.reserve(id);
+            Some(id)
+        });
+        Ok(Reservation { id: id.ok_or(Errno::EAGAIN)? })
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        table::with(|table| table.remove_thread(self.id));
+    }
+}
+
+/// Makes the first process, which runs `program`.
+pub(crate) fn create_first(program: Program, root: Path, files: Arc<FdTable>, entry: Entry) -> Result<Newborn> {
+    let id = Reservation::new()?;
+    let mut user = UserMode::new();
+    user.registers.rip = program.entry;
+    user.registers.rsp = program.stack_pointer;
+    let process = Process::new(Seed {
+        id: id.id,
+        parent: 0,
+        group: 0,
+        session: Session::new(0),
+        limits: Limits::initial(),
+        exit_signal: Signal::CHLD.number(),
+        space: program.space,
+        dispositions: Dispositions::new(),
+        program: ProgramInformation {
+            executable: Some(program.executable),
+            arguments: program.arguments,
+            environment: program.environment,
+            auxiliary: program.auxiliary,
+        },
+        dumpable: 1,
+        personality: 0,
+        oom_score_adjustment: 0,
+    });
+    let thread = Thread::new(ThreadSeed {
+        id: id.id,
+        process: process.clone(),
+        files,
+        directories: Directories::new(root),
+        identity: Arc::new(Identity::root()),
+        blocked: SignalSet::EMPTY,
+        alternate_stack: AlternateStack::default(),
+        attributes: Attributes::named(&program.command),
+        clear_child_tid: 0,
+    });
+    let newborn = make_task(thread, user, entry)?;
+    table::with(|table| {
+        process.state.lock().threads.push(newborn.thread().clone());
+        table.add_thread(newborn.thread());
+        table.add_process(&process);
+    });
+    core::mem::forget(id);
+    Ok(newborn)
+}
+
+/// Sleeps until `child`, made with VFORK, executes a program or ends; or until the calling process is ended.
+pub(crate) fn wait_for_vfork(parent: &Thread, child: &Thread) {
+    let process = parent.process();
+    process.resume.wait_until(|| {
+        let is_done = child.vfork_parent.lock().is_none() || process.state.lock().ending.is_some();
+        is_done.then_some(())
+    });
+}

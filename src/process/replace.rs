@@ -1,0 +1,131 @@
+//! The change to a new program (execve(2)) once it is loaded: from here on nothing fails.
+
+use super::exec;
+use super::exit::release_memory;
+use super::thread_group::ProgramInformation;
+use super::{AlternateStack, Process, Program, Resource, Thread, table};
+use crate::errno::{Errno, Result};
+use crate::fs::{Capabilities, Identity};
+use crate::machine::task;
+use crate::machine::user::UserMode;
+use crate::vm::AddressSpace;
+use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+
+/// Returns what the loader needs to know of the process.
+pub(crate) fn load_limits(process: &Process) -> exec::Limits {
+    exec::Limits { stack: process.limit(Resource::Stack) }
+}
+
+/// Replaces the calling process' program: ends its other threads, takes over the new memory and resets what exec
+/// resets. Returns the new address space, which is loaded already. EAGAIN if another thread is doing the same or the
+/// process is ending: the caller is about to end anyway.
+pub(crate) fn replace_program(
+    thread: &Arc<Thread>,
+    old_space: &AddressSpace,
+    user: &mut UserMode,
+    program: Program,
+) -> Result<Arc<AddressSpace>> {
+    let process = thread.process();
+    end_other_threads(thread)?;
+
+    release_memory(thread, old_space);
+    let space = program.space.clone();
+    task::set_page_table(Some(space.page_table().clone()));
+    let old = {
+        let mut state = process.state.lock();
+        let information = ProgramInformation {
+            executable: Some(program.executable.clone()),
+            arguments: program.arguments.clone(),
+            environment: program.environment.clone(),
+            auxiliary: program.auxiliary.clone(),
+        };
+        let dispositions = state.dispositions.after_exec();
+        (
+            state.space.replace(space.clone()),
+            core::mem::replace(&mut state.program, information),
+            core::mem::replace(&mut state.dispositions, dispositions),
+        )
+    };
+    drop(old);
+
+    let files = thread.files().duplicate_if_shared();
+    files.close_on_exec();
+    thread.set_files(files);
+    thread.set_name(&program.command);
+    thread.set_alternate_stack(AlternateStack::default());
+    thread.set_restart(None);
+    process.has_executed.store(true, Ordering::Relaxed);
+    take_over_identity(thread, &program);
+
+    user.registers = Default::default();
+    user.registers.rip = program.entry;
+    user.registers.rsp = program.stack_pointer;
+    user.reset_extended_state();
+    Ok(space)
+}
+
+/// Ends all other threads and waits until they have gone; the caller takes over the process' id if it is not the
+/// first thread.
+fn end_other_threads(thread: &Arc<Thread>) -> Result {
+    let process = thread.process();
+    {
+        let mut state = process.state.lock();
+        if state.ending.is_some() || state.executor.is_some() {
+            return Err(Errno::EAGAIN);
+        }
+        if state.threads.len() == 1 && thread.id() == process.id() {
+            return Ok(());
+        }
+        state.executor = Some(thread.id());
+        for other in state.threads.iter().filter(|other| !Arc::ptr_eq(other, thread)) {
+            other.set_attention(true);
+        }
+        process.resume.wake_all();
+    }
+    let is_alone = process.resume.wait_until(|| {
+        let state = process.state.lock();
+        (state.threads.len() == 1 || state.ending.is_some()).then(|| state.ending.is_none())
+    });
+    process.state.lock().executor = None;
+    if !is_alone {
+        return Err(Errno::EAGAIN);
+    }
+    table::with(|table| {
+        table.remove_thread(thread.id());
+        thread.id.store(process.id(), Ordering::Relaxed);
+        table.add_thread(thread);
+    });
+    Ok(())
+}
+
+/// Set-user-ID and set-group-ID programs; the capabilities that follow from the ids (capabilities(7),
+/// "Transformation of capabilities during execve()", for files without capabilities of their own).
+fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
+    let mut identity = Identity::clone(&thread.identity());
+    let is_allowed = !thread.no_new_privileges();
+    let old = (identity.euid, identity.egid);
+    if let Some(uid) = program.set_uid.filter(|_| is_allowed) {
+        identity.euid = uid;
+    }
+    if let Some(gid) = program.set_gid.filter(|_| is_allowed) {
+        identity.egid = gid;
+    }
+    let is_changed = old != (identity.euid, identity.egid);
+    (identity.suid, identity.fsuid) = (identity.euid, identity.euid);
+    (identity.sgid, identity.fsgid) = (identity.egid, identity.egid);
+
+    if is_changed {
+        identity.ambient = Capabilities::empty();
+    }
+    let is_root = identity.euid == 0 || identity.uid == 0;
+    identity.permitted =
+        if is_root { identity.inheritable | identity.bounding } else { identity.ambient };
+    identity.effective = if identity.euid == 0 { identity.permitted } else { identity.ambient };
+    thread.set_identity(identity);
+
+    if is_changed {
+        thread.set_parent_death_signal(0);
+    }
+    thread.process().set_dumpable(u32::from(!is_changed));
+}

@@ -1,0 +1,319 @@
+//! The frame that a handler finds on its stack, laid out as Linux does on x86-64 (`struct rt_sigframe`), and the way
+//! back (rt_sigreturn(2)).
+//!
+//! From the handler's stack pointer up: the restorer's address, `ucontext`, `siginfo`; above, aligned to 64, the
+//! extended state in XSAVE's standard format with Linux's markers (arch/x86/include/uapi/asm/sigcontext.h).
+
+use super::{Action, ActionFlags, SignalInfo, SignalSet};
+use crate::errno::{Errno, Result};
+use crate::machine::user::{Registers, UserMode};
+use crate::process::{AlternateStack, Thread};
+use crate::vm::{AddressSpace, UserPtr};
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Leaf functions may use this much below the stack pointer (System V ABI, "red zone").
+const RED_ZONE: u64 = 128;
+/// The extended state in the frame is XSAVE's, not only FXSAVE's.
+const UC_FP_XSTATE: u64 = 1;
+/// The frame holds SS, and rt_sigreturn restores it strictly.
+const UC_SIGCONTEXT_SS: u64 = 2;
+const UC_STRICT_RESTORE_SS: u64 = 4;
+/// First marker, in the FXSAVE area's bytes for software.
+const FP_XSTATE_MAGIC1: u32 = 0x4650_5853;
+/// Second marker, just after the state.
+const FP_XSTATE_MAGIC2: u32 = 0x4650_5845;
+const MAGIC2_SIZE: usize = 4;
+/// Where in the FXSAVE area the bytes for software begin.
+const SOFTWARE_BYTES: usize = 464;
+/// Size of the FXSAVE area; XSAVE's header follows.
+const FXSAVE_SIZE: usize = 512;
+/// The components that the FXSAVE area holds.
+const X87_AND_SSE: u64 = 3;
+/// SS_ONSTACK, SS_DISABLE and SS_AUTODISARM (sigaltstack(2)).
+pub(crate) const SS_ONSTACK: u32 = 1;
+pub(crate) const SS_DISABLE: u32 = 2;
+pub(crate) const SS_AUTODISARM: u32 = 1 << 31;
+/// User code and stack selectors as Linux numbers them; programs see them here.
+const USER_CS: u16 = 0x33;
+const USER_SS: u16 = 0x2b;
+/// Flags that rt_sigreturn takes from the frame (Linux: `FIX_EFLAGS`): AC OF DF TF SF ZF AF PF CF RF.
+const RESTORED_FLAGS: u64 = 0x5_0dd5;
+/// DF, RF, TF: clear when a handler starts.
+const HANDLER_CLEARED_FLAGS: u64 = 0x400 | 0x1_0000 | 0x100;
+
+/// `stack_t` of sigaltstack(2).
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct UserStack {
+    pub(crate) address: u64,
+    pub(crate) flags: u32,
+    pub(crate) padding: u32,
+    pub(crate) size: u64,
+}
+
+/// `struct sigcontext_64`.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct MachineContext {
+    r8: u64,
+    r9: u64,
+    r10: u64,
+    r11: u64,
+    r12: u64,
+    r13: u64,
+    r14: u64,
+    r15: u64,
+    di: u64,
+    si: u64,
+    bp: u64,
+    bx: u64,
+    dx: u64,
+    ax: u64,
+    cx: u64,
+    sp: u64,
+    ip: u64,
+    flags: u64,
+    cs: u16,
+    gs: u16,
+    fs: u16,
+    ss: u16,
+    error: u64,
+    trap: u64,
+    old_mask: u64,
+    cr2: u64,
+    extended_state: u64,
+    reserved: [u64; 8],
+}
+
+/// `struct rt_sigframe`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct Frame {
+    restorer: u64,
+    flags: u64,
+    link: u64,
+    stack: UserStack,
+    context: MachineContext,
+    mask: u64,
+    info: SignalInfo,
+}
+
+/// `struct _fpx_sw_bytes`.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+struct SoftwareBytes {
+    magic1: u32,
+    extended_size: u32,
+    features: u64,
+    state_size: u32,
+    padding: [u32; 7],
+}
+
+const _: () = assert!(size_of::<MachineContext>() == 256 && size_of::<Frame>() == 8 + 304 + 128);
+
+/// Pushes the frame of a handler and points the registers at it. `mask` comes back at its return. EFAULT if the
+/// stack cannot be written or overflows.
+pub(super) fn push(
+    thread: &Thread,
+    space: &AddressSpace,
+    user: &mut UserMode,
+    info: &SignalInfo,
+    action: &Action,
+    mask: SignalSet,
+) -> Result {
+    let alternate = thread.alternate_stack();
+    let top = stack_top(&alternate, user.registers.rsp, action.flags);
+    let state_size = UserMode::extended_state_size();
+    let state_address = align_down(top.wrapping_sub((state_size + MAGIC2_SIZE) as u64), 64);
+    let frame_address = align_down(state_address.wrapping_sub(size_of::<Frame>() as u64), 16).wrapping_sub(8);
+    // The alternate stack must not be left at its lower end without notice.
+    if is_on(&alternate, user.registers.rsp) && !is_on(&alternate, frame_address) {
+        return Err(Errno::EFAULT);
+    }
+
+    let has_xsave = state_size > FXSAVE_SIZE;
+    write_state(space, user, state_address, has_xsave)?;
+    let mut context = context_of(&user.registers);
+    (context.trap, context.error, context.cr2) = thread.last_fault();
+    context.old_mask = mask.bits();
+    context.extended_state = state_address;
+    let frame = Frame {
+        restorer: action.restorer,
+        flags: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if has_xsave { UC_FP_XSTATE } else { 0 },
+        link: 0,
+        stack: describe(&alternate, user.registers.rsp),
+        context,
+        mask: mask.bits(),
+        info: *info,
+    };
+    UserPtr::<Frame>::new(space, frame_address).write(&frame)?;
+    if alternate.flags & SS_AUTODISARM != 0 {
+        thread.set_alternate_stack(AlternateStack::default());
+    }
+
+    let registers = &mut user.registers;
+    registers.rdi = info.signal().number() as u64;
+    registers.rsi = frame_address + core::mem::offset_of!(Frame, info) as u64;
+    registers.rdx = frame_address + core::mem::offset_of!(Frame, flags) as u64;
+    registers.rax = 0;
+    registers.rip = action.handler;
+    registers.rsp = frame_address;
+    registers.rflags &= !HANDLER_CLEARED_FLAGS;
+    Ok(())
+}
+
+/// rt_sigreturn(2): puts back what `push` saved. The registers are the caller's again; returns its `rax`.
+/// EFAULT if the frame cannot be read or does not hold a possible state: the thread gets SIGSEGV.
+pub(crate) fn pop(thread: &Arc<Thread>, space: &AddressSpace, user: &mut UserMode) -> Result<u64> {
+    let frame = UserPtr::<Frame>::new(space, user.registers.rsp.wrapping_sub(8)).read()?;
+    thread.set_blocked(SignalSet::from_bits(frame.mask));
+
+    let context = &frame.context;
+    restore_registers(&mut user.registers, context);
+    if context.extended_state == 0 {
+        reset_state(user);
+    } else {
+        read_state(space, user, context.extended_state)?;
+    }
+    let stack = frame.stack;
+    if !is_on(&thread.alternate_stack(), user.registers.rsp) {
+        let flags = stack.flags & (SS_AUTODISARM | SS_DISABLE);
+        let stack = AlternateStack { address: stack.address, size: stack.size, flags };
+        thread.set_alternate_stack(if flags & SS_DISABLE != 0 { AlternateStack::default() } else { stack });
+    }
+    Ok(context.ax)
+}
+
+/// Returns whether the stack pointer lies on the alternate stack (which SS_AUTODISARM denies).
+pub(crate) fn is_on(stack: &AlternateStack, stack_pointer: u64) -> bool {
+    stack.flags & SS_AUTODISARM == 0
+        && stack.size != 0
+        && stack_pointer > stack.address
+        && stack_pointer - stack.address <= stack.size
+}
+
+/// Returns the alternate stack as user space sees it.
+pub(crate) fn describe(stack: &AlternateStack, stack_pointer: u64) -> UserStack {
+    let state = match stack.size {
+        0 => SS_DISABLE,
+        _ if is_on(stack, stack_pointer) => SS_ONSTACK,
+        _ => 0,
+    };
+    UserStack { address: stack.address, flags: state | stack.flags & SS_AUTODISARM, padding: 0, size: stack.size }
+}
+
+fn stack_top(alternate: &AlternateStack, stack_pointer: u64, flags: ActionFlags) -> u64 {
+    if flags.contains(ActionFlags::ON_STACK) && alternate.size != 0 && !is_on(alternate, stack_pointer) {
+        alternate.address.wrapping_add(alternate.size)
+    } else {
+        stack_pointer.wrapping_sub(RED_ZONE)
+    }
+}
+
+fn write_state(space: &AddressSpace, user: &UserMode, address: u64, has_xsave: bool) -> Result {
+    let size = UserMode::extended_state_size();
+    let mut bytes = vec![0; size + MAGIC2_SIZE];
+    user.read_extended_state(&mut bytes[..size]);
+    if has_xsave {
+        let software = SoftwareBytes {
+            magic1: FP_XSTATE_MAGIC1,
+            extended_size: (size + MAGIC2_SIZE) as u32,
+            features: u64::read_from_prefix(&bytes[FXSAVE_SIZE..]).map_or(0, |(features, _)| features) | X87_AND_SSE,
+            state_size: size as u32,
+            padding: [0; 7],
+        };
+        bytes[SOFTWARE_BYTES..FXSAVE_SIZE].copy_from_slice(software.as_bytes());
+        bytes[size..].copy_from_slice(FP_XSTATE_MAGIC2.as_bytes());
+    }
+    let length = if has_xsave { size + MAGIC2_SIZE } else { size };
+    UserPtr::<u8>::new(space, address).slice(length)?.write_all(&bytes[..length])
+}
+
+/// Reads the state back: all of it where the markers are right, else its FXSAVE part alone (as Linux does for frames
+/// that were copied short).
+fn read_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
+    let size = UserMode::extended_state_size();
+    let start: Vec<u8> = UserPtr::<u8>::new(space, address).slice(FXSAVE_SIZE)?.read_all()?;
+    let software = SoftwareBytes::read_from_bytes(&start[SOFTWARE_BYTES..]).map_err(|_| Errno::EFAULT)?;
+    let has_all = software.magic1 == FP_XSTATE_MAGIC1
+        && software.state_size as usize == size
+        && UserPtr::<u32>::new(space, address + size as u64).read() == Ok(FP_XSTATE_MAGIC2);
+    let mut bytes = start;
+    if has_all {
+        bytes = UserPtr::<u8>::new(space, address).slice(size)?.read_all()?;
+    } else {
+        // x87 and SSE from the frame, the rest as after reset.
+        bytes.resize(size, 0);
+        if let Some(header) = bytes.get_mut(FXSAVE_SIZE..FXSAVE_SIZE + 8) {
+            header.copy_from_slice(&X87_AND_SSE.to_ne_bytes());
+        }
+    }
+    bytes[SOFTWARE_BYTES..FXSAVE_SIZE].fill(0);
+    if user.write_extended_state(&bytes) { Ok(()) } else { Err(Errno::EFAULT) }
+}
+
+/// Sets the state as after reset: control words at their defaults, all else zero (SDM vol. 1, 13.6).
+fn reset_state(user: &mut UserMode) {
+    let mut bytes = vec![0; UserMode::extended_state_size()];
+    bytes[..2].copy_from_slice(&0x37fu16.to_ne_bytes());
+    bytes[24..28].copy_from_slice(&0x1f80u32.to_ne_bytes());
+    let is_accepted = user.write_extended_state(&bytes);
+    debug_assert!(is_accepted, "every CPU accepts its reset state");
+}
+
+fn context_of(registers: &Registers) -> MachineContext {
+    MachineContext {
+        r8: registers.r8,
+        r9: registers.r9,
+        r10: registers.r10,
+        r11: registers.r11,
+        r12: registers.r12,
+        r13: registers.r13,
+        r14: registers.r14,
+        r15: registers.r15,
+        di: registers.rdi,
+        si: registers.rsi,
+        bp: registers.rbp,
+        bx: registers.rbx,
+        dx: registers.rdx,
+        ax: registers.rax,
+        cx: registers.rcx,
+        sp: registers.rsp,
+        ip: registers.rip,
+        flags: registers.rflags,
+        cs: USER_CS,
+        ss: USER_SS,
+        ..MachineContext::default()
+    }
+}
+
+fn restore_registers(registers: &mut Registers, context: &MachineContext) {
+    *registers = Registers {
+        r8: context.r8,
+        r9: context.r9,
+        r10: context.r10,
+        r11: context.r11,
+        r12: context.r12,
+        r13: context.r13,
+        r14: context.r14,
+        r15: context.r15,
+        rdi: context.di,
+        rsi: context.si,
+        rbp: context.bp,
+        rbx: context.bx,
+        rdx: context.dx,
+        rax: context.ax,
+        rcx: context.cx,
+        rsp: context.sp,
+        rip: context.ip,
+        rflags: registers.rflags & !RESTORED_FLAGS | context.flags & RESTORED_FLAGS,
+        ..*registers
+    };
+}
+
+fn align_down(value: u64, alignment: u64) -> u64 {
+    value & !(alignment - 1)
+}
