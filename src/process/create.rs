@@ -158,7 +158,8 @@ fn check_process_limit(parent: &Thread) -> Result {
         return Ok(());
     }
     let limit = parent.process().limit(Resource::Processes);
-    let own = table::all().iter().filter(|process| process.main_identity().is_some_and(|id| id.uid == identity.uid)).count();
+    let own =
+        table::all().iter().filter(|process| process.main_identity().is_some_and(|id| id.uid == identity.uid)).count();
     if own as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 

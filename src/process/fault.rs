@@ -46,10 +46,8 @@ fn handle_page_fault(thread: &Arc<Thread>, space: &AddressSpace, registers: &Reg
         FaultOutcome::BeyondFile => (Signal::BUS, code::BUS_ADRERR),
     };
     // The error code of the CPU (SDM vol. 3A, 4.7): present, write, user, fetch.
-    let error = u64::from(fault.is_protection)
-        | u64::from(fault.is_write) << 1
-        | 1 << 2
-        | u64::from(fault.is_execute) << 4;
+    let error =
+        u64::from(fault.is_protection) | u64::from(fault.is_write) << 1 | 1 << 2 | u64::from(fault.is_execute) << 4;
     thread.set_last_fault(14, error, fault.address);
     if signal == Signal::SEGV && is_unhandled(thread, signal) {
         let (address, ip, sp) = (fault.address, registers.rip, registers.rsp);

@@ -5,6 +5,7 @@ use super::exit::release_memory;
 use super::thread_group::ProgramInformation;
 use super::{AlternateStack, Process, Program, Resource, Thread, table};
 use crate::errno::{Errno, Result};
+use crate::file::FdTable;
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task;
 use crate::machine::user::UserMode;
@@ -15,6 +16,11 @@ use core::sync::atomic::Ordering;
 /// Returns what the loader needs to know of the process.
 pub(crate) fn load_limits(process: &Process) -> exec::Limits {
     exec::Limits { stack: process.limit(Resource::Stack) }
+}
+
+/// Returns what the loader needs to know for the first process.
+pub(crate) fn exec_limits_of_first() -> exec::Limits {
+    exec::Limits { stack: super::Limits::initial().soft(Resource::Stack) }
 }
 
 /// Replaces the calling process' program: ends its other threads, takes over the new memory and resets what exec
@@ -49,7 +55,7 @@ pub(crate) fn replace_program(
     };
     drop(old);
 
-    let files = thread.files().duplicate_if_shared();
+    let files = own_files(thread);
     files.close_on_exec();
     thread.set_files(files);
     thread.set_name(&program.command);
@@ -119,8 +125,7 @@ fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
         identity.ambient = Capabilities::empty();
     }
     let is_root = identity.euid == 0 || identity.uid == 0;
-    identity.permitted =
-        if is_root { identity.inheritable | identity.bounding } else { identity.ambient };
+    identity.permitted = if is_root { identity.inheritable | identity.bounding } else { identity.ambient };
     identity.effective = if identity.euid == 0 { identity.permitted } else { identity.ambient };
     thread.set_identity(identity);
 
@@ -128,4 +133,12 @@ fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
         thread.set_parent_death_signal(0);
     }
     thread.process().set_dumpable(u32::from(!is_changed));
+}
+
+/// Returns the thread's descriptor table, or a copy if others use it too: exec ends the sharing (execve(2)).
+fn own_files(thread: &Thread) -> Arc<FdTable> {
+    // The thread's own reference, its loop's, and this one.
+    const OWN_REFERENCES: usize = 3;
+    let files = thread.files();
+    if Arc::strong_count(&files) > OWN_REFERENCES { files.duplicate() } else { files }
 }

@@ -30,6 +30,9 @@ mod process;
 /// Signals.
 mod signal;
 
+/// The first process.
+mod start;
+
 /// The index of the kernel: one line a call.
 mod table;
 
@@ -38,3 +41,8 @@ mod time;
 
 /// Moving bytes between two files inside the kernel.
 mod transfer;
+
+/// The life of a thread.
+mod user_loop;
+
+pub(crate) use start::start_first_process;

@@ -32,4 +32,4 @@ pub(crate) use information::{ChildChange, SignalInfo, code};
 pub(crate) use number::{DefaultAction, Signal, SignalSet};
 pub(crate) use pending::Pending;
 pub(super) use send::{discard, hand_over, recalculate};
-pub(crate) use send::{force, has_room, may_send, send_to_group, send_to_process, send_to_thread};
+pub(crate) use send::{force, has_room, may_send, send_to_group, send_to_process, send_to_thread, wait_for};

@@ -1,7 +1,8 @@
 //! Sending: into which queue a signal goes, who is woken, and what happens at once (SIGKILL, stop and continue).
 
-use super::{DefaultAction, IGNORE, Signal, SignalInfo, SignalSet};
+use super::{Action, DefaultAction, IGNORE, Signal, SignalInfo, SignalSet};
 use crate::fs::{Capabilities, Identity};
+use crate::machine::task::{WaitError, WaitQueue};
 use crate::process::thread_group::{State, Stop};
 use crate::process::{Process, Resource, Thread, exit, job_control, table};
 use alloc::sync::Arc;
@@ -141,6 +142,37 @@ fn choose(state: &State, signal: Signal) -> Option<&Arc<Thread>> {
         .find(|thread| !thread.is_exiting() && !thread.is_stopped() && !thread.signals.lock().blocked.contains(signal))
 }
 
+/// Takes the next signal of `wanted`, blocked or not; sleeps until there is one, another signal is due, or the time is
+/// over (sigtimedwait(2)).
+pub(crate) fn wait_for(
+    thread: &Arc<Thread>,
+    wanted: SignalSet,
+    deadline_ns: Option<u64>,
+) -> core::result::Result<SignalInfo, WaitError> {
+    let real = thread.blocked();
+    {
+        let mut own = thread.signals.lock();
+        own.waited = wanted;
+    }
+    // While it waits the signals count as unblocked, so that senders wake this thread for them.
+    thread.set_blocked(real.without(wanted));
+    let queue = WaitQueue::new();
+    let take = || {
+        let mut state = thread.process().state.lock();
+        let mut own = thread.signals.lock();
+        own.pending.take(wanted).or_else(|| state.pending.take(wanted))
+    };
+    let mut answer = queue.wait_deadline(deadline_ns, take);
+    if answer.is_err()
+        && let Some(info) = take()
+    {
+        answer = Ok(info);
+    }
+    thread.signals.lock().waited = SignalSet::EMPTY;
+    thread.set_blocked(real);
+    answer
+}
+
 /// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
 pub(crate) fn has_room(process: &Process) -> bool {
     let state = process.state.lock();
@@ -168,6 +200,17 @@ pub(in crate::process) fn recalculate(state: &mut State, thread: &Arc<Thread>) {
 }
 
 impl Process {
+    /// Changes what the process does about a signal; forgets pending ones that have no effect any more. Returns the
+    /// action before.
+    pub(crate) fn set_action(&self, signal: Signal, action: Action) -> Action {
+        let mut state = self.state.lock();
+        let old = state.dispositions.set(signal, action);
+        if action.ignores(signal) {
+            discard(&mut state, SignalSet::of(&[signal]));
+        }
+        old
+    }
+
     /// Sends a signal to the process; permission was checked.
     pub(crate) fn send_signal(self: &Arc<Process>, info: SignalInfo) {
         send_to_process(self, info);

@@ -1,0 +1,198 @@
+//! fork(2), vfork(2), clone(2), exit(2) and what threads tell the kernel about themselves.
+
+use crate::errno::{Errno, Result};
+use crate::file::FdTable;
+use crate::process::{self, CloneFlags, CloneRequest, Signal, table};
+use crate::syscall::argument::Fd;
+use crate::syscall::context::Ctx;
+use crate::syscall::user_loop::run_thread;
+use crate::vm::UserPtr;
+use alloc::sync::Arc;
+use zerocopy::FromZeros;
+
+/// The signal part of clone(2)'s flags.
+const EXIT_SIGNAL: u64 = 0xff;
+/// `sizeof(struct robust_list_head)`.
+const ROBUST_LIST_HEAD_SIZE: u64 = 24;
+
+/// fork(2).
+pub(crate) fn fork(ctx: &Ctx<'_>) -> Result<usize> {
+    make(ctx, &request(CloneFlags::empty()), 0)
+}
+
+/// vfork(2).
+pub(crate) fn vfork(ctx: &Ctx<'_>) -> Result<usize> {
+    make(ctx, &request(CloneFlags::VFORK | CloneFlags::MEMORY), 0)
+}
+
+fn request(flags: CloneFlags) -> CloneRequest {
+    CloneRequest { flags, exit_signal: Signal::CHLD.number(), stack: 0, tls: 0, child_tid: 0 }
+}
+
+/// clone(2), in x86-64's order of arguments.
+pub(crate) fn clone(ctx: &Ctx<'_>, flags: u64, stack: u64, parent_tid: u64, child_tid: u64, tls: u64) -> Result<usize> {
+    // The old call knows 32 bits of flags.
+    let exit_signal = (flags & EXIT_SIGNAL) as i32;
+    let flags = CloneFlags::from_bits_truncate(flags & 0xffff_ffff & !EXIT_SIGNAL);
+    if flags.contains(CloneFlags::PIDFD) && flags.contains(CloneFlags::PARENT_SET_TID) {
+        return Err(Errno::EINVAL);
+    }
+    make(ctx, &CloneRequest { flags, exit_signal, stack, tls, child_tid }, parent_tid)
+}
+
+/// `struct clone_args` of clone3(2).
+#[derive(Clone, Copy, zerocopy::FromBytes, zerocopy::IntoBytes)]
+#[repr(C)]
+pub(crate) struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// clone3(2).
+pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    const FIRST_SIZE: usize = 64;
+    if size > 4096 {
+        return Err(Errno::E2BIG);
+    }
+    if size < FIRST_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    let bytes = arguments.slice(size)?.read_all()?;
+    let known = size.min(size_of::<CloneArguments>());
+    if bytes[known..].iter().any(|byte| *byte != 0) {
+        return Err(Errno::E2BIG);
+    }
+    let mut arguments = CloneArguments::new_zeroed();
+    zerocopy::IntoBytes::as_mut_bytes(&mut arguments)[..known].copy_from_slice(&bytes[..known]);
+
+    let flags = CloneFlags::from_bits(arguments.flags).ok_or(Errno::EINVAL)?;
+    let is_wrong = flags.contains(CloneFlags::DETACHED)
+        || arguments.exit_signal > 64
+        || flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) && arguments.exit_signal != 0
+        || (arguments.stack == 0) != (arguments.stack_size == 0)
+        || arguments.set_tid != 0
+        || arguments.set_tid_size != 0
+        || flags.contains(CloneFlags::INTO_CGROUP);
+    if is_wrong {
+        return Err(Errno::EINVAL);
+    }
+    let request = CloneRequest {
+        flags,
+        exit_signal: arguments.exit_signal as i32,
+        stack: arguments.stack.wrapping_add(arguments.stack_size),
+        tls: arguments.tls,
+        child_tid: arguments.child_tid,
+    };
+    make(ctx, &request, arguments.parent_tid)
+}
+
+fn make(ctx: &Ctx<'_>, request: &CloneRequest, parent_tid: u64) -> Result<usize> {
+    if request.flags.contains(CloneFlags::PIDFD) {
+        return Err(Errno::EINVAL);
+    }
+    let newborn = {
+        let user = ctx.user.borrow();
+        process::create(ctx.thread(), &user, request, run_thread)?
+    };
+    let id = newborn.thread().id();
+    if request.flags.contains(CloneFlags::PARENT_SET_TID) {
+        // As on Linux, a bad pointer is the caller's own loss.
+        let _ = UserPtr::<i32>::new(ctx.space(), parent_tid).write(&id);
+    }
+    let child = newborn.start();
+    if request.flags.contains(CloneFlags::VFORK) {
+        process::wait_for_vfork(ctx.thread(), &child);
+    }
+    Ok(id as usize)
+}
+
+/// exit(2): this thread only.
+pub(crate) fn exit(ctx: &Ctx<'_>, code: i32) -> Result<usize> {
+    process::exit::end_thread(ctx.thread(), process::exit::exited(code));
+    Ok(0)
+}
+
+/// exit_group(2).
+pub(crate) fn exit_group(ctx: &Ctx<'_>, code: i32) -> Result<usize> {
+    process::exit::end_process(ctx.process(), process::exit::exited(code));
+    Ok(0)
+}
+
+/// set_tid_address(2).
+pub(crate) fn set_tid_address(ctx: &Ctx<'_>, address: u64) -> Result<usize> {
+    ctx.thread().set_clear_child_tid(address);
+    Ok(ctx.thread().id() as usize)
+}
+
+/// set_robust_list(2).
+pub(crate) fn set_robust_list(ctx: &Ctx<'_>, head: u64, length: u64) -> Result<usize> {
+    if length != ROBUST_LIST_HEAD_SIZE {
+        return Err(Errno::EINVAL);
+    }
+    ctx.thread().set_robust_list(head, length);
+    Ok(0)
+}
+
+/// get_robust_list(2).
+pub(crate) fn get_robust_list(
+    ctx: &Ctx<'_>,
+    id: i32,
+    head: UserPtr<'_, u64>,
+    length: UserPtr<'_, u64>,
+) -> Result<usize> {
+    let thread = if id == 0 { ctx.thread().clone() } else { table::find_thread(id).ok_or(Errno::ESRCH)? };
+    let is_own = Arc::ptr_eq(thread.process(), ctx.process());
+    if !is_own && ctx.identity().euid != 0 && ctx.identity().euid != thread.identity().uid {
+        return Err(Errno::EPERM);
+    }
+    length.write(&ROBUST_LIST_HEAD_SIZE)?;
+    head.write(&thread.robust_list().0)?;
+    Ok(0)
+}
+
+/// rseq(2): not built in; the C library does without.
+pub(crate) fn rseq(_ctx: &Ctx<'_>) -> Result<usize> {
+    Err(Errno::ENOSYS)
+}
+
+/// unshare(2): directories and descriptors; namespaces are not built in.
+pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result<usize> {
+    let known = CloneFlags::DIRECTORIES
+        | CloneFlags::FILES
+        | CloneFlags::THREAD
+        | CloneFlags::SIGNAL_HANDLERS
+        | CloneFlags::MEMORY
+        | CloneFlags::SEMAPHORE_UNDO
+        | CloneFlags::NAMESPACES;
+    let flags = CloneFlags::from_bits(flags).filter(|flags| known.contains(*flags)).ok_or(Errno::EINVAL)?;
+    if flags.intersects(CloneFlags::NAMESPACES) {
+        return Err(Errno::EINVAL);
+    }
+    let is_threaded = ctx.process().thread_count() > 1;
+    if is_threaded && flags.intersects(CloneFlags::THREAD | CloneFlags::SIGNAL_HANDLERS | CloneFlags::MEMORY) {
+        return Err(Errno::EINVAL);
+    }
+    if flags.contains(CloneFlags::DIRECTORIES) {
+        ctx.thread().set_shared_directories(ctx.thread().shared_directories().duplicate());
+    }
+    if flags.contains(CloneFlags::FILES) {
+        ctx.thread().set_files(FdTable::duplicate(ctx.files()));
+        ctx.set_replaced();
+    }
+    Ok(0)
+}
+
+/// setns(2): there are no namespace files.
+pub(crate) fn setns(ctx: &Ctx<'_>, fd: Fd, _kind: i32) -> Result<usize> {
+    ctx.file(fd)?;
+    Err(Errno::EINVAL)
+}

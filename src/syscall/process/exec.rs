@@ -1,0 +1,97 @@
+//! execve(2) and execveat(2).
+
+use crate::errno::{Errno, Result};
+use crate::fs::Path;
+use crate::process::{self, load_limits, load_program};
+use crate::syscall::argument::{Fd, UserStr};
+use crate::syscall::context::{AT_FDCWD, Ctx};
+use crate::vm::UserPtr;
+use alloc::format;
+use alloc::vec::Vec;
+
+/// The longest path with its NUL (PATH_MAX).
+const PATH_MAX: usize = 4096;
+/// The longest single argument (MAX_ARG_STRLEN).
+const ARGUMENT_MAX: usize = 32 * 4096;
+/// AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW of execveat(2).
+const AT_EMPTY_PATH: u32 = 0x1000;
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+
+/// execve(2).
+pub(crate) fn execve(
+    ctx: &Ctx<'_>,
+    name: UserStr<'_>,
+    argv: UserPtr<'_, u64>,
+    envp: UserPtr<'_, u64>,
+) -> Result<usize> {
+    execveat(ctx, Fd(AT_FDCWD), name, argv, envp, 0)
+}
+
+/// execveat(2).
+pub(crate) fn execveat(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    argv: UserPtr<'_, u64>,
+    envp: UserPtr<'_, u64>,
+    flags: u32,
+) -> Result<usize> {
+    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = name.read_string(PATH_MAX)?;
+    let view = ctx.view(if name.first() == Some(&b'/') { Fd(AT_FDCWD) } else { directory })?;
+    let (path, shown) = find(ctx, directory, &view, name, flags)?;
+    let mut room = ctx.process().limit(process::Resource::Stack) / 4;
+    room = room.clamp(ARGUMENT_MAX as u64, 6 << 20);
+    let argv = read_strings(ctx, argv, &mut room)?;
+    let envp = read_strings(ctx, envp, &mut room)?;
+
+    let program = load_program(&view, path, &shown, argv, envp, &load_limits(ctx.process()))?;
+    let mut user = ctx.user.borrow_mut();
+    process::replace_program(ctx.thread(), ctx.space(), &mut user, program)?;
+    ctx.set_replaced();
+    Ok(0)
+}
+
+/// Finds the program and the name it will see itself called by (AT_EXECFN).
+fn find(ctx: &Ctx<'_>, directory: Fd, view: &crate::fs::View, name: Vec<u8>, flags: u32) -> Result<(Path, Vec<u8>)> {
+    if name.is_empty() {
+        if flags & AT_EMPTY_PATH == 0 {
+            return Err(Errno::ENOENT);
+        }
+        let path = crate::syscall::context::path_of(&*ctx.file(directory)?).ok_or(Errno::EACCES)?;
+        return Ok((path, format!("/dev/fd/{}", directory.0).into_bytes()));
+    }
+    let path = view.look_up(&name, flags & AT_SYMLINK_NOFOLLOW == 0)?;
+    if flags & AT_SYMLINK_NOFOLLOW != 0 && path.inode().metadata().kind == crate::file::FileKind::Symlink {
+        return Err(Errno::ELOOP);
+    }
+    if directory.0 == AT_FDCWD || name[0] == b'/' {
+        return Ok((path, name));
+    }
+    let mut shown = format!("/dev/fd/{}/", directory.0).into_bytes();
+    shown.extend_from_slice(&name);
+    Ok((path, shown))
+}
+
+/// Reads the strings of a NULL-terminated list; NULL is the empty list, as Linux allows. E2BIG when `room` is used up.
+fn read_strings(ctx: &Ctx<'_>, list: UserPtr<'_, u64>, room: &mut u64) -> Result<Vec<Vec<u8>>> {
+    let mut strings = Vec::new();
+    if list.is_null() {
+        return Ok(strings);
+    }
+    loop {
+        let address = list.add(strings.len()).read()?;
+        if address == 0 {
+            return Ok(strings);
+        }
+        let string = match UserPtr::<u8>::new(ctx.space(), address).read_string(ARGUMENT_MAX) {
+            Err(Errno::ENAMETOOLONG) => return Err(Errno::E2BIG),
+            other => other?,
+        };
+        // Each string also takes a pointer.
+        *room = room.checked_sub(string.len() as u64 + 9).ok_or(Errno::E2BIG)?;
+        strings.push(string);
+    }
+}

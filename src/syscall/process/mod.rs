@@ -1,0 +1,32 @@
+//! Calls on processes and threads: each family in its file.
+
+/// fork, vfork, clone, exit.
+mod clone;
+
+/// prctl, arch_prctl, personality, capabilities.
+mod control;
+
+/// execve.
+mod exec;
+
+/// Who one is: process, group, session, user and group ids.
+mod ids;
+
+/// Resource limits, usage, priorities.
+mod limits;
+
+/// wait4, waitid.
+mod wait;
+
+pub(crate) use clone::{
+    clone, clone3, exit, exit_group, fork, get_robust_list, rseq, set_robust_list, set_tid_address, setns, unshare,
+    vfork,
+};
+pub(crate) use control::{arch_prctl, capget, capset, personality, prctl};
+pub(crate) use exec::{execve, execveat};
+pub(crate) use ids::{
+    getegid, geteuid, getgid, getgroups, getpgid, getpgrp, getpid, getppid, getresgid, getresuid, getsid, gettid,
+    getuid, setfsgid, setfsuid, setgid, setgroups, setpgid, setregid, setresgid, setresuid, setreuid, setsid, setuid,
+};
+pub(crate) use limits::{getpriority, getrlimit, getrusage, prlimit64, setpriority, setrlimit, times};
+pub(crate) use wait::{wait4, waitid};

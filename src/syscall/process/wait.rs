@@ -1,0 +1,84 @@
+//! wait4(2) and waitid(2).
+
+use super::limits::UserUsage;
+use crate::errno::{Errno, Result};
+use crate::process::{self, Signal, SignalInfo, WaitOptions, Which, job_control::TICK_NS};
+use crate::syscall::context::Ctx;
+use crate::vm::UserPtr;
+
+/// P_ALL, P_PID, P_PGID of waitid(2).
+const P_ALL: i32 = 0;
+const P_PID: i32 = 1;
+const P_PGID: i32 = 2;
+
+/// wait4(2).
+pub(crate) fn wait4(
+    ctx: &Ctx<'_>,
+    id: i32,
+    status: UserPtr<'_, i32>,
+    options: u32,
+    usage: UserPtr<'_, UserUsage>,
+) -> Result<usize> {
+    let known = WaitOptions::NO_HANG
+        | WaitOptions::STOPPED
+        | WaitOptions::CONTINUED
+        | WaitOptions::NO_THREAD
+        | WaitOptions::ALL
+        | WaitOptions::CLONED;
+    let options = WaitOptions::from_bits(options).filter(|options| known.contains(*options)).ok_or(Errno::EINVAL)?;
+    let which = match id {
+        i32::MIN => return Err(Errno::ESRCH),
+        -1 => Which::Any,
+        0 => Which::Group(ctx.process().group_id()),
+        ..-1 => Which::Group(-id),
+        _ => Which::Process(id),
+    };
+    let Some(child) = process::wait(ctx.thread(), which, options | WaitOptions::EXITED)? else { return Ok(0) };
+    if let Some(status) = status.non_null() {
+        status.write(&child.status)?;
+    }
+    if let Some(usage) = usage.non_null() {
+        usage.write(&UserUsage::from(&child.usage))?;
+    }
+    Ok(child.id as usize)
+}
+
+/// waitid(2).
+pub(crate) fn waitid(
+    ctx: &Ctx<'_>,
+    kind: i32,
+    id: i32,
+    info: UserPtr<'_, SignalInfo>,
+    options: u32,
+    usage: UserPtr<'_, UserUsage>,
+) -> Result<usize> {
+    let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
+    let options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
+    if !options.intersects(events) {
+        return Err(Errno::EINVAL);
+    }
+    let which = match kind {
+        P_ALL => Which::Any,
+        P_PID if id > 0 => Which::Process(id),
+        P_PGID if id > 0 => Which::Group(id),
+        P_PGID if id == 0 => Which::Group(ctx.process().group_id()),
+        _ => return Err(Errno::EINVAL),
+    };
+    let child = process::wait(ctx.thread(), which, options)?;
+    if let Some(usage) = usage.non_null()
+        && let Some(child) = &child
+    {
+        usage.write(&UserUsage::from(&child.usage))?;
+    }
+    let Some(info) = info.non_null() else { return Ok(0) };
+    match child {
+        // "If WNOHANG was specified and no children changed state, si_pid and si_signo are 0."
+        None => info.cast::<[u8; 128]>().write(&[0; 128])?,
+        Some(child) => {
+            let status = child.exit_code_or_signal();
+            let (user, system) = (child.usage.user_ns / TICK_NS, child.usage.system_ns / TICK_NS);
+            info.write(&SignalInfo::child(Signal::CHLD, child.change, child.id, child.uid, status, user, system))?;
+        }
+    }
+    Ok(0)
+}

@@ -1,0 +1,83 @@
+//! The life of a thread: user mode runs until it traps, the kernel serves, signals are delivered, and again.
+//!
+//! The loop holds the thread's address space and descriptor table, so that a call does not count references; only
+//! the thread itself replaces them (execve, unshare), and says so in the context.
+
+use super::context::Ctx;
+use super::table;
+use crate::errno::Errno;
+use crate::file::FdTable;
+use crate::machine::task;
+use crate::machine::user::{Trap, UserMode};
+use crate::process::signal::{self, Delivery, InterruptedCall};
+use crate::process::{Thread, exit, fault};
+use crate::vm::AddressSpace;
+use alloc::sync::Arc;
+
+/// The number of restart_syscall, by which an interrupted call with a time limit goes on.
+const RESTART_SYSCALL: u64 = 219;
+
+/// What the loop holds of its thread.
+struct Held {
+    space: Arc<AddressSpace>,
+    files: Arc<FdTable>,
+}
+
+impl Held {
+    fn of(thread: &Thread) -> Held {
+        let space = thread.process().space().expect("a process has memory until its last thread ends");
+        Held { space, files: thread.files() }
+    }
+}
+
+/// Runs `thread` until it ends: the entry function of every thread.
+pub(crate) fn run_thread(thread: Arc<Thread>, mut user: UserMode) {
+    let mut held = Held::of(&thread);
+    task::set_page_table(Some(held.space.page_table().clone()));
+    loop {
+        let mut interrupted = None;
+        if !thread.needs_attention() {
+            match user.run() {
+                Trap::Syscall => interrupted = serve(&thread, &mut held, &mut user),
+                Trap::Fault(fault) => fault::handle(&thread, &held.space, &user.registers, fault),
+                Trap::Interrupt => {}
+            }
+        }
+        let is_due = thread.needs_attention() || interrupted.is_some();
+        if is_due && signal::deliver(&thread, &held.space, &mut user, interrupted) == Delivery::End {
+            break;
+        }
+    }
+
+    let Held { space, files } = held;
+    drop(files);
+    exit::leave(&thread, space);
+}
+
+/// Serves one system call; returns it if a signal interrupted it.
+fn serve(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode) -> Option<InterruptedCall> {
+    let registers = &user.registers;
+    // Linux takes 32 bits of the number.
+    let number = registers.rax & 0xffff_ffff;
+    let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
+
+    let ctx = Ctx::new(thread, &held.space, &held.files, user);
+    let result = table::dispatch(&ctx, number, &arguments);
+    let is_replaced = ctx.is_replaced();
+    if is_replaced {
+        *held = Held::of(thread);
+    }
+
+    match result {
+        Ok(value) => user.registers.rax = value as u64,
+        Err(result) if is_interruption(result) => {
+            return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result });
+        }
+        Err(error) => user.registers.rax = (-i64::from(error.number())) as u64,
+    }
+    None
+}
+
+fn is_interruption(error: Errno) -> bool {
+    matches!(error, Errno::RESTART | Errno::RESTART_ALWAYS | Errno::RESTART_NO_HANDLER | Errno::RESTART_BLOCK)
+}
