@@ -63,5 +63,5 @@ pub(crate) use thread_group::{Process, ProgramInformation, Usage};
 pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;
 
 pub(crate) use create::{CloneFlags, CloneRequest, Entry, Newborn, create, create_first, wait_for_vfork};
-pub(crate) use replace::{exec_limits_of_first, load_limits, replace_program};
+pub(crate) use replace::replace_program;
 pub(crate) use wait::{Child, WaitOptions, Which, wait};

@@ -1,9 +1,8 @@
 //! The change to a new program (execve(2)) once it is loaded: from here on nothing fails.
 
-use super::exec;
 use super::exit::release_memory;
 use super::thread_group::ProgramInformation;
-use super::{AlternateStack, Process, Program, Resource, Thread, table};
+use super::{AlternateStack, Process, Program, Thread, table};
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::{Capabilities, Identity};
@@ -12,16 +11,6 @@ use crate::machine::user::UserMode;
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
-
-/// Returns what the loader needs to know of the process.
-pub(crate) fn load_limits(process: &Process) -> exec::Limits {
-    exec::Limits { stack: process.limit(Resource::Stack) }
-}
-
-/// Returns what the loader needs to know for the first process.
-pub(crate) fn exec_limits_of_first() -> exec::Limits {
-    exec::Limits { stack: super::Limits::initial().soft(Resource::Stack) }
-}
 
 /// Replaces the calling process' program: ends its other threads, takes over the new memory and resets what exec
 /// resets. Returns the new address space, which is loaded already. EAGAIN if another thread is doing the same or the

@@ -6,7 +6,7 @@ use crate::file::FdTable;
 use crate::fs::{Identity, Path, View};
 use crate::machine::boot;
 use crate::machine::console::log;
-use crate::process::{self, Program, Resource, exec_limits_of_first};
+use crate::process::{self, Program, Resource};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -145,5 +145,5 @@ fn load(view: &View, words: &Words, name: &'static str) -> Result<Program> {
     let mut argv = Vec::from([name.as_bytes().to_vec()]);
     argv.extend(words.arguments.iter().map(|word| word.as_bytes().to_vec()));
     let envp = words.environment.iter().map(|word| word.as_bytes().to_vec()).collect();
-    process::load_program(view, path, name.as_bytes(), argv, envp, &exec_limits_of_first())
+    process::load_program(view, path, name.as_bytes(), argv, envp, process::Limits::initial().soft(Resource::Stack))
 }

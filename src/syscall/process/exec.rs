@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::fs::Path;
-use crate::process::{self, load_limits, load_program};
+use crate::process::{self, load_program};
 use crate::syscall::argument::{Fd, UserStr};
 use crate::syscall::context::{AT_FDCWD, Ctx};
 use crate::vm::UserPtr;
@@ -47,7 +47,7 @@ pub(crate) fn execveat(
     let argv = read_strings(ctx, argv, &mut room)?;
     let envp = read_strings(ctx, envp, &mut room)?;
 
-    let program = load_program(&view, path, &shown, argv, envp, &load_limits(ctx.process()))?;
+    let program = load_program(&view, path, &shown, argv, envp, ctx.process().limit(process::Resource::Stack))?;
     let mut user = ctx.user.borrow_mut();
     process::replace_program(ctx.thread(), ctx.space(), &mut user, program)?;
     ctx.set_replaced();
