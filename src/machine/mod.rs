@@ -54,4 +54,6 @@ pub(crate) fn start(magic: u32, information: u32) {
     log!(Info, "Stele {}", env!("CARGO_PKG_VERSION"));
     boot::start(magic, information);
     memory::start();
+    platform::start();
+    time::start();
 }

@@ -1,5 +1,11 @@
 //! Pure data structures and algorithms: no hardware, no Linux, no other room. Host-tested.
 
+/// How to switch off, found in ACPI's byte code.
+pub(crate) mod aml_sleep;
+
+/// Dates, and the clock chip's way to write them.
+pub(crate) mod calendar;
+
 /// The ChaCha20 block function.
 pub(crate) mod chacha;
 

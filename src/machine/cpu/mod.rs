@@ -26,4 +26,4 @@ pub(in crate::machine) use per_cpu::{Attention, PerCpu, install_boot_cpu, is_ins
 pub(crate) use per_cpu::{MAX_CPUS, count, index};
 pub(crate) use random::random_bytes;
 pub(in crate::machine) use user_context::{UserContext, size as extended_state_size};
-pub(in crate::machine) use {control::enable_protections, random::add_entropy};
+pub(in crate::machine) use {control::enable_protections, features::read_leaf, random::add_entropy};

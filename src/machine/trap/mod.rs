@@ -24,7 +24,10 @@ pub(crate) use fault::{Fault, PageFault};
 pub(crate) use irq::{IrqCount, IrqLine, statistics};
 pub(in crate::machine) use {
     fault::fault_from_vector,
-    irq::{FIRST_ISA_VECTOR, InterruptController, LocalVector, dispatch_interrupt, set_controller, set_local_handler},
+    irq::{
+        FIRST_ISA_VECTOR, InterruptController, LocalVector, dispatch_interrupt, set_controller, set_local_handler,
+        start_counting,
+    },
 };
 
 /// Loads this CPU's descriptor tables: from now on each fault reaches its handler. Called once per CPU with

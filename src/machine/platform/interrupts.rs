@@ -1,0 +1,112 @@
+//! Where interrupts come from on this PC: the I/O APICs and each CPU's local APIC where ACPI lists them, else the
+//! 8259s through the local APIC's first line, or straight to the CPU.
+
+use super::acpi::Tables;
+use super::io_apic::IoApics;
+use super::local_apic::{self, LineSource, local_apic};
+use super::pic;
+use crate::machine::console::log;
+use crate::machine::cpu;
+use crate::machine::sync::Once;
+use crate::machine::trap::{self, FIRST_ISA_VECTOR, InterruptController, LocalVector};
+
+static IO_APICS: Once<IoApics> = Once::new();
+
+/// Masks everything that is wired, then lets `trap` know whom to ask. On the boot CPU.
+pub(super) fn start(tables: &Tables) {
+    pic::start();
+    trap::start_counting(cpu::index());
+    trap::set_local_handler(LocalVector::Error, report_errors);
+
+    let has_io_apic = !tables.io_apics.is_empty() && cpu::features().contains(cpu::Features::APIC);
+    let lines = if has_io_apic { LineSource::IoApic } else { LineSource::Pic };
+    local_apic::start_cpu(tables.local_apic, lines, true);
+    let target = local_apic().map_or(0, |apic| apic.id());
+
+    if has_io_apic {
+        IO_APICS.call_once(|| IoApics::start(tables, target));
+        trap::set_controller(&Apics);
+    } else {
+        trap::set_controller(&Pics);
+    }
+    let cpus = tables.cpus.len().max(1);
+    log!(
+        Info,
+        "interrupts by {}, {cpus} CPU{}",
+        if has_io_apic { "APIC" } else { "8259" },
+        if cpus > 1 { "s" } else { "" }
+    );
+}
+
+/// Switches a further CPU's local APIC on.
+pub(in crate::machine) fn start_cpu(index: usize) {
+    trap::start_counting(index);
+    local_apic::start_cpu(None, LineSource::IoApic, false);
+}
+
+fn report_errors() {
+    if let Some(apic) = local_apic() {
+        log!(Warning, "local APIC error {:#x}", apic.take_errors());
+    }
+}
+
+/// Acknowledges an interrupt at the local APIC, if it has anything to do with it.
+fn end_at_local_apic() {
+    if let Some(apic) = local_apic() {
+        apic.end_of_interrupt();
+    }
+}
+
+struct Apics;
+
+impl InterruptController for Apics {
+    fn enable_isa(&self, irq: u8) {
+        if let Some(chips) = IO_APICS.get() {
+            chips.enable_isa(irq);
+        }
+    }
+
+    fn disable_isa(&self, irq: u8) {
+        if let Some(chips) = IO_APICS.get() {
+            chips.disable_isa(irq);
+        }
+    }
+
+    fn is_spurious(&self, _vector: u8) -> bool {
+        false
+    }
+
+    fn end_of_interrupt(&self, _vector: u8) {
+        end_at_local_apic();
+    }
+}
+
+struct Pics;
+
+impl Pics {
+    /// The ISA line behind `vector`; `None` for the local APIC's own.
+    fn line(vector: u8) -> Option<u8> {
+        vector.checked_sub(FIRST_ISA_VECTOR).filter(|&irq| irq < 16)
+    }
+}
+
+impl InterruptController for Pics {
+    fn enable_isa(&self, irq: u8) {
+        pic::unmask(irq);
+    }
+
+    fn disable_isa(&self, irq: u8) {
+        pic::mask(irq);
+    }
+
+    fn is_spurious(&self, vector: u8) -> bool {
+        Pics::line(vector).is_some_and(pic::is_spurious)
+    }
+
+    fn end_of_interrupt(&self, vector: u8) {
+        match Pics::line(vector) {
+            Some(irq) => pic::end_of_interrupt(irq),
+            None => end_at_local_apic(),
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! This CPU's local APIC (SDM vol. 3A, chapter 11): acknowledges interrupts, sends them to other CPUs, and
+//! has the timer.
+//!
+//! In x2APIC mode, used where the CPU has it, registers are MSRs and need no mapping; else they are memory.
+//! The registers are the running CPU's own, so no lock is needed.
+
+use super::mmio::Mmio;
+use crate::machine::cpu::{Features, features};
+use crate::machine::sync::Once;
+use crate::machine::trap::LocalVector;
+use core::arch::asm;
+use x86_64::registers::model_specific::Msr;
+
+const APIC_BASE: u32 = 0x1b;
+const BASE_ENABLED: u64 = 1 << 11;
+const BASE_X2APIC: u64 = 1 << 10;
+const BASE_ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// MSR of the register at offset 0 in x2APIC mode; the others are one for each 16 bytes.
+const X2APIC_FIRST: u32 = 0x800;
+
+const TSC_DEADLINE: u32 = 0x6e0;
+
+// Register offsets.
+const ID: usize = 0x20;
+const TASK_PRIORITY: usize = 0x80;
+const END_OF_INTERRUPT: usize = 0xb0;
+const SPURIOUS: usize = 0xf0;
+const ERROR_STATUS: usize = 0x280;
+const COMMAND: usize = 0x300;
+const COMMAND_HIGH: usize = 0x310;
+const LVT_TIMER: usize = 0x320;
+const LVT_LINT0: usize = 0x350;
+const LVT_LINT1: usize = 0x360;
+const LVT_ERROR: usize = 0x370;
+const TIMER_INITIAL: usize = 0x380;
+const TIMER_CURRENT: usize = 0x390;
+const TIMER_DIVIDE: usize = 0x3e0;
+
+const SOFTWARE_ENABLED: u32 = 1 << 8;
+const MASKED: u32 = 1 << 16;
+const DELIVERY_NMI: u32 = 4 << 8;
+const DELIVERY_EXTERNAL: u32 = 7 << 8;
+const DELIVERY_PENDING: u32 = 1 << 12;
+const LEVEL_ASSERT: u32 = 1 << 14;
+const TIMER_DEADLINE: u32 = 2 << 17;
+const DIVIDE_BY_1: u32 = 0b1011;
+
+/// Who handles the ISA lines, which decides what the APIC's first local line is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LineSource {
+    /// The I/O APICs; the line is masked.
+    IoApic,
+    /// The 8259s, whose request comes on the line ("virtual wire").
+    Pic,
+}
+
+/// How registers are reached.
+#[derive(Clone, Copy, Debug)]
+enum Access {
+    X2Apic,
+    Memory(Mmio),
+}
+
+/// The local APIC of whichever CPU runs.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::machine) struct LocalApic {
+    access: Access,
+}
+
+static LOCAL_APIC: Once<LocalApic> = Once::new();
+
+/// Returns the running CPU's local APIC; `None` on a PC without.
+pub(in crate::machine) fn local_apic() -> Option<LocalApic> {
+    LOCAL_APIC.get().copied()
+}
+
+/// Switches this CPU's local APIC on, with the timer masked. `address` is where the firmware says the registers
+/// are. On the boot CPU first.
+pub(super) fn start_cpu(address: Option<u64>, lines: LineSource, is_boot_cpu: bool) {
+    if !features().contains(Features::APIC) {
+        return;
+    }
+    let mut base = Msr::new(APIC_BASE);
+    // SAFETY: CPUID has a local APIC, so it has the register.
+    let old = unsafe { base.read() };
+    let address = address.unwrap_or(old & BASE_ADDRESS);
+    // Firmware may have left it in x2APIC mode, which only a reset ends.
+    let has_x2apic = features().contains(Features::X2APIC) || old & BASE_X2APIC != 0;
+    let mode = if has_x2apic { BASE_ENABLED | BASE_X2APIC } else { BASE_ENABLED };
+    // SAFETY: enables the APIC where it is, first in the mode that leads to x2APIC mode (SDM 11.12.5).
+    unsafe {
+        base.write(old | BASE_ENABLED);
+        base.write(old | mode);
+    }
+
+    let apic = *LOCAL_APIC.call_once(|| LocalApic {
+        // SAFETY: the local APIC's registers, which the firmware's tables or the CPU itself name.
+        access: if has_x2apic { Access::X2Apic } else { Access::Memory(unsafe { Mmio::map(address, 0x400) }) },
+    });
+    apic.enable(lines, is_boot_cpu);
+}
+
+impl LocalApic {
+    fn enable(self, lines: LineSource, is_boot_cpu: bool) {
+        self.write(TASK_PRIORITY, 0);
+        self.write(LVT_TIMER, MASKED | LocalVector::Timer as u32);
+        self.write(TIMER_DIVIDE, DIVIDE_BY_1);
+        let takes_pic = lines == LineSource::Pic && is_boot_cpu;
+        self.write(LVT_LINT0, if takes_pic { DELIVERY_EXTERNAL } else { MASKED });
+        self.write(LVT_LINT1, if is_boot_cpu { DELIVERY_NMI } else { MASKED });
+        self.write(LVT_ERROR, LocalVector::Error as u32);
+        self.write(SPURIOUS, SOFTWARE_ENABLED | LocalVector::Spurious as u32);
+        // An interrupt may have been in service when the loader left; each write ends one.
+        for _ in 0..4 {
+            self.end_of_interrupt();
+        }
+        self.write(ERROR_STATUS, 0);
+    }
+
+    /// Returns the APIC's id, by which others send interrupts to this CPU.
+    pub(in crate::machine) fn id(self) -> u32 {
+        match self.access {
+            Access::X2Apic => self.read(ID),
+            Access::Memory(_) => self.read(ID) >> 24,
+        }
+    }
+
+    /// Acknowledges the interrupt in service.
+    pub(super) fn end_of_interrupt(self) {
+        self.write(END_OF_INTERRUPT, 0);
+    }
+
+    /// Reads and clears the error bits (SDM 11.5.3).
+    pub(super) fn take_errors(self) -> u32 {
+        self.write(ERROR_STATUS, 0);
+        self.read(ERROR_STATUS)
+    }
+
+    /// Sends the interrupt `vector` to the CPU with APIC id `target`. Any context with interrupts off.
+    pub(in crate::machine) fn send(self, target: u32, vector: LocalVector) {
+        self.send_command(target, LEVEL_ASSERT | vector as u32);
+    }
+
+    /// Lets the timer interrupt once after `count` of its own ticks; 0 stops it.
+    pub(in crate::machine) fn set_timer(self, count: u32) {
+        self.write(TIMER_INITIAL, count);
+    }
+
+    /// Returns how many ticks are left until the timer's interrupt.
+    pub(in crate::machine) fn timer_left(self) -> u32 {
+        self.read(TIMER_CURRENT)
+    }
+
+    /// Unmasks the timer; it then counts its own ticks.
+    pub(in crate::machine) fn enable_timer(self) {
+        self.write(LVT_TIMER, LocalVector::Timer as u32);
+    }
+
+    /// Unmasks the timer; it then waits for a value of the TSC. Needs `Features::TSC_DEADLINE`.
+    pub(in crate::machine) fn enable_deadline_timer(self) {
+        self.write(LVT_TIMER, TIMER_DEADLINE | LocalVector::Timer as u32);
+        // The mode must have arrived before the first deadline does (SDM 11.5.4.1).
+        // SAFETY: MFENCE only orders memory accesses.
+        unsafe { asm!("mfence", options(nostack, preserves_flags)) };
+    }
+
+    /// Lets the timer interrupt when the TSC reaches `counter`; 0 stops it. After `enable_deadline_timer`.
+    pub(in crate::machine) fn set_deadline(self, counter: u64) {
+        // SAFETY: `enable_deadline_timer` was possible only where CPUID has the register.
+        unsafe { Msr::new(TSC_DEADLINE).write(counter) };
+    }
+
+    fn send_command(self, target: u32, command: u32) {
+        match self.access {
+            // SAFETY: in x2APIC mode the command register is one MSR (SDM 11.12.9).
+            Access::X2Apic => unsafe {
+                Msr::new(X2APIC_FIRST + (COMMAND as u32 >> 4)).write(u64::from(target) << 32 | u64::from(command));
+            },
+            Access::Memory(_) => {
+                while self.read(COMMAND) & DELIVERY_PENDING != 0 {
+                    core::hint::spin_loop();
+                }
+                self.write(COMMAND_HIGH, target << 24);
+                self.write(COMMAND, command);
+            }
+        }
+    }
+
+    fn read(self, register: usize) -> u32 {
+        match self.access {
+            // SAFETY: in x2APIC mode each register used here is an MSR.
+            Access::X2Apic => unsafe { Msr::new(X2APIC_FIRST + (register as u32 >> 4)).read() as u32 },
+            Access::Memory(registers) => registers.read(register),
+        }
+    }
+
+    fn write(self, register: usize, value: u32) {
+        match self.access {
+            // SAFETY: in x2APIC mode each register used here is an MSR.
+            Access::X2Apic => unsafe { Msr::new(X2APIC_FIRST + (register as u32 >> 4)).write(u64::from(value)) },
+            Access::Memory(registers) => registers.write(register, value),
+        }
+    }
+}
