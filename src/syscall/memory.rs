@@ -1,1 +1,418 @@
-//! mmap, brk and relatives.
+//! mmap, brk and relatives: flags and limits are checked here, in Linux's order; the address space does the rest.
+
+use super::argument::Fd;
+use super::context::Ctx;
+use super::file::operable;
+use crate::errno::{Errno, Result};
+use crate::file::OpenFile;
+use crate::fs::{Capabilities, MountFlags, path_of};
+use crate::machine::memory::{PAGE_SIZE, USER_END};
+use crate::process::Resource;
+use crate::vm::{MapRequest, Mapping, PageCache, Placement, Protection, UserPtr, round_up};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+use linux_raw_sys::general as linux;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// MAP_SHARED, MAP_PRIVATE, MAP_SHARED_VALIDATE lie here.
+const MAP_TYPE: u32 = 0xf;
+
+/// All flags that Linux 6.1 lets pass with MAP_SHARED_VALIDATE (LEGACY_MAP_MASK and MAP_SYNC aside).
+const MAP_VALIDATED: u32 = linux::MAP_SHARED
+    | linux::MAP_PRIVATE
+    | linux::MAP_FIXED
+    | linux::MAP_ANONYMOUS
+    | linux::MAP_DENYWRITE
+    | linux::MAP_EXECUTABLE
+    | linux::MAP_UNINITIALIZED
+    | linux::MAP_GROWSDOWN
+    | linux::MAP_LOCKED
+    | linux::MAP_NORESERVE
+    | linux::MAP_POPULATE
+    | linux::MAP_NONBLOCK
+    | linux::MAP_STACK
+    | linux::MAP_HUGETLB
+    | linux::MAP_32BIT;
+
+/// mmap(2).
+pub(crate) fn mmap(
+    ctx: &Ctx<'_>,
+    address: u64,
+    length: u64,
+    protection: u32,
+    flags: u32,
+    fd: Fd,
+    offset: u64,
+) -> Result<usize> {
+    if offset % PAGE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let has = |flag: u32| flags & flag != 0;
+    let file = if has(linux::MAP_ANONYMOUS) { None } else { Some(operable(ctx, fd)?) };
+    if has(linux::MAP_HUGETLB) {
+        // There is no pool of huge pages; on files they are refused as elsewhere.
+        return Err(if file.is_some() { Errno::EINVAL } else { Errno::ENOMEM });
+    }
+    if length == 0 {
+        return Err(Errno::EINVAL);
+    }
+    let rounded = round_up(length);
+    if rounded == 0 || rounded > USER_END {
+        return Err(Errno::ENOMEM);
+    }
+    if offset.checked_add(rounded).is_none() {
+        return Err(Errno::EOVERFLOW);
+    }
+
+    let protection = Protection::from_bits_truncate(protection);
+    let is_shared = match flags & MAP_TYPE {
+        linux::MAP_PRIVATE => false,
+        linux::MAP_SHARED => true,
+        linux::MAP_SHARED_VALIDATE if file.is_some() => {
+            if flags & !MAP_VALIDATED != 0 {
+                return Err(Errno::EOPNOTSUPP);
+            }
+            true
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    let grows_down = has(linux::MAP_GROWSDOWN);
+    if grows_down && (is_shared || file.is_some()) {
+        return Err(Errno::EINVAL);
+    }
+    let maximum = match &file {
+        Some(file) => file_maximum(file, protection, is_shared)?,
+        None => Protection::all(),
+    };
+    let mapping = match file {
+        Some(file) => Mapping::File { cache: file.file().page_cache()?, offset, owner: Some(file) },
+        None if is_shared => Mapping::File { cache: PageCache::new(rounded, None), offset: 0, owner: None },
+        None => Mapping::Anonymous,
+    };
+    check_growth(ctx, rounded, !is_shared && protection.contains(Protection::WRITE) && !grows_down)?;
+    if has(linux::MAP_LOCKED) && !may_lock(ctx) {
+        return Err(Errno::EPERM);
+    }
+
+    let placement = if has(linux::MAP_FIXED_NOREPLACE) {
+        Placement::FixedNoReplace(address)
+    } else if has(linux::MAP_FIXED) {
+        Placement::Fixed(address)
+    } else {
+        Placement::Anywhere(address)
+    };
+    let start = ctx.space().map(MapRequest {
+        placement,
+        length,
+        protection,
+        maximum,
+        mapping,
+        is_shared,
+        grows_down,
+        populate: has(linux::MAP_POPULATE) && !has(linux::MAP_NONBLOCK),
+        may_overcommit: has(linux::MAP_NORESERVE),
+        label: "",
+    })?;
+    if has(linux::MAP_LOCKED) {
+        // "MAP_LOCKED … does not fail with ENOMEM" where pages could not be brought in (mmap(2)).
+        let _ = ctx.space().set_locked(start, length, true, true);
+    }
+    Ok(start as usize)
+}
+
+/// Returns what a mapping of the file may be raised to: EACCES, EPERM (mmap(2)).
+fn file_maximum(file: &OpenFile, protection: Protection, is_shared: bool) -> Result<Protection> {
+    if is_shared && protection.contains(Protection::WRITE) && !file.is_writable() || !file.is_readable() {
+        return Err(Errno::EACCES);
+    }
+    let mut maximum = Protection::all();
+    if is_shared && !file.is_writable() {
+        maximum -= Protection::WRITE;
+    }
+    if path_of(file).is_some_and(|path| path.mount().flags().contains(MountFlags::NO_EXECUTE)) {
+        if protection.contains(Protection::EXECUTE) {
+            return Err(Errno::EPERM);
+        }
+        maximum -= Protection::EXECUTE;
+    }
+    Ok(maximum)
+}
+
+/// munmap(2).
+pub(crate) fn munmap(ctx: &Ctx<'_>, address: u64, length: u64) -> Result<usize> {
+    ctx.space().unmap(address, length).map(|()| 0)
+}
+
+/// mprotect(2).
+pub(crate) fn mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32) -> Result<usize> {
+    let direction = protection & (linux::PROT_GROWSDOWN | linux::PROT_GROWSUP);
+    let kinds = protection & !direction;
+    if direction == linux::PROT_GROWSDOWN | linux::PROT_GROWSUP || address % PAGE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if length == 0 {
+        return Ok(0);
+    }
+    if !checked_end(address, length).is_some_and(|end| end > address) {
+        return Err(Errno::ENOMEM);
+    }
+    if kinds & !(linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC | linux::PROT_SEM) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let protection = Protection::from_bits_truncate(kinds);
+    if direction == 0 {
+        return ctx.space().protect(address, length, protection).map(|()| 0);
+    }
+    // "Apply the protection mode … to the start of a mapping that grows downward"; nothing grows upward here.
+    let start = if direction == linux::PROT_GROWSDOWN { ctx.space().growing_area_start(address) } else { None };
+    let start = start.ok_or(Errno::EINVAL)?;
+    ctx.space().protect(start, address - start + length, protection).map(|()| 0)
+}
+
+/// mremap(2).
+pub(crate) fn mremap(ctx: &Ctx<'_>, old: u64, old_length: u64, new_length: u64, flags: u32, new: u64) -> Result<usize> {
+    // MREMAP_DONTUNMAP is not offered: EINVAL, as on kernels before 5.7.
+    let is_fixed = flags & linux::MREMAP_FIXED != 0;
+    let may_move = flags & linux::MREMAP_MAYMOVE != 0;
+    if flags & !(linux::MREMAP_FIXED | linux::MREMAP_MAYMOVE) != 0 || is_fixed && !may_move || old % PAGE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let growth = round_up(new_length).saturating_sub(round_up(old_length));
+    if growth > 0 && new_length != 0 {
+        check_growth(ctx, growth, true)?;
+    }
+    let fixed = is_fixed.then_some(new);
+    ctx.space().remap(old, old_length, new_length, may_move, fixed).map(|address| address as usize)
+}
+
+/// brk(2): returns the heap's end, moved or not.
+pub(crate) fn brk(ctx: &Ctx<'_>, address: u64) -> Result<usize> {
+    let space = ctx.space();
+    let end = space.heap().end;
+    if address > end && check_growth(ctx, round_up(address) - round_up(end), false).is_err() {
+        return Ok(end as usize);
+    }
+    Ok(space.set_break(address, ctx.process().limit(Resource::Data)) as usize)
+}
+
+/// madvise(2). Advice that only hints at the future is checked and needs nothing done.
+pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> Result<usize> {
+    let is_known = matches!(
+        advice,
+        linux::MADV_NORMAL
+            | linux::MADV_RANDOM
+            | linux::MADV_SEQUENTIAL
+            | linux::MADV_WILLNEED
+            | linux::MADV_DONTNEED
+            | linux::MADV_FREE
+            | linux::MADV_REMOVE
+            | linux::MADV_DONTFORK
+            | linux::MADV_DOFORK
+            | linux::MADV_HUGEPAGE
+            | linux::MADV_NOHUGEPAGE
+            | linux::MADV_DONTDUMP
+            | linux::MADV_DODUMP
+            | linux::MADV_WIPEONFORK
+            | linux::MADV_KEEPONFORK
+            | linux::MADV_COLD
+            | linux::MADV_PAGEOUT
+            | linux::MADV_POPULATE_READ
+            | linux::MADV_POPULATE_WRITE
+    );
+    if !is_known || address % PAGE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let end = checked_end(address, length).ok_or(Errno::EINVAL)?;
+    if end == address {
+        return Ok(0);
+    }
+
+    let space = ctx.space();
+    match advice {
+        linux::MADV_DONTNEED => space.discard(address, length)?,
+        linux::MADV_FREE => space.discard_private(address, length)?,
+        linux::MADV_REMOVE => remove_from_file(ctx, address..end)?,
+        linux::MADV_DONTFORK | linux::MADV_DOFORK => {
+            space.leave_out_of_fork(address, length, advice == linux::MADV_DONTFORK)?;
+        }
+        linux::MADV_WIPEONFORK | linux::MADV_KEEPONFORK => {
+            space.wipe_on_fork(address, length, advice == linux::MADV_WIPEONFORK)?;
+        }
+        linux::MADV_POPULATE_READ | linux::MADV_POPULATE_WRITE => {
+            if !space.is_mapped(address, length) {
+                return Err(Errno::ENOMEM);
+            }
+            if !space.populate(address..end) {
+                return Err(Errno::EFAULT);
+            }
+        }
+        _ if space.is_mapped(address, length) => {}
+        _ => return Err(Errno::ENOMEM),
+    }
+    Ok(0)
+}
+
+/// MADV_REMOVE: punches a hole into the file behind a shared writable mapping.
+fn remove_from_file(ctx: &Ctx<'_>, range: Range<u64>) -> Result {
+    let mut holes = Vec::new();
+    let is_removable = ctx.space().visit_areas(range, |mapping, protection, is_shared, part| {
+        if let Mapping::File { cache, .. } = mapping
+            && is_shared
+            && protection.contains(Protection::WRITE)
+        {
+            holes.push((cache.clone(), part));
+            true
+        } else {
+            false
+        }
+    })?;
+    if !is_removable {
+        return Err(Errno::EINVAL);
+    }
+    holes.into_iter().try_for_each(|(cache, part)| cache.punch(part.start, part.end - part.start))
+}
+
+/// msync(2).
+pub(crate) fn msync(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Result<usize> {
+    let has = |flag: u32| flags & flag != 0;
+    let is_valid = flags & !(linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC) == 0
+        && !(has(linux::MS_ASYNC) && has(linux::MS_SYNC))
+        && address % PAGE == 0;
+    if !is_valid {
+        return Err(Errno::EINVAL);
+    }
+    let end = checked_end(address, length).ok_or(Errno::ENOMEM)?;
+    if end == address {
+        return Ok(0);
+    }
+    let mut caches: Vec<Arc<PageCache>> = Vec::new();
+    let visited = ctx.space().visit_areas(address..end, |mapping, _, is_shared, _| {
+        if let Mapping::File { cache, .. } = mapping
+            && is_shared
+            && has(linux::MS_SYNC)
+        {
+            caches.push(cache.clone());
+        }
+        true
+    });
+    caches.into_iter().try_for_each(|cache| cache.sync())?;
+    visited.map(|_| 0)
+}
+
+/// mincore(2).
+pub(crate) fn mincore(ctx: &Ctx<'_>, address: u64, length: u64, vector: UserPtr<'_, u8>) -> Result<usize> {
+    const CHUNK: u64 = 512;
+    if address % PAGE != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let end = checked_end(address, length).filter(|end| *end <= USER_END).ok_or(Errno::ENOMEM)?;
+    let pages = (end - address) / PAGE;
+    let mut to = vector.destination(pages as usize)?;
+    let mut flags = [0; CHUNK as usize];
+    let mut start = address;
+    while start < end {
+        let chunk = start..end.min(start + CHUNK * PAGE);
+        let flags = &mut flags[..((chunk.end - chunk.start) / PAGE) as usize];
+        ctx.space().residency(chunk.clone(), flags)?;
+        if to.put(flags)? < flags.len() {
+            return Err(Errno::EFAULT);
+        }
+        start = chunk.end;
+    }
+    Ok(0)
+}
+
+/// mlock(2).
+pub(crate) fn mlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result<usize> {
+    lock(ctx, address, length, true)
+}
+
+/// mlock2(2).
+pub(crate) fn mlock2(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Result<usize> {
+    if flags & !linux::MLOCK_ONFAULT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    lock(ctx, address, length, flags == 0)
+}
+
+fn lock(ctx: &Ctx<'_>, address: u64, length: u64, brings_in: bool) -> Result<usize> {
+    if !may_lock(ctx) {
+        return Err(Errno::EPERM);
+    }
+    let (start, length) = whole_pages(address, length)?;
+    if length == 0 {
+        return Ok(0);
+    }
+    let locked = ctx.space().statistics().locked.saturating_add(length);
+    if locked > ctx.process().limit(Resource::LockedMemory) && !can_lock_any(ctx) {
+        return Err(Errno::ENOMEM);
+    }
+    ctx.space().set_locked(start, length, true, brings_in).map(|()| 0)
+}
+
+/// munlock(2).
+pub(crate) fn munlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result<usize> {
+    let (start, length) = whole_pages(address, length)?;
+    ctx.space().set_locked(start, length, false, false).map(|()| 0)
+}
+
+/// mlockall(2).
+pub(crate) fn mlockall(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
+    let has = |flag: u32| flags & flag != 0;
+    let all = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
+    if flags == 0 || flags & !all != 0 || flags == linux::MCL_ONFAULT {
+        return Err(Errno::EINVAL);
+    }
+    if !may_lock(ctx) {
+        return Err(Errno::EPERM);
+    }
+    let is_too_much = ctx.space().total() > ctx.process().limit(Resource::LockedMemory);
+    if has(linux::MCL_CURRENT) && is_too_much && !can_lock_any(ctx) {
+        return Err(Errno::ENOMEM);
+    }
+    ctx.space().set_all_locked(has(linux::MCL_CURRENT), has(linux::MCL_FUTURE), !has(linux::MCL_ONFAULT));
+    Ok(0)
+}
+
+/// munlockall(2).
+pub(crate) fn munlockall(ctx: &Ctx<'_>) -> Result<usize> {
+    ctx.space().set_all_locked(false, false, false);
+    Ok(0)
+}
+
+/// Checks RLIMIT_AS and, if `is_data`, RLIMIT_DATA for `length` more bytes: ENOMEM.
+fn check_growth(ctx: &Ctx<'_>, length: u64, is_data: bool) -> Result {
+    let fits = |used: u64, limit: u64| used.saturating_add(length) <= limit;
+    let (all, data) = (ctx.process().limit(Resource::AddressSpace), ctx.process().limit(Resource::Data));
+    // Most programs have no limits, and statistics cost a walk.
+    if all != u64::MAX && !fits(ctx.space().total(), all) {
+        return Err(Errno::ENOMEM);
+    }
+    if is_data && data != u64::MAX && !fits(ctx.space().statistics().data, data) {
+        return Err(Errno::ENOMEM);
+    }
+    Ok(())
+}
+
+fn may_lock(ctx: &Ctx<'_>) -> bool {
+    ctx.process().limit(Resource::LockedMemory) != 0 || can_lock_any(ctx)
+}
+
+fn can_lock_any(ctx: &Ctx<'_>) -> bool {
+    ctx.thread().identity().can(Capabilities::IPC_LOCK)
+}
+
+/// Returns the end of `length` bytes at `address`, rounded up to pages, if it does not wrap.
+fn checked_end(address: u64, length: u64) -> Option<u64> {
+    let rounded = round_up(length);
+    if rounded < length { None } else { address.checked_add(rounded) }
+}
+
+/// Returns the pages that the bytes touch: EINVAL where they wrap (mlock(2)).
+fn whole_pages(address: u64, length: u64) -> Result<(u64, u64)> {
+    let start = address & !(PAGE - 1);
+    let end = checked_end(start, length.checked_add(address - start).ok_or(Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
+    if end > USER_END { Err(Errno::ENOMEM) } else { Ok((start, end - start)) }
+}

@@ -2,7 +2,7 @@
 
 use super::argument::Handler;
 use super::context::Ctx;
-use super::{extent, fcntl, file, process, signal, transfer};
+use super::{extent, fcntl, file, memory, process, signal, transfer};
 use crate::errno::{Errno, Result};
 use crate::machine::console::log;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +14,10 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         1 => file::write.serve(ctx, registers),
         3 => file::close.serve(ctx, registers),
         8 => file::lseek.serve(ctx, registers),
+        9 => memory::mmap.serve(ctx, registers),
+        10 => memory::mprotect.serve(ctx, registers),
+        11 => memory::munmap.serve(ctx, registers),
+        12 => memory::brk.serve(ctx, registers),
         13 => signal::rt_sigaction.serve(ctx, registers),
         14 => signal::rt_sigprocmask.serve(ctx, registers),
         15 => signal::rt_sigreturn.serve(ctx, registers),
@@ -23,6 +27,10 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         19 => file::readv.serve(ctx, registers),
         20 => file::writev.serve(ctx, registers),
         22 => file::pipe.serve(ctx, registers),
+        25 => memory::mremap.serve(ctx, registers),
+        26 => memory::msync.serve(ctx, registers),
+        27 => memory::mincore.serve(ctx, registers),
+        28 => memory::madvise.serve(ctx, registers),
         32 => file::dup.serve(ctx, registers),
         33 => file::dup2.serve(ctx, registers),
         34 => signal::pause.serve(ctx, registers),
@@ -75,6 +83,10 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         135 => process::personality.serve(ctx, registers),
         140 => process::getpriority.serve(ctx, registers),
         141 => process::setpriority.serve(ctx, registers),
+        149 => memory::mlock.serve(ctx, registers),
+        150 => memory::munlock.serve(ctx, registers),
+        151 => memory::mlockall.serve(ctx, registers),
+        152 => memory::munlockall.serve(ctx, registers),
         157 => process::prctl.serve(ctx, registers),
         158 => process::arch_prctl.serve(ctx, registers),
         160 => process::setrlimit.serve(ctx, registers),
@@ -103,6 +115,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         302 => process::prlimit64.serve(ctx, registers),
         308 => process::setns.serve(ctx, registers),
         322 => process::execveat.serve(ctx, registers),
+        325 => memory::mlock2.serve(ctx, registers),
         326 => transfer::copy_file_range.serve(ctx, registers),
         327 => file::preadv2.serve(ctx, registers),
         328 => file::pwritev2.serve(ctx, registers),

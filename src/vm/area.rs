@@ -116,6 +116,8 @@ pub(super) struct Area {
     pub(super) is_locked: bool,
     /// Absent in children (madvise(2), MADV_DONTFORK).
     pub(super) is_left_out_of_fork: bool,
+    /// Empty in children (madvise(2), MADV_WIPEONFORK).
+    pub(super) is_wiped_by_fork: bool,
     pub(super) label: &'static str,
 }
 
@@ -131,6 +133,7 @@ impl Area {
             has_private_pages: false,
             is_locked: false,
             is_left_out_of_fork: false,
+            is_wiped_by_fork: false,
             label: request.label,
         }
     }
@@ -201,6 +204,7 @@ impl Piece for Area {
             && self.grows_down == next.grows_down
             && self.is_locked == next.is_locked
             && self.is_left_out_of_fork == next.is_left_out_of_fork
+            && self.is_wiped_by_fork == next.is_wiped_by_fork
             && self.label == next.label;
         if is_alike {
             self.has_private_pages |= next.has_private_pages;

@@ -31,13 +31,13 @@ impl AddressSpace {
             if let Mapping::File { cache, .. } = &area.mapping {
                 cache.add_mapper(&child.this);
             }
-            if area.has_private_pages && !area.is_shared {
+            if area.has_private_pages && !area.is_shared && !area.is_wiped_by_fork {
                 child_areas.resident += self.table.share_with(&child.table, range.clone(), false)?;
             }
             child_areas.add(range, Area { is_locked: false, ..area.clone() });
         }
         for (&address, frame) in &areas.set_aside {
-            if child_areas.map.find(address).is_some() {
+            if child_areas.map.find(address).is_some_and(|(_, area)| !area.is_wiped_by_fork) {
                 child_areas.set_aside.insert(address, frame.clone());
             }
         }

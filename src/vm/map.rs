@@ -151,6 +151,29 @@ impl AddressSpace {
         if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
+    /// Drops the pages of a range that only private zero pages may back (MADV_FREE): EINVAL for others.
+    pub(crate) fn discard_private(&self, address: u64, length: u64) -> Result {
+        let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
+        let is_private =
+            self.visit_areas(range, |mapping, _, is_shared, _| matches!(mapping, Mapping::Anonymous) && !is_shared);
+        match is_private {
+            Ok(false) => Err(Errno::EINVAL),
+            _ => self.discard(address, length),
+        }
+    }
+
+    /// Marks a range to be empty in children, or not (MADV_WIPEONFORK, MADV_KEEPONFORK). EINVAL where it is not private
+    /// and anonymous, ENOMEM.
+    pub(crate) fn wipe_on_fork(&self, address: u64, length: u64, is_wiped: bool) -> Result {
+        let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
+        let mut areas = self.lock();
+        if areas.map.overlapping(range.clone()).any(|(_, area)| !matches!(area.mapping, Mapping::Anonymous)) {
+            return Err(Errno::EINVAL);
+        }
+        areas.map.update(range.clone(), |area| area.is_wiped_by_fork = is_wiped);
+        if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
     /// Marks a range to be left out of children, or not (MADV_DONTFORK, MADV_DOFORK). ENOMEM.
     pub(crate) fn leave_out_of_fork(&self, address: u64, length: u64, is_left_out: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
@@ -192,14 +215,31 @@ impl AddressSpace {
         checked_range(address, length).is_some_and(|range| self.lock().map.is_covered(range))
     }
 
-    /// Calls `visit` for each area that overlaps the range, with its mapping and the part of its file in bytes.
-    pub(crate) fn visit_files(&self, range: Range<u64>, mut visit: impl FnMut(&Mapping, Range<u64>)) {
-        for (found, area) in self.lock().map.overlapping(range.clone()) {
-            if let Mapping::File { offset, .. } = &area.mapping {
-                let start = offset + range.start.max(found.start) - found.start;
-                visit(&area.mapping, start..start + range.end.min(found.end) - range.start.max(found.start));
-            }
+    /// Calls `visit(mapping, protection, is_shared, its file's part in bytes)` for each area in the range; returns
+    /// whether it said `true` to all. ENOMEM where something is not mapped.
+    pub(crate) fn visit_areas(
+        &self,
+        range: Range<u64>,
+        mut visit: impl FnMut(&Mapping, Protection, bool, Range<u64>) -> bool,
+    ) -> Result<bool> {
+        let areas = self.lock();
+        let mut is_agreed = true;
+        for (found, area) in areas.map.overlapping(range.clone()) {
+            let part = range.start.max(found.start)..range.end.min(found.end);
+            let offset = match &area.mapping {
+                Mapping::Anonymous => 0,
+                Mapping::File { offset, .. } => offset + part.start - found.start,
+            };
+            let bytes = offset..offset + (part.end - part.start);
+            is_agreed &= visit(&area.mapping, area.protection, area.is_shared, bytes);
         }
+        if areas.map.is_covered(range) { Ok(is_agreed) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Returns the start of the area that holds `address`, if it grows down.
+    pub(crate) fn growing_area_start(&self, address: u64) -> Option<u64> {
+        let areas = self.lock();
+        areas.map.find(address).filter(|(_, area)| area.grows_down).map(|(range, _)| range.start)
     }
 
     /// Says for each page of the range whether it is in memory (mincore(2)). ENOMEM where nothing is mapped.
