@@ -75,6 +75,8 @@ pub(crate) enum Rank {
     Readiness,
     /// An epoll instance's ready list.
     EpollReady,
+    /// Signals that interrupt handlers left to be sent.
+    DeferredSignals,
     /// Waiters of one `WaitQueue`.
     WaitQueue,
     /// The load averages.

@@ -36,6 +36,9 @@ mod session;
 /// Signals.
 pub(crate) mod signal;
 
+/// Signals as bytes to read.
+mod signalfd;
+
 /// The names that uname(2) shows.
 pub(crate) mod system_name;
 
@@ -56,6 +59,7 @@ pub(crate) use exec::{Program, load_program};
 pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED};
 pub(crate) use session::{ControllingTerminal, Session};
 pub(crate) use signal::{Signal, SignalInfo, SignalSet};
+pub(crate) use signalfd::SignalFd;
 pub(crate) use thread::{AlternateStack, NAME_LENGTH, Thread};
 pub(crate) use thread_group::{Process, ProgramInformation, Usage};
 

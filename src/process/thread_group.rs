@@ -7,6 +7,7 @@
 use super::limits::Limits;
 use super::signal::{Dispositions, Pending};
 use super::{Resource, Session, Thread};
+use crate::file::Readiness;
 use crate::fs::{Identity, Path};
 use crate::machine::sync::SpinLock;
 use crate::machine::task::{CpuTime, WaitQueue};
@@ -48,6 +49,8 @@ pub(crate) struct Process {
     pub(super) state: SpinLock<State>,
     /// Wakes threads in wait(2): a child changed.
     pub(super) child_events: WaitQueue,
+    /// Tells readers of signalfds that a signal came.
+    signal_arrivals: Readiness,
     /// Wakes stopped threads, vfork parents and exec: the process goes on, is being ended, or lost a thread.
     pub(super) resume: WaitQueue,
 }
@@ -184,6 +187,7 @@ impl Process {
             exit_uid: AtomicU32::new(0),
             state: SpinLock::new(Rank::Process, state),
             child_events: WaitQueue::new(),
+            signal_arrivals: Readiness::new(),
             resume: WaitQueue::new(),
         })
     }
@@ -252,6 +256,11 @@ impl Process {
     /// Returns the credentials of the thread that stands for the process; `None` for one that has ended.
     pub(crate) fn main_identity(&self) -> Option<Arc<Identity>> {
         self.main_thread().map(|thread| thread.identity())
+    }
+
+    /// Returns what tells readers of signalfds that a signal came.
+    pub(super) fn signal_arrivals(&self) -> &Readiness {
+        &self.signal_arrivals
     }
 
     /// Returns whether signals without a handler do not reach it: the first process.

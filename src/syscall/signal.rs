@@ -3,16 +3,19 @@
 use super::argument::Fd;
 use super::context::{Ctx, RestartCall};
 use crate::errno::{Errno, Result};
+use crate::file::{OpenFile, StatusFlags};
 use crate::machine::task::{WaitError, WaitQueue};
 use crate::machine::time;
 use crate::process::signal::{self, Action, ActionFlags, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UserStack, code};
-use crate::process::{AlternateStack, Process, Signal, SignalInfo, SignalSet, Thread, table};
+use crate::process::{AlternateStack, Process, Resource, Signal, SignalFd, SignalInfo, SignalSet, Thread, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `sizeof(sigset_t)` in the kernel: the size argument of the rt_ calls.
 const SET_SIZE: usize = 8;
+/// O_CLOEXEC.
+const CLOSE_ON_EXEC: u32 = 0o2000000;
 /// SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK.
 const SIG_BLOCK: i32 = 0;
 const SIG_UNBLOCK: i32 = 1;
@@ -358,7 +361,26 @@ fn check_room(process: &Process, signal: Signal) -> Result {
     if !signal.is_queued() || signal::has_room(process) { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
-/// signalfd4(2); `fd` is -1 for a new one.
-pub(crate) fn signalfd4(_ctx: &Ctx<'_>, _fd: Fd, _mask: UserPtr<'_, u64>, _size: usize, _flags: u32) -> Result<usize> {
-    Err(Errno::ENOSYS)
+/// signalfd4(2): `fd` is -1 for a new one, else the one to change.
+pub(crate) fn signalfd4(ctx: &Ctx<'_>, fd: Fd, mask: UserPtr<'_, u64>, size: usize, flags: u32) -> Result<usize> {
+    check_size(size)?;
+    let wanted = SignalSet::from_bits(mask.read()?);
+    let known = StatusFlags::NON_BLOCKING.bits() | CLOSE_ON_EXEC;
+    if flags & !known != 0 {
+        return Err(Errno::EINVAL);
+    }
+    if fd.0 != -1 {
+        let file = ctx.file(fd)?.downcast::<SignalFd>().ok_or(Errno::EINVAL)?;
+        file.set_wanted(wanted);
+        return Ok(fd.0 as usize);
+    }
+    let status = StatusFlags::READ_WRITE | StatusFlags::from_bits_truncate(flags & !CLOSE_ON_EXEC);
+    let file = OpenFile::new(SignalFd::new(wanted), status);
+    let limit = ctx.process().limit(Resource::OpenFiles);
+    Ok(ctx.files().insert(file, 0, limit, flags & CLOSE_ON_EXEC != 0)? as usize)
+}
+
+/// signalfd(2).
+pub(crate) fn signalfd(ctx: &Ctx<'_>, fd: Fd, mask: UserPtr<'_, u64>, size: usize) -> Result<usize> {
+    signalfd4(ctx, fd, mask, size, 0)
 }

@@ -1,6 +1,7 @@
 //! Sending: into which queue a signal goes, who is woken, and what happens at once (SIGKILL, stop and continue).
 
 use super::{Action, DefaultAction, IGNORE, Signal, SignalInfo, SignalSet};
+use crate::file::Events;
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{WaitError, WaitQueue};
 use crate::process::thread_group::{State, Stop};
@@ -120,6 +121,7 @@ fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalI
         exit::mark_ending(process, state, signal.number());
         return;
     }
+    process.signal_arrivals().announce(Events::READ);
     match target {
         Target::Thread(thread) => {
             thread.signals.lock().pending.push(info);
@@ -157,20 +159,22 @@ pub(crate) fn wait_for(
     // While it waits the signals count as unblocked, so that senders wake this thread for them.
     thread.set_blocked(real.without(wanted));
     let queue = WaitQueue::new();
-    let take = || {
-        let mut state = thread.process().state.lock();
-        let mut own = thread.signals.lock();
-        own.pending.take(wanted).or_else(|| state.pending.take(wanted))
-    };
-    let mut answer = queue.wait_deadline(deadline_ns, take);
+    let mut answer = queue.wait_deadline(deadline_ns, || take(thread, wanted));
     if answer.is_err()
-        && let Some(info) = take()
+        && let Some(info) = take(thread, wanted)
     {
         answer = Ok(info);
     }
     thread.signals.lock().waited = SignalSet::EMPTY;
     thread.set_blocked(real);
     answer
+}
+
+/// Takes the next pending signal of `wanted`, blocked or not, for the calling thread.
+pub(crate) fn take(thread: &Arc<Thread>, wanted: SignalSet) -> Option<SignalInfo> {
+    let mut state = thread.process().state.lock();
+    let mut own = thread.signals.lock();
+    own.pending.take(wanted).or_else(|| state.pending.take(wanted))
 }
 
 /// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
