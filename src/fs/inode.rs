@@ -39,6 +39,10 @@ pub(crate) trait FileSystem: Send + Sync {
     fn caches_names(&self) -> bool {
         true
     }
+    /// Changes its own mount options (mount(2), MS_REMOUNT). EINVAL.
+    fn remount(&self, _options: &[u8]) -> Result {
+        Ok(())
+    }
     /// Writes everything to the medium.
     fn sync(&self) -> Result {
         Ok(())

@@ -40,6 +40,9 @@ mod memory_devices;
 /// Volumes, mounts and the tree of mounts.
 mod mount;
 
+/// mount(2) and its relatives.
+mod mounting;
+
 /// open(2).
 mod open;
 
@@ -67,6 +70,7 @@ pub(crate) use files::Content;
 pub(crate) use identity::{Capabilities, Identity};
 pub(crate) use inode::{AttributeChange, FileSystem, FileSystemStatistics, Inode, NewNode};
 pub(crate) use mount::{Mount, MountFlags, Namespace, Volume};
+pub(crate) use mounting::MountRequest;
 pub(crate) use open::{KNOWN_FLAGS, metadata_of, path_of, path_of_file};
 pub(crate) use path::{Path, View};
 pub(crate) use permission::{Access, Ownership};

@@ -3,7 +3,7 @@
 use super::argument::Fd;
 use crate::errno::{Errno, Result};
 use crate::file::{FdTable, OpenFile};
-use crate::fs::{Identity, View};
+use crate::fs::{Identity, View, path_of};
 use crate::machine::user::UserMode;
 use crate::process::{Process, Thread};
 use crate::vm::AddressSpace;
@@ -89,13 +89,15 @@ impl<'a> Ctx<'a> {
     /// Returns the view for a path relative to `directory` (AT_FDCWD: the working directory). EBADF, ENOTDIR.
     pub(crate) fn view(&self, directory: Fd) -> Result<View> {
         let (root, working, umask) = self.thread.directories();
-        let start =
-            if directory.0 == AT_FDCWD { working } else { path_of(&*self.file(directory)?).ok_or(Errno::ENOTDIR)? };
+        let start = if directory.0 == AT_FDCWD {
+            working
+        } else {
+            let start = path_of(&*self.file(directory)?).ok_or(Errno::ENOTDIR)?;
+            if !start.entry().is_directory() {
+                return Err(Errno::ENOTDIR);
+            }
+            start
+        };
         Ok(View { root, start, identity: self.identity(), umask })
     }
-}
-
-/// Returns the path of a file that was opened by one. Until `fs` tells: none.
-pub(crate) fn path_of(_file: &OpenFile) -> Option<crate::fs::Path> {
-    None
 }

@@ -1,10 +1,16 @@
 //! The system call table and each call's checks and conversions. No state here.
 
+/// Changing a file's mode, owner and times.
+mod attributes;
+
 /// Registers become typed arguments.
 mod argument;
 
 /// What a call knows about its caller.
 mod context;
+
+/// Listing directories: getdents.
+mod directory;
 
 /// How large a file is, where it has space, and when it is on the medium.
 mod extent;
@@ -17,6 +23,9 @@ mod file;
 
 /// mmap, brk and relatives.
 mod memory;
+
+/// The tree of mounts.
+mod mount;
 
 /// Names in the file tree: open, stat, rename, mount, …
 mod path;
@@ -33,6 +42,9 @@ mod signal;
 /// The first process.
 mod start;
 
+/// What a file is: stat, statx, statfs.
+mod stat;
+
 /// The index of the kernel: one line a call.
 mod table;
 
@@ -44,5 +56,8 @@ mod transfer;
 
 /// The life of a thread.
 mod user_loop;
+
+/// Extended attributes.
+mod xattr;
 
 pub(crate) use start::start_first_process;

@@ -1,1 +1,405 @@
-//! Names in the file tree: open, stat, rename, mount, …
+//! Names in the file tree: open, create, link, rename, remove, change attributes; working directory and root.
+
+use super::argument::{Fd, UserStr};
+use super::context::Ctx;
+use super::file::{CLOSE_ON_EXEC, install};
+use crate::errno::{Errno, Result};
+use crate::file::{DeviceNumber, FileKind, OpenFile, StatusFlags};
+use crate::fs::{Access, Capabilities, Identity, KNOWN_FLAGS, NewNode, PATH_LIMIT, Path, RenameFlags, View, path_of};
+use crate::vm::UserPtr;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+/// "AT_FDCWD … relative to the current working directory" (openat(2)).
+pub(super) const CURRENT: Fd = Fd(-100);
+
+/// Flags of the `…at` calls.
+pub(super) const NO_FOLLOW: u32 = 0x100;
+pub(super) const EFFECTIVE_ACCESS: u32 = 0x200;
+pub(super) const REMOVE_DIRECTORY: u32 = 0x200;
+pub(super) const FOLLOW: u32 = 0x400;
+pub(super) const NO_AUTOMOUNT: u32 = 0x800;
+pub(super) const EMPTY_PATH: u32 = 0x1000;
+
+/// O_CREAT and the bit of O_TMPFILE that no other flag has.
+const CREATES: u32 = 0o100 | 0o20000000;
+
+/// Reads a path. EFAULT, ENAMETOOLONG.
+pub(super) fn read_name(name: UserStr<'_>) -> Result<Vec<u8>> {
+    name.read_string(PATH_LIMIT)
+}
+
+/// Returns the view for `name` from `directory`, which an absolute name ignores and an empty one never reaches.
+pub(super) fn view_for(ctx: &Ctx<'_>, directory: Fd, name: &[u8]) -> Result<View> {
+    match name.first() {
+        None => Err(Errno::ENOENT),
+        Some(b'/') => ctx.view(CURRENT),
+        Some(_) => ctx.view(directory),
+    }
+}
+
+/// What a call with AT_EMPTY_PATH works on.
+pub(super) enum Target {
+    Place(View, Path),
+    /// An open file that never had a place: a pipe, a socket.
+    File(Arc<OpenFile>),
+}
+
+/// Finds what `directory`, `name` and the AT_* `flags` mean.
+pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Result<Target> {
+    if name.is_empty() && flags & EMPTY_PATH != 0 {
+        let view = ctx.view(CURRENT)?;
+        if directory == CURRENT {
+            let start = view.start.clone();
+            return Ok(Target::Place(view, start));
+        }
+        let file = ctx.file(directory)?;
+        return Ok(match path_of(&file) {
+            Some(path) => Target::Place(view, path),
+            None => Target::File(file),
+        });
+    }
+    let view = view_for(ctx, directory, name)?;
+    let path = view.look_up(name, flags & NO_FOLLOW == 0)?;
+    Ok(Target::Place(view, path))
+}
+
+/// Like `find`, for calls that change or ask for what only files with a place have.
+pub(super) fn find_place(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32) -> Result<(View, Path)> {
+    match find(ctx, directory, &read_name(name)?, flags)? {
+        Target::Place(view, path) => Ok((view, path)),
+        Target::File(_) => Err(Errno::EINVAL),
+    }
+}
+
+/// Returns the place of an open file, for the `f…` calls. EBADF (also for O_PATH); EINVAL for what has none.
+pub(super) fn place_of(ctx: &Ctx<'_>, fd: Fd) -> Result<(View, Path)> {
+    let file = ctx.file(fd)?;
+    if file.flags().contains(StatusFlags::PATH) {
+        return Err(Errno::EBADF);
+    }
+    Ok((ctx.view(CURRENT)?, path_of(&file).ok_or(Errno::EINVAL)?))
+}
+
+/// open(2).
+pub(crate) fn open(ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32, mode: u32) -> Result<usize> {
+    openat(ctx, CURRENT, name, flags, mode)
+}
+
+/// creat(2): O_CREAT|O_WRONLY|O_TRUNC.
+pub(crate) fn creat(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
+    openat(ctx, CURRENT, name, 0o1101, mode)
+}
+
+/// openat(2).
+pub(crate) fn openat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32, mode: u32) -> Result<usize> {
+    let name = read_name(name)?;
+    let file = view_for(ctx, directory, &name)?.open(&name, flags, mode)?;
+    install(ctx, file, flags & CLOSE_ON_EXEC != 0)
+}
+
+/// openat2(2): unknown flags are errors here, and how names resolve can be restricted.
+pub(crate) fn openat2(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    how: UserPtr<'_, [u64; 3]>,
+    size: usize,
+) -> Result<usize> {
+    const RESOLVE_IN_ROOT: u64 = 0x10;
+    if size < size_of::<[u64; 3]>() {
+        return Err(Errno::EINVAL);
+    }
+    let [flags, mode, resolve] = how.read()?;
+    for extra in (size_of::<[u64; 3]>()..size.min(4096)).map(|offset| how.cast::<u8>().add(offset)) {
+        if extra.read()? != 0 {
+            return Err(Errno::E2BIG);
+        }
+    }
+    let known = u64::from(KNOWN_FLAGS);
+    let has_mode = flags & u64::from(CREATES) != 0;
+    if flags & !known != 0 || mode & !0o7777 != 0 || mode != 0 && !has_mode || resolve & !RESOLVE_IN_ROOT != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = read_name(name)?;
+    let mut view = if resolve == 0 { view_for(ctx, directory, &name)? } else { ctx.view(directory)? };
+    if resolve & RESOLVE_IN_ROOT != 0 {
+        view.root = view.start.clone();
+    }
+    let file = view.open(&name, flags as u32, mode as u32)?;
+    install(ctx, file, flags as u32 & CLOSE_ON_EXEC != 0)
+}
+
+/// access(2).
+pub(crate) fn access(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
+    faccessat2(ctx, CURRENT, name, mode, 0)
+}
+
+/// faccessat(2) without flags.
+pub(crate) fn faccessat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32) -> Result<usize> {
+    faccessat2(ctx, directory, name, mode, 0)
+}
+
+/// faccessat2(2): with the real ids, unless AT_EACCESS.
+pub(crate) fn faccessat2(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32, flags: u32) -> Result<usize> {
+    let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
+    if flags & !(EFFECTIVE_ACCESS | NO_FOLLOW | EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = read_name(name)?;
+    if name.is_empty() && flags & EMPTY_PATH != 0 {
+        return match find(ctx, directory, &name, flags)? {
+            Target::Place(view, path) => with_access_ids(view, flags).check_access(&path, access).map(|()| 0),
+            Target::File(_) => Ok(0),
+        };
+    }
+    let view = with_access_ids(view_for(ctx, directory, &name)?, flags);
+    let path = view.look_up(&name, flags & NO_FOLLOW == 0)?;
+    view.check_access(&path, access)?;
+    Ok(0)
+}
+
+/// Returns the view as access(2) checks: with the real ids, and root's capabilities only for the real root.
+fn with_access_ids(mut view: View, flags: u32) -> View {
+    let identity = &view.identity;
+    let is_same = identity.uid == identity.fsuid && identity.gid == identity.fsgid && identity.uid != 0;
+    if flags & EFFECTIVE_ACCESS != 0 || is_same && identity.effective.is_empty() {
+        return view;
+    }
+    let effective = if identity.uid == 0 { identity.permitted } else { Capabilities::empty() };
+    let real = Identity { fsuid: identity.uid, fsgid: identity.gid, effective, ..Identity::clone(identity) };
+    view.identity = Arc::new(real);
+    view
+}
+
+/// mkdir(2).
+pub(crate) fn mkdir(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
+    mkdirat(ctx, CURRENT, name, mode)
+}
+
+/// mkdirat(2).
+pub(crate) fn mkdirat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32) -> Result<usize> {
+    create(ctx, directory, name, NewNode::Directory, mode & 0o1777)
+}
+
+/// mknod(2).
+pub(crate) fn mknod(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32, device: u32) -> Result<usize> {
+    mknodat(ctx, CURRENT, name, mode, device)
+}
+
+/// mknodat(2).
+pub(crate) fn mknodat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32, device: u32) -> Result<usize> {
+    let number = DeviceNumber { major: device >> 8 & 0xfff, minor: device & 0xff | device >> 12 & 0xf_ff00 };
+    let node = match mode & 0o170000 {
+        0 | 0o100000 => NewNode::Regular,
+        0o020000 => NewNode::Device(FileKind::CharacterDevice, number),
+        0o060000 => NewNode::Device(FileKind::BlockDevice, number),
+        0o010000 => NewNode::Fifo,
+        0o140000 => NewNode::Socket,
+        0o040000 => return Err(Errno::EPERM),
+        _ => return Err(Errno::EINVAL),
+    };
+    create(ctx, directory, name, node, mode & 0o7777)
+}
+
+/// symlink(2).
+pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, name: UserStr<'_>) -> Result<usize> {
+    symlinkat(ctx, target, CURRENT, name)
+}
+
+/// symlinkat(2).
+pub(crate) fn symlinkat(ctx: &Ctx<'_>, target: UserStr<'_>, directory: Fd, name: UserStr<'_>) -> Result<usize> {
+    let target = read_name(target)?;
+    if target.is_empty() {
+        return Err(Errno::ENOENT);
+    }
+    create(ctx, directory, name, NewNode::Symlink(target), 0o777)
+}
+
+fn create(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, node: NewNode, mode: u32) -> Result<usize> {
+    let name = read_name(name)?;
+    view_for(ctx, directory, &name)?.create(&name, node, mode)?;
+    Ok(0)
+}
+
+/// link(2).
+pub(crate) fn link(ctx: &Ctx<'_>, old: UserStr<'_>, new: UserStr<'_>) -> Result<usize> {
+    linkat(ctx, CURRENT, old, CURRENT, new, 0)
+}
+
+/// linkat(2).
+pub(crate) fn linkat(
+    ctx: &Ctx<'_>,
+    old_directory: Fd,
+    old: UserStr<'_>,
+    new_directory: Fd,
+    new: UserStr<'_>,
+    flags: u32,
+) -> Result<usize> {
+    if flags & !(FOLLOW | EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    // "AT_EMPTY_PATH … the caller must have the CAP_DAC_READ_SEARCH capability" (ENOENT without).
+    if flags & EMPTY_PATH != 0 && !ctx.thread().identity().can(Capabilities::DAC_READ_SEARCH) {
+        return Err(Errno::ENOENT);
+    }
+    let follow = if flags & FOLLOW == 0 { NO_FOLLOW } else { 0 };
+    let old = read_name(old)?;
+    let new = read_name(new)?;
+    let target = match find(ctx, old_directory, &old, follow | flags & EMPTY_PATH)? {
+        Target::Place(_, path) => path,
+        Target::File(_) => return Err(Errno::EXDEV),
+    };
+    view_for(ctx, new_directory, &new)?.link(&target, &new)?;
+    Ok(0)
+}
+
+/// unlink(2).
+pub(crate) fn unlink(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
+    unlinkat(ctx, CURRENT, name, 0)
+}
+
+/// rmdir(2).
+pub(crate) fn rmdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
+    unlinkat(ctx, CURRENT, name, REMOVE_DIRECTORY)
+}
+
+/// unlinkat(2).
+pub(crate) fn unlinkat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32) -> Result<usize> {
+    if flags & !REMOVE_DIRECTORY != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = read_name(name)?;
+    let view = view_for(ctx, directory, &name)?;
+    if flags & REMOVE_DIRECTORY != 0 {
+        view.remove_directory(&name)?
+    } else {
+        view.unlink(&name)?
+    }
+    Ok(0)
+}
+
+/// rename(2).
+pub(crate) fn rename(ctx: &Ctx<'_>, old: UserStr<'_>, new: UserStr<'_>) -> Result<usize> {
+    renameat2(ctx, CURRENT, old, CURRENT, new, 0)
+}
+
+/// renameat(2).
+pub(crate) fn renameat(
+    ctx: &Ctx<'_>,
+    old_directory: Fd,
+    old: UserStr<'_>,
+    new_directory: Fd,
+    new: UserStr<'_>,
+) -> Result<usize> {
+    renameat2(ctx, old_directory, old, new_directory, new, 0)
+}
+
+/// renameat2(2). RENAME_WHITEOUT is for overlay file systems, which there are none of: EINVAL.
+pub(crate) fn renameat2(
+    ctx: &Ctx<'_>,
+    old_directory: Fd,
+    old: UserStr<'_>,
+    new_directory: Fd,
+    new: UserStr<'_>,
+    flags: u32,
+) -> Result<usize> {
+    let flags = RenameFlags::from_bits(flags).filter(|flags| !flags.is_all()).ok_or(Errno::EINVAL)?;
+    let (old, new) = (read_name(old)?, read_name(new)?);
+    let old_view = view_for(ctx, old_directory, &old)?;
+    let new_view = view_for(ctx, new_directory, &new)?;
+    old_view.rename(&old, &new_view, &new, flags)?;
+    Ok(0)
+}
+
+/// readlink(2).
+pub(crate) fn readlink(ctx: &Ctx<'_>, name: UserStr<'_>, buffer: UserPtr<'_, u8>, size: i32) -> Result<usize> {
+    readlinkat(ctx, CURRENT, name, buffer, size)
+}
+
+/// readlinkat(2): an empty name means the link that `directory` was opened on.
+pub(crate) fn readlinkat(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    buffer: UserPtr<'_, u8>,
+    size: i32,
+) -> Result<usize> {
+    let size = usize::try_from(size).ok().filter(|size| *size > 0).ok_or(Errno::EINVAL)?;
+    let name = read_name(name)?;
+    let path = match find(ctx, directory, &name, NO_FOLLOW | EMPTY_PATH)? {
+        Target::Place(_, path) if !name.is_empty() || path.entry().kind() == FileKind::Symlink => path,
+        _ => return Err(Errno::ENOENT),
+    };
+    let text = path.inode().read_link()?;
+    let length = text.len().min(size);
+    buffer.destination(length)?.put(&text[..length])
+}
+
+/// truncate(2).
+pub(crate) fn truncate(ctx: &Ctx<'_>, name: UserStr<'_>, size: i64) -> Result<usize> {
+    let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
+    let (view, path) = find_place(ctx, CURRENT, name, 0)?;
+    view.truncate(&path, size)?;
+    Ok(0)
+}
+
+/// getcwd(2): returns the length with the NUL.
+pub(crate) fn getcwd(ctx: &Ctx<'_>, buffer: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    let (root, working, _) = ctx.thread().directories();
+    let name = working.full_name(&root);
+    if name.is_removed {
+        return Err(Errno::ENOENT);
+    }
+    let mut text = if name.is_reachable { Vec::new() } else { b"(unreachable)".to_vec() };
+    text.extend_from_slice(&name.bytes);
+    text.push(0);
+    if text.len() > PATH_LIMIT {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    if text.len() > size {
+        return Err(Errno::ERANGE);
+    }
+    buffer.slice(text.len())?.write_all(&text)?;
+    Ok(text.len())
+}
+
+/// chdir(2).
+pub(crate) fn chdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
+    let (view, path) = find_place(ctx, CURRENT, name, 0)?;
+    require_directory(&view, &path)?;
+    ctx.thread().shared_directories().set_working(path);
+    Ok(0)
+}
+
+/// fchdir(2).
+pub(crate) fn fchdir(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
+    let file = ctx.file(fd)?;
+    let path = path_of(&file).ok_or(Errno::ENOTDIR)?;
+    require_directory(&ctx.view(CURRENT)?, &path)?;
+    ctx.thread().shared_directories().set_working(path);
+    Ok(0)
+}
+
+/// chroot(2).
+pub(crate) fn chroot(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
+    let (view, path) = find_place(ctx, CURRENT, name, 0)?;
+    require_directory(&view, &path)?;
+    if !view.identity.can(Capabilities::SYS_CHROOT) {
+        return Err(Errno::EPERM);
+    }
+    ctx.thread().shared_directories().set_root(path);
+    Ok(0)
+}
+
+fn require_directory(view: &View, path: &Path) -> Result {
+    if !path.entry().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    path.check(&view.identity, Access::EXECUTE)
+}
+
+/// umask(2).
+pub(crate) fn umask(ctx: &Ctx<'_>, mask: u32) -> Result<usize> {
+    Ok(ctx.thread().shared_directories().set_umask(mask) as usize)
+}

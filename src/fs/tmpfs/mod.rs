@@ -58,20 +58,6 @@ impl Tmpfs {
         let root = Node::new_root(&shared, &options);
         Arc::new(Tmpfs { shared, root })
     }
-
-    /// Changes size and inode limits (a remount). EINVAL below what is in use.
-    pub(crate) fn change_limits(&self, new: Options) -> Result {
-        let is_too_small = |limit: Option<u64>, used: &AtomicU64| {
-            limit.is_some_and(|limit| limit != 0 && limit < used.load(Ordering::Relaxed))
-        };
-        if is_too_small(new.size_pages, &self.shared.pages) || is_too_small(new.inodes, &self.shared.inodes) {
-            return Err(Errno::EINVAL);
-        }
-        let mut options = self.shared.options.lock();
-        options.size_pages = new.size_pages.or(options.size_pages);
-        options.inodes = new.inodes.or(options.inodes);
-        Ok(())
-    }
 }
 
 impl FileSystem for Tmpfs {
@@ -97,6 +83,21 @@ impl FileSystem for Tmpfs {
             files_free: files.saturating_sub(inodes),
             name_limit: 255,
         }
+    }
+
+    /// Changes the limits of size and inodes; mode and owner stay. EINVAL below what is in use.
+    fn remount(&self, options: &[u8]) -> Result {
+        let new = Options::parse(options)?;
+        let is_too_small = |limit: Option<u64>, used: &AtomicU64| {
+            limit.is_some_and(|limit| limit != 0 && limit < used.load(Ordering::Relaxed))
+        };
+        if is_too_small(new.size_pages, &self.shared.pages) || is_too_small(new.inodes, &self.shared.inodes) {
+            return Err(Errno::EINVAL);
+        }
+        let mut options = self.shared.options.lock();
+        options.size_pages = new.size_pages.or(options.size_pages);
+        options.inodes = new.inodes.or(options.inodes);
+        Ok(())
     }
 
     fn options(&self) -> String {

@@ -60,7 +60,7 @@ fn find(ctx: &Ctx<'_>, directory: Fd, view: &crate::fs::View, name: Vec<u8>, fla
         if flags & AT_EMPTY_PATH == 0 {
             return Err(Errno::ENOENT);
         }
-        let path = crate::syscall::context::path_of(&*ctx.file(directory)?).ok_or(Errno::EACCES)?;
+        let path = crate::fs::path_of(&*ctx.file(directory)?).ok_or(Errno::EACCES)?;
         return Ok((path, format!("/dev/fd/{}", directory.0).into_bytes()));
     }
     let path = view.look_up(&name, flags & AT_SYMLINK_NOFOLLOW == 0)?;

@@ -1,0 +1,132 @@
+//! mount(2), umount2(2), pivot_root(2) and statfs(2): their flags and checks over `Namespace`.
+
+use super::{Access, Capabilities, Mount, MountFlags, Path, View, kinds, permission, start};
+use crate::errno::{Errno, Result};
+use alloc::sync::Arc;
+
+/// mount(2)'s flags that choose the operation.
+const REMOUNT: u64 = 32;
+const BIND: u64 = 4096;
+const MOVE: u64 = 8192;
+const RECURSIVE: u64 = 16384;
+const UNBINDABLE: u64 = 1 << 17;
+const PRIVATE: u64 = 1 << 18;
+const SLAVE: u64 = 1 << 19;
+const SHARED: u64 = 1 << 20;
+
+/// umount2(2)'s flags.
+const FORCE: u32 = 1;
+const DETACH: u32 = 2;
+const EXPIRE: u32 = 4;
+const NO_FOLLOW: u32 = 8;
+
+/// What a caller of mount(2) gives besides the target.
+pub(crate) struct MountRequest<'a> {
+    pub(crate) source: Option<&'a [u8]>,
+    pub(crate) kind: Option<&'a [u8]>,
+    pub(crate) flags: u64,
+    pub(crate) options: &'a [u8],
+}
+
+impl View {
+    /// mount(2).
+    pub(crate) fn mount(&self, target: &[u8], request: &MountRequest<'_>) -> Result {
+        let target = self.look_up(target, true)?;
+        self.require_may_mount()?;
+        let flags = request.flags;
+        if flags & REMOUNT != 0 {
+            return remount(&target, request);
+        }
+        if flags & BIND != 0 {
+            let source = request.source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
+            let source = self.look_up(source, true)?;
+            let mount = start::namespace().copy(&source, flags & RECURSIVE != 0)?;
+            return start::namespace().mount(&mount, &target);
+        }
+        if flags & (SHARED | PRIVATE | SLAVE | UNBINDABLE) != 0 {
+            return change_propagation(&target, flags);
+        }
+        if flags & MOVE != 0 {
+            let source = request.source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
+            let source = self.look_up(source, true)?;
+            return start::namespace().move_mount(&source, &target);
+        }
+
+        let kind = request.kind.ok_or(Errno::EINVAL)?;
+        let source = request.source.unwrap_or(b"none");
+        let volume = kinds::make_volume(kind, source, request.options)?;
+        let is_there_already = target.is_mount_root() && Arc::ptr_eq(target.mount.volume(), &volume);
+        if is_there_already {
+            return Err(Errno::EBUSY);
+        }
+        let root = volume.root().clone();
+        let mount = Mount::new(volume, root, source, mount_flags(flags));
+        start::namespace().mount(&mount, &target)
+    }
+
+    /// umount2(2).
+    pub(crate) fn unmount(&self, target: &[u8], flags: u32) -> Result {
+        if flags & !(FORCE | DETACH | EXPIRE | NO_FOLLOW) != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let target = self.look_up(target, flags & NO_FOLLOW == 0)?;
+        self.require_may_mount()?;
+        if !target.is_mount_root() {
+            return Err(Errno::EINVAL);
+        }
+        if flags & EXPIRE != 0 {
+            // "EINVAL … MNT_EXPIRE with either MNT_DETACH or MNT_FORCE"; the first of two calls only marks.
+            return Err(if flags & (FORCE | DETACH) != 0 { Errno::EINVAL } else { Errno::EAGAIN });
+        }
+        start::namespace().unmount(target, flags & DETACH != 0)
+    }
+
+    /// pivot_root(2).
+    pub(crate) fn pivot_root(&self, new_root: &[u8], put_old: &[u8]) -> Result {
+        self.require_may_mount()?;
+        let new_root = self.look_up(new_root, true)?;
+        let put_old = self.look_up(put_old, true)?;
+        for directory in [&new_root, &put_old] {
+            if !directory.entry.is_directory() {
+                return Err(Errno::ENOTDIR);
+            }
+            permission::check(&self.identity, &**directory.entry.inode(), Access::EXECUTE)?;
+        }
+        start::namespace().pivot(&new_root, &put_old)
+    }
+
+    fn require_may_mount(&self) -> Result {
+        if self.identity.can(Capabilities::SYS_ADMIN) { Ok(()) } else { Err(Errno::EPERM) }
+    }
+}
+
+/// Changes a mount's flags and, without MS_BIND, its file system's options.
+fn remount(target: &Path, request: &MountRequest<'_>) -> Result {
+    if !target.is_mount_root() {
+        return Err(Errno::EINVAL);
+    }
+    if request.flags & BIND == 0 {
+        target.mount.volume().file_system().remount(request.options)?;
+    }
+    target.mount.set_flags(mount_flags(request.flags));
+    Ok(())
+}
+
+/// Makes a mount private, slave or unbindable: each is private here, for nothing is propagated between mounts in one
+/// namespace. MS_SHARED is refused: a program could see that nothing is shared.
+fn change_propagation(target: &Path, flags: u64) -> Result {
+    let kind = flags & (SHARED | PRIVATE | SLAVE | UNBINDABLE);
+    if !target.is_mount_root() || kind.count_ones() != 1 || kind == SHARED {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// Returns the per-mount flags of mount(2)'s; relatime is the default since Linux 2.6.30.
+fn mount_flags(flags: u64) -> MountFlags {
+    let mut kept = MountFlags::from_bits_truncate(flags as u32);
+    if !kept.intersects(MountFlags::NO_ACCESS_TIMES | MountFlags::STRICT_ACCESS_TIMES) {
+        kept |= MountFlags::RELATIVE_ACCESS_TIMES;
+    }
+    kept
+}

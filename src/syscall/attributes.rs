@@ -1,0 +1,157 @@
+//! Changing a file's mode, owner and times.
+
+use super::argument::{Fd, UserStr};
+use super::context::Ctx;
+use super::path::{CURRENT, EMPTY_PATH, NO_FOLLOW, find_place, place_of};
+use crate::errno::{Errno, Result};
+use crate::fs::NewTime;
+use crate::vm::UserPtr;
+
+/// "UTIME_NOW" and "UTIME_OMIT" (utimensat(2)).
+const TIME_NOW: i64 = (1 << 30) - 1;
+const TIME_OMIT: i64 = (1 << 30) - 2;
+
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// chmod(2).
+pub(crate) fn chmod(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
+    fchmodat(ctx, CURRENT, name, mode)
+}
+
+/// fchmodat(2), the system call without flags.
+pub(crate) fn fchmodat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32) -> Result<usize> {
+    let (view, path) = find_place(ctx, directory, name, 0)?;
+    view.change_mode(&path, mode)?;
+    Ok(0)
+}
+
+/// fchmod(2).
+pub(crate) fn fchmod(ctx: &Ctx<'_>, fd: Fd, mode: u32) -> Result<usize> {
+    let (view, path) = place_of(ctx, fd)?;
+    view.change_mode(&path, mode)?;
+    Ok(0)
+}
+
+/// chown(2).
+pub(crate) fn chown(ctx: &Ctx<'_>, name: UserStr<'_>, uid: u32, gid: u32) -> Result<usize> {
+    fchownat(ctx, CURRENT, name, uid, gid, 0)
+}
+
+/// lchown(2).
+pub(crate) fn lchown(ctx: &Ctx<'_>, name: UserStr<'_>, uid: u32, gid: u32) -> Result<usize> {
+    fchownat(ctx, CURRENT, name, uid, gid, NO_FOLLOW)
+}
+
+/// fchown(2).
+pub(crate) fn fchown(ctx: &Ctx<'_>, fd: Fd, uid: u32, gid: u32) -> Result<usize> {
+    let (view, path) = place_of(ctx, fd)?;
+    view.change_owner(&path, id(uid), id(gid))?;
+    Ok(0)
+}
+
+/// fchownat(2).
+pub(crate) fn fchownat(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    uid: u32,
+    gid: u32,
+    flags: u32,
+) -> Result<usize> {
+    if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (view, path) = find_place(ctx, directory, name, flags)?;
+    view.change_owner(&path, id(uid), id(gid))?;
+    Ok(0)
+}
+
+/// "If the owner or group is specified as -1, then that ID is not changed" (chown(2)).
+fn id(value: u32) -> Option<u32> {
+    (value != u32::MAX).then_some(value)
+}
+
+/// utime(2): two times in seconds.
+pub(crate) fn utime(ctx: &Ctx<'_>, name: UserStr<'_>, times: UserPtr<'_, [i64; 2]>) -> Result<usize> {
+    let times = match times.non_null() {
+        Some(times) => times.read()?.map(|seconds| NewTime::At(seconds.saturating_mul(SECOND_NS))),
+        None => [NewTime::Now; 2],
+    };
+    change_times(ctx, CURRENT, name, times, 0)
+}
+
+/// utimes(2).
+pub(crate) fn utimes(ctx: &Ctx<'_>, name: UserStr<'_>, times: UserPtr<'_, [i64; 4]>) -> Result<usize> {
+    futimesat(ctx, CURRENT, name, times)
+}
+
+/// futimesat(2): two times in seconds and microseconds; a NULL name means the open file itself.
+pub(crate) fn futimesat(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    times: UserPtr<'_, [i64; 4]>,
+) -> Result<usize> {
+    let times = match times.non_null() {
+        Some(times) => {
+            let [access, access_us, modification, modification_us] = times.read()?;
+            if [access_us, modification_us].iter().any(|part| !(0..1_000_000).contains(part)) {
+                return Err(Errno::EINVAL);
+            }
+            [time(access, access_us * 1000), time(modification, modification_us * 1000)]
+        }
+        None => [NewTime::Now; 2],
+    };
+    change_times(ctx, directory, name, times, 0)
+}
+
+/// utimensat(2).
+pub(crate) fn utimensat(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    times: UserPtr<'_, [i64; 4]>,
+    flags: u32,
+) -> Result<usize> {
+    let times = match times.non_null() {
+        Some(times) => {
+            let [access, access_ns, modification, modification_ns] = times.read()?;
+            // "Nothing to do, we must not even check the path" (Linux fs/utimes.c).
+            if (access_ns, modification_ns) == (TIME_OMIT, TIME_OMIT) {
+                return Ok(0);
+            }
+            [new_time(access, access_ns)?, new_time(modification, modification_ns)?]
+        }
+        None => [NewTime::Now; 2],
+    };
+    if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    change_times(ctx, directory, name, times, flags)
+}
+
+fn change_times(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, times: [NewTime; 2], flags: u32) -> Result<usize> {
+    let (view, path) = if name.is_null() && directory != CURRENT {
+        if flags != 0 {
+            return Err(Errno::EINVAL);
+        }
+        place_of(ctx, directory)?
+    } else {
+        find_place(ctx, directory, name, flags)?
+    };
+    view.change_times(&path, times[0], times[1])?;
+    Ok(0)
+}
+
+fn new_time(seconds: i64, nanoseconds: i64) -> Result<NewTime> {
+    match nanoseconds {
+        TIME_NOW => Ok(NewTime::Now),
+        TIME_OMIT => Ok(NewTime::Keep),
+        0..SECOND_NS => Ok(time(seconds, nanoseconds)),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn time(seconds: i64, nanoseconds: i64) -> NewTime {
+    NewTime::At(seconds.saturating_mul(SECOND_NS).saturating_add(nanoseconds))
+}

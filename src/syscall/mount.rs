@@ -1,0 +1,69 @@
+//! The tree of mounts, and writing everything to the medium.
+
+use super::argument::{Fd, UserStr};
+use super::context::Ctx;
+use super::path::{CURRENT, read_name};
+use crate::errno::Result;
+use crate::fs::{MountRequest, namespace, path_of};
+
+/// The longest option string and type name: a page (mount(2)).
+const OPTIONS_LIMIT: usize = 4096;
+
+/// mount(2).
+pub(crate) fn mount(
+    ctx: &Ctx<'_>,
+    source: UserStr<'_>,
+    target: UserStr<'_>,
+    kind: UserStr<'_>,
+    flags: u64,
+    options: UserStr<'_>,
+) -> Result<usize> {
+    /// "The mountflags argument may have the magic number 0xC0ED in the top 16 bits" (mount(2), NOTES).
+    const MAGIC_MASK: u64 = 0xffff_0000;
+    const MAGIC: u64 = 0xc0ed_0000;
+    let flags = if flags & MAGIC_MASK == MAGIC { flags & !MAGIC_MASK } else { flags };
+    let kind = kind.non_null().map(|kind| kind.read_string(OPTIONS_LIMIT)).transpose()?;
+    let source = source.non_null().map(read_name).transpose()?;
+    let options = options.non_null().map(|options| options.read_string(OPTIONS_LIMIT)).transpose()?;
+    let target = read_name(target)?;
+    let request = MountRequest {
+        source: source.as_deref(),
+        kind: kind.as_deref(),
+        flags,
+        options: options.as_deref().unwrap_or_default(),
+    };
+    ctx.view(CURRENT)?.mount(&target, &request)?;
+    Ok(0)
+}
+
+/// umount2(2).
+pub(crate) fn umount2(ctx: &Ctx<'_>, target: UserStr<'_>, flags: u32) -> Result<usize> {
+    let target = read_name(target)?;
+    ctx.view(CURRENT)?.unmount(&target, flags)?;
+    Ok(0)
+}
+
+/// pivot_root(2).
+pub(crate) fn pivot_root(ctx: &Ctx<'_>, new_root: UserStr<'_>, put_old: UserStr<'_>) -> Result<usize> {
+    let (new_root, put_old) = (read_name(new_root)?, read_name(put_old)?);
+    ctx.view(CURRENT)?.pivot_root(&new_root, &put_old)?;
+    Ok(0)
+}
+
+/// sync(2): "always successful".
+pub(crate) fn sync(_ctx: &Ctx<'_>) -> Result<usize> {
+    for mount in namespace().mounts() {
+        // What failed stays to be written; sync has no way to say so.
+        let _ = mount.volume().file_system().sync();
+    }
+    Ok(0)
+}
+
+/// syncfs(2).
+pub(crate) fn syncfs(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
+    let file = ctx.file(fd)?;
+    if let Some(path) = path_of(&file) {
+        path.mount().volume().file_system().sync()?;
+    }
+    Ok(0)
+}

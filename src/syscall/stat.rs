@@ -1,0 +1,282 @@
+//! What a file is: stat and its relatives, statx, statfs.
+
+use super::argument::{Fd, UserStr};
+use super::context::Ctx;
+use super::path::{CURRENT, EMPTY_PATH, NO_AUTOMOUNT, NO_FOLLOW, Target, find, read_name};
+use crate::errno::{Errno, Result};
+use crate::file::{Metadata, Timestamp};
+use crate::fs::{MountFlags, Path, metadata_of, path_of};
+use crate::vm::UserPtr;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+const SECOND_NS: i64 = 1_000_000_000;
+
+/// struct stat of x86-64 (stat(2)).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Stat {
+    device: u64,
+    inode: u64,
+    links: u64,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    padding: u32,
+    represents: u64,
+    size: u64,
+    block_size: u64,
+    blocks: u64,
+    /// Seconds and nanoseconds of access, modification and change.
+    times: [[i64; 2]; 3],
+    unused: [u64; 3],
+}
+
+const _: () = assert!(size_of::<Stat>() == size_of::<linux_raw_sys::general::stat>());
+
+/// struct statx (statx(2)).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Statx {
+    mask: u32,
+    block_size: u32,
+    attributes: u64,
+    links: u32,
+    uid: u32,
+    gid: u32,
+    mode: u16,
+    spare: u16,
+    inode: u64,
+    size: u64,
+    blocks: u64,
+    attributes_mask: u64,
+    accessed: StatxTime,
+    born: StatxTime,
+    changed: StatxTime,
+    modified: StatxTime,
+    represents: [u32; 2],
+    device: [u32; 2],
+    mount: u64,
+    unused: [u64; 13],
+}
+
+const _: () = assert!(size_of::<Statx>() == size_of::<linux_raw_sys::general::statx>());
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+struct StatxTime {
+    seconds: i64,
+    nanoseconds: u32,
+    reserved: u32,
+}
+
+/// struct statfs (statfs(2)).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Statfs {
+    kind: u64,
+    block_size: u64,
+    blocks: u64,
+    blocks_free: u64,
+    blocks_available: u64,
+    files: u64,
+    files_free: u64,
+    identity: [u32; 2],
+    name_limit: u64,
+    fragment_size: u64,
+    flags: u64,
+    spare: [u64; 4],
+}
+
+const _: () = assert!(size_of::<Statfs>() == size_of::<linux_raw_sys::general::statfs>());
+
+/// stat(2).
+pub(crate) fn stat(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Stat>) -> Result<usize> {
+    newfstatat(ctx, CURRENT, name, to, 0)
+}
+
+/// lstat(2).
+pub(crate) fn lstat(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Stat>) -> Result<usize> {
+    newfstatat(ctx, CURRENT, name, to, NO_FOLLOW)
+}
+
+/// fstat(2).
+pub(crate) fn fstat(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Stat>) -> Result<usize> {
+    to.write(&Stat::new(&metadata_of(&*ctx.file(fd)?)?))?;
+    Ok(0)
+}
+
+/// newfstatat(2).
+pub(crate) fn newfstatat(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    to: UserPtr<'_, Stat>,
+    flags: u32,
+) -> Result<usize> {
+    if flags & !(NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (metadata, _) = look(ctx, directory, name, flags)?;
+    to.write(&Stat::new(&metadata))?;
+    Ok(0)
+}
+
+/// statx(2).
+pub(crate) fn statx(
+    ctx: &Ctx<'_>,
+    directory: Fd,
+    name: UserStr<'_>,
+    flags: u32,
+    mask: u32,
+    to: UserPtr<'_, Statx>,
+) -> Result<usize> {
+    /// AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC: not both.
+    const SYNC_KIND: u32 = 0x6000;
+    const RESERVED: u32 = 0x8000_0000;
+    let known = NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH | SYNC_KIND;
+    if flags & !known != 0 || flags & SYNC_KIND == SYNC_KIND || mask & RESERVED != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (metadata, path) = look(ctx, directory, name, flags)?;
+    to.write(&Statx::new(&metadata, path.as_ref()))?;
+    Ok(0)
+}
+
+/// Finds what to tell of; a file without a place (a pipe) tells for itself.
+fn look(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32) -> Result<(Metadata, Option<Path>)> {
+    // Linux takes a NULL name with AT_EMPTY_PATH for an empty one (since 6.11); glibc counts on neither.
+    let name = if name.is_null() && flags & EMPTY_PATH != 0 { alloc::vec::Vec::new() } else { read_name(name)? };
+    match find(ctx, directory, &name, flags)? {
+        Target::Place(_, path) => Ok((path.inode().metadata(), Some(path))),
+        Target::File(file) => Ok((metadata_of(&file)?, None)),
+    }
+}
+
+impl Stat {
+    fn new(metadata: &Metadata) -> Stat {
+        Stat {
+            device: metadata.device.encoded(),
+            inode: metadata.inode,
+            links: u64::from(metadata.links),
+            mode: metadata.kind.mode_bits() | metadata.permissions,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            padding: 0,
+            represents: metadata.represents.encoded(),
+            size: metadata.size,
+            block_size: u64::from(metadata.block_size),
+            blocks: metadata.blocks,
+            times: [metadata.accessed, metadata.modified, metadata.changed]
+                .map(|time| [time.div_euclid(SECOND_NS), time.rem_euclid(SECOND_NS)]),
+            unused: [0; 3],
+        }
+    }
+}
+
+impl Statx {
+    fn new(metadata: &Metadata, path: Option<&Path>) -> Statx {
+        const BASIC: u32 = 0x7ff;
+        const BORN: u32 = 0x800;
+        const MOUNT: u32 = 0x1000;
+        const ATTRIBUTE_MOUNT_ROOT: u64 = 0x2000;
+        let is_mount_root = path.is_some_and(Path::is_mount_root);
+        let has_birth = if metadata.born != 0 { BORN } else { 0 };
+        Statx {
+            mask: BASIC | has_birth | if path.is_some() { MOUNT } else { 0 },
+            block_size: metadata.block_size,
+            attributes: if is_mount_root { ATTRIBUTE_MOUNT_ROOT } else { 0 },
+            links: metadata.links,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            mode: (metadata.kind.mode_bits() | metadata.permissions) as u16,
+            spare: 0,
+            inode: metadata.inode,
+            size: metadata.size,
+            blocks: metadata.blocks,
+            attributes_mask: ATTRIBUTE_MOUNT_ROOT,
+            accessed: StatxTime::new(metadata.accessed),
+            born: StatxTime::new(metadata.born),
+            changed: StatxTime::new(metadata.changed),
+            modified: StatxTime::new(metadata.modified),
+            represents: [metadata.represents.major, metadata.represents.minor],
+            device: [metadata.device.major, metadata.device.minor],
+            mount: path.map_or(0, |path| u64::from(path.mount().id())),
+            unused: [0; 13],
+        }
+    }
+}
+
+impl StatxTime {
+    fn new(time: Timestamp) -> StatxTime {
+        StatxTime { seconds: time.div_euclid(SECOND_NS), nanoseconds: time.rem_euclid(SECOND_NS) as u32, reserved: 0 }
+    }
+}
+
+/// statfs(2).
+pub(crate) fn statfs(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Statfs>) -> Result<usize> {
+    let (_, path) = super::path::find_place(ctx, CURRENT, name, 0)?;
+    to.write(&Statfs::new(&path))?;
+    Ok(0)
+}
+
+/// fstatfs(2).
+pub(crate) fn fstatfs(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Statfs>) -> Result<usize> {
+    let file = ctx.file(fd)?;
+    let statfs = path_of(&file).map_or_else(Statfs::without_place, |path| Statfs::new(&path));
+    to.write(&statfs)?;
+    Ok(0)
+}
+
+impl Statfs {
+    fn new(path: &Path) -> Statfs {
+        let figures = path.mount().volume().file_system().statistics();
+        let device = path.mount().root().inode().metadata().device.encoded();
+        Statfs {
+            kind: figures.kind,
+            block_size: figures.block_size,
+            blocks: figures.blocks,
+            blocks_free: figures.blocks_free,
+            blocks_available: figures.blocks_free,
+            files: figures.files,
+            files_free: figures.files_free,
+            identity: [device as u32, (device >> 32) as u32],
+            name_limit: figures.name_limit,
+            fragment_size: figures.block_size,
+            flags: shown_flags(path.mount().flags()),
+            spare: [0; 4],
+        }
+    }
+
+    /// What Linux shows for pipes and sockets: PIPEFS_MAGIC.
+    fn without_place() -> Statfs {
+        Statfs {
+            kind: 0x5049_5045,
+            block_size: 4096,
+            blocks: 0,
+            blocks_free: 0,
+            blocks_available: 0,
+            files: 0,
+            files_free: 0,
+            identity: [0; 2],
+            name_limit: 255,
+            fragment_size: 4096,
+            flags: shown_flags(MountFlags::empty()),
+            spare: [0; 4],
+        }
+    }
+}
+
+/// Returns f_flags: ST_VALID and the mount's flags as statvfs(3) numbers them.
+fn shown_flags(flags: MountFlags) -> u64 {
+    const VALID: u64 = 0x20;
+    const TABLE: [(MountFlags, u64); 7] = [
+        (MountFlags::READ_ONLY, 1),
+        (MountFlags::NO_SET_ID, 2),
+        (MountFlags::NO_DEVICES, 4),
+        (MountFlags::NO_EXECUTE, 8),
+        (MountFlags::NO_ACCESS_TIMES, 1024),
+        (MountFlags::NO_DIRECTORY_ACCESS_TIMES, 2048),
+        (MountFlags::RELATIVE_ACCESS_TIMES, 4096),
+    ];
+    TABLE.iter().filter(|(flag, _)| flags.contains(*flag)).fold(VALID, |shown, (_, bit)| shown | bit)
+}

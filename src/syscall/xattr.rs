@@ -1,0 +1,210 @@
+//! Extended attributes (xattr(7)).
+
+use super::argument::{Fd, UserStr};
+use super::context::Ctx;
+use super::path::{CURRENT, NO_FOLLOW, find_place, place_of};
+use crate::errno::{Errno, Result};
+use crate::file::FileKind;
+use crate::fs::{Access, Capabilities, Path, View};
+use crate::vm::UserPtr;
+use alloc::vec::Vec;
+
+/// The longest name with its NUL, the greatest value and list (limits.h).
+const NAME_LIMIT: usize = 256;
+const SIZE_LIMIT: usize = 65536;
+
+/// setxattr(2)'s flags.
+const FLAGS: u32 = 3;
+
+/// getxattr(2).
+pub(crate) fn getxattr(
+    ctx: &Ctx<'_>,
+    path: UserStr<'_>,
+    name: UserStr<'_>,
+    value: UserPtr<'_, u8>,
+    size: usize,
+) -> Result<usize> {
+    get(find_place(ctx, CURRENT, path, 0)?, name, value, size)
+}
+
+/// lgetxattr(2).
+pub(crate) fn lgetxattr(
+    ctx: &Ctx<'_>,
+    path: UserStr<'_>,
+    name: UserStr<'_>,
+    value: UserPtr<'_, u8>,
+    size: usize,
+) -> Result<usize> {
+    get(find_place(ctx, CURRENT, path, NO_FOLLOW)?, name, value, size)
+}
+
+/// fgetxattr(2).
+pub(crate) fn fgetxattr(
+    ctx: &Ctx<'_>,
+    fd: Fd,
+    name: UserStr<'_>,
+    value: UserPtr<'_, u8>,
+    size: usize,
+) -> Result<usize> {
+    get(place_with_attributes(ctx, fd)?, name, value, size)
+}
+
+/// setxattr(2).
+pub(crate) fn setxattr(
+    ctx: &Ctx<'_>,
+    path: UserStr<'_>,
+    name: UserStr<'_>,
+    value: UserPtr<'_, u8>,
+    size: usize,
+    flags: u32,
+) -> Result<usize> {
+    set(find_place(ctx, CURRENT, path, 0)?, name, value, size, flags)
+}
+
+/// lsetxattr(2).
+pub(crate) fn lsetxattr(
+    ctx: &Ctx<'_>,
+    path: UserStr<'_>,
+    name: UserStr<'_>,
+    value: UserPtr<'_, u8>,
+    size: usize,
+    flags: u32,
+) -> Result<usize> {
+    set(find_place(ctx, CURRENT, path, NO_FOLLOW)?, name, value, size, flags)
+}
+
+/// fsetxattr(2).
+pub(crate) fn fsetxattr(
+    ctx: &Ctx<'_>,
+    fd: Fd,
+    name: UserStr<'_>,
+    value: UserPtr<'_, u8>,
+    size: usize,
+    flags: u32,
+) -> Result<usize> {
+    set(place_with_attributes(ctx, fd)?, name, value, size, flags)
+}
+
+/// listxattr(2).
+pub(crate) fn listxattr(ctx: &Ctx<'_>, path: UserStr<'_>, list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    collect(find_place(ctx, CURRENT, path, 0)?, list, size)
+}
+
+/// llistxattr(2).
+pub(crate) fn llistxattr(ctx: &Ctx<'_>, path: UserStr<'_>, list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    collect(find_place(ctx, CURRENT, path, NO_FOLLOW)?, list, size)
+}
+
+/// flistxattr(2).
+pub(crate) fn flistxattr(ctx: &Ctx<'_>, fd: Fd, list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    collect(place_with_attributes(ctx, fd)?, list, size)
+}
+
+/// removexattr(2).
+pub(crate) fn removexattr(ctx: &Ctx<'_>, path: UserStr<'_>, name: UserStr<'_>) -> Result<usize> {
+    remove(find_place(ctx, CURRENT, path, 0)?, name)
+}
+
+/// lremovexattr(2).
+pub(crate) fn lremovexattr(ctx: &Ctx<'_>, path: UserStr<'_>, name: UserStr<'_>) -> Result<usize> {
+    remove(find_place(ctx, CURRENT, path, NO_FOLLOW)?, name)
+}
+
+/// fremovexattr(2).
+pub(crate) fn fremovexattr(ctx: &Ctx<'_>, fd: Fd, name: UserStr<'_>) -> Result<usize> {
+    remove(place_with_attributes(ctx, fd)?, name)
+}
+
+/// Files without a place (pipes, sockets) have no extended attributes.
+fn place_with_attributes(ctx: &Ctx<'_>, fd: Fd) -> Result<(View, Path)> {
+    place_of(ctx, fd).map_err(|error| if error == Errno::EINVAL { Errno::EOPNOTSUPP } else { error })
+}
+
+/// Reads an attribute's name. "ERANGE The size of name is too long" or zero.
+fn read_attribute_name(name: UserStr<'_>) -> Result<Vec<u8>> {
+    let name = name.read_string(NAME_LIMIT);
+    let name = name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::ERANGE } else { error })?;
+    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
+}
+
+fn get((view, path): (View, Path), name: UserStr<'_>, value: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    let name = read_attribute_name(name)?;
+    check(&view, &path, &name, Access::READ)?;
+    give(&path.inode().get_xattr(&name)?, value, size)
+}
+
+fn set(
+    (view, path): (View, Path),
+    name: UserStr<'_>,
+    value: UserPtr<'_, u8>,
+    size: usize,
+    flags: u32,
+) -> Result<usize> {
+    if flags & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = read_attribute_name(name)?;
+    if size > SIZE_LIMIT {
+        return Err(Errno::E2BIG);
+    }
+    let value = value.slice(size)?.read_all()?;
+    path.require_writable()?;
+    check(&view, &path, &name, Access::WRITE)?;
+    path.inode().set_xattr(&name, &value, flags)?;
+    Ok(0)
+}
+
+fn collect((view, path): (View, Path), list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    let is_administrator = view.identity.can(Capabilities::SYS_ADMIN);
+    let mut bytes = Vec::new();
+    for name in path.inode().list_xattrs()? {
+        if is_administrator || !name.starts_with(b"trusted.") {
+            bytes.extend_from_slice(&name);
+            bytes.push(0);
+        }
+    }
+    give(&bytes, list, size)
+}
+
+fn remove((view, path): (View, Path), name: UserStr<'_>) -> Result<usize> {
+    let name = read_attribute_name(name)?;
+    path.require_writable()?;
+    check(&view, &path, &name, Access::WRITE)?;
+    path.inode().remove_xattr(&name)?;
+    Ok(0)
+}
+
+/// Gives out a value: with size 0 only its length. ERANGE if it does not fit.
+fn give(bytes: &[u8], to: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    if size == 0 {
+        return Ok(bytes.len());
+    }
+    if bytes.len() > size {
+        return Err(Errno::ERANGE);
+    }
+    to.slice(bytes.len())?.write_all(bytes)?;
+    Ok(bytes.len())
+}
+
+/// Who may read and write attributes of which name space (xattr(7), "Extended attribute namespaces").
+fn check(view: &View, path: &Path, name: &[u8], access: Access) -> Result {
+    let is_administrator = view.identity.can(Capabilities::SYS_ADMIN);
+    let writes = access.contains(Access::WRITE);
+    if name.starts_with(b"trusted.") {
+        return match (is_administrator, writes) {
+            (true, _) => Ok(()),
+            (false, true) => Err(Errno::EPERM),
+            (false, false) => Err(Errno::ENODATA),
+        };
+    }
+    if name.starts_with(b"security.") {
+        return if is_administrator || !writes { Ok(()) } else { Err(Errno::EPERM) };
+    }
+    if !name.starts_with(b"user.") {
+        return Err(Errno::EOPNOTSUPP);
+    }
+    if !matches!(path.entry().kind(), FileKind::Regular | FileKind::Directory) {
+        return Err(if writes { Errno::EPERM } else { Errno::ENODATA });
+    }
+    path.check(&view.identity, access)
+}
