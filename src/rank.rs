@@ -66,8 +66,6 @@ pub(crate) enum Rank {
     Registry,
     /// A driver's own queues when no interrupt handler shares them.
     Driver,
-    /// The screen's cells and shadow buffer.
-    Screen,
     // Locks that also keep interrupts off (`machine::sync::IrqLock`).
     /// A driver's queues shared with its interrupt handler.
     DriverIrq,
@@ -101,4 +99,6 @@ pub(crate) enum Rank {
     Log,
     /// The serial port's registers.
     Serial,
+    /// The screen's cells; the log shows its lines from any context.
+    Screen,
 }

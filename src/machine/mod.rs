@@ -33,6 +33,9 @@ pub(crate) mod time;
 /// Kernel threads, the scheduler, sleeping and waking.
 pub(crate) mod task;
 
+/// The screen: a terminal on the display.
+pub(crate) mod screen;
+
 /// User mode, and memory that user mode may change at any time.
 pub(crate) mod user;
 
@@ -56,4 +59,5 @@ pub(crate) fn start(magic: u32, information: u32) {
     memory::start();
     platform::start();
     time::start();
+    screen::start();
 }

@@ -301,7 +301,7 @@ impl Terminal {
     fn write_chunk(&self, bytes: &[u8], access: Access) -> (usize, Option<Errno>) {
         let mut done = 0;
         while done < bytes.len() {
-            let attempt = || {
+            let mut attempt = || {
                 let mut guard = self.state.lock();
                 if guard.is_hung_up(access) {
                     return Some(Err(Errno::EIO));
@@ -313,7 +313,6 @@ impl Terminal {
                 }
             };
             let outcome = if access.is_non_blocking {
-                let mut attempt = attempt;
                 attempt().unwrap_or(Err(Errno::EAGAIN))
             } else {
                 self.writers.wait_interruptible(attempt).unwrap_or(Err(Errno::RESTART))

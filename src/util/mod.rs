@@ -47,3 +47,6 @@ pub(crate) mod terminal;
 
 /// The `#!` line of a script.
 pub(crate) mod script_line;
+
+/// Bitmap fonts.
+pub(crate) mod psf;

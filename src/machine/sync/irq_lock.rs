@@ -71,6 +71,15 @@ impl<T: ?Sized> IrqLock<T> {
         Some(IrqGuard { value, _held: Held::note(self.rank), _off: off })
     }
 
+    /// Unlocks it although somebody holds it.
+    ///
+    /// # Safety
+    /// Whoever holds it will never go on: a panic.
+    pub(in crate::machine) unsafe fn break_open(&self) {
+        // SAFETY: the caller says that the holder will not use what is guarded any more.
+        unsafe { self.value.force_unlock() };
+    }
+
     /// Unlocks what the task before left locked by `IrqGuard::hand_over`. Interrupts stay off.
     ///
     /// # Safety

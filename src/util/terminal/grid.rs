@@ -59,7 +59,9 @@ impl Grid {
 
     /// Returns the cells of row `y`, to change them.
     pub(crate) fn row_mut(&mut self, y: usize) -> &mut [Cell] {
-        self.is_changed[y] = true;
+        if let Some(changed) = self.is_changed.get_mut(y + self.view) {
+            *changed = true;
+        }
         &mut self.rows[y]
     }
 
@@ -88,6 +90,11 @@ impl Grid {
     /// Takes note that row `y` was drawn.
     pub(crate) fn clear_changed(&mut self, y: usize) {
         self.is_changed[y] = false;
+    }
+
+    /// Marks row `y` of the view as changed.
+    pub(crate) fn mark_row(&mut self, y: usize) {
+        self.is_changed[y] = true;
     }
 
     /// Marks all rows as changed.
