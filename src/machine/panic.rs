@@ -1,6 +1,6 @@
 //! What happens when the kernel cannot go on: the report, then a stop or, as `panic=` says, a restart.
 
-use super::{console, platform};
+use super::{console, platform, sync};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicI32, Ordering};
 use x86_64::instructions::port::Port;
@@ -16,6 +16,7 @@ pub(super) fn set_restart(seconds: i32) {
 
 #[panic_handler]
 fn panic(panic: &PanicInfo<'_>) -> ! {
+    sync::stop_checks();
     if !console::report::show(panic) {
         halt();
     }

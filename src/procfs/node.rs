@@ -1,0 +1,250 @@
+//! The nodes of /proc and /sys: directories whose entries are found when asked for, texts made when read, links.
+//!
+//! A node is made anew by each look-up and holds closures, never copies of what it shows. A text is made at the
+//! first read of an open file and kept with it, so that a reader with a small buffer sees one state; reading
+//! again from the start makes it again (as Linux's seq_file does).
+
+use crate::errno::{Errno, Result};
+use crate::file::{DeviceNumber, DirectoryEntry, File, FileKind, Metadata, StatusFlags};
+use crate::fs::{self, Identity, Inode, Path};
+use crate::machine::task::Mutex;
+use crate::machine::time;
+use crate::rank::Rank;
+use crate::vm::{Destination, Source};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+/// Makes a file's content.
+pub(super) type Read = Box<dyn Fn() -> Result<Vec<u8>> + Send + Sync>;
+
+/// Takes what one write(2) brought.
+pub(super) type Write = Box<dyn Fn(&[u8]) -> Result + Send + Sync>;
+
+/// Finds a link's text and, for a magic link, where it leads.
+pub(super) type Target = Box<dyn Fn() -> Result<(Vec<u8>, Option<Path>)> + Send + Sync>;
+
+/// The most bytes that one write takes (a page, as on Linux).
+const WRITE_LIMIT: usize = 4096;
+
+/// What a node is.
+pub(super) enum Content {
+    Directory(Box<dyn Directory>),
+    Text {
+        read: Read,
+        write: Option<Write>,
+    },
+    Link(Target),
+    /// A file that is opened by a function of its own (/proc/PID/mem).
+    Special(Box<dyn Fn() -> Result<Arc<dyn File>> + Send + Sync>),
+}
+
+/// A directory whose entries are found when asked for.
+pub(super) trait Directory: Send + Sync {
+    /// Finds an entry. ENOENT.
+    fn find(&self, name: &[u8]) -> Result<Arc<Node>>;
+
+    /// Returns all names with their kinds, in the order in which they are listed.
+    fn names(&self) -> Vec<(Vec<u8>, FileKind)>;
+}
+
+/// A file, directory or link of /proc or /sys.
+pub(super) struct Node {
+    identity: NodeIdentity,
+    content: Content,
+}
+
+/// What stat(2) shows of a node.
+#[derive(Clone, Copy)]
+pub(super) struct NodeIdentity {
+    /// The file system's device number.
+    pub(super) device: DeviceNumber,
+    pub(super) inode: u64,
+    pub(super) permissions: u32,
+    pub(super) uid: u32,
+    pub(super) gid: u32,
+}
+
+impl NodeIdentity {
+    /// Returns the identity of something of root's; the inode number is made from the path.
+    pub(super) fn of_root(device: DeviceNumber, path: &str, permissions: u32) -> NodeIdentity {
+        NodeIdentity { device, inode: number_of(path.as_bytes()), permissions, uid: 0, gid: 0 }
+    }
+}
+
+/// Makes an inode number from a path: FNV-1a, kept below 2^53 so that every program can print it.
+pub(super) fn number_of(path: &[u8]) -> u64 {
+    let hash = path
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    hash & ((1 << 53) - 1)
+}
+
+impl Node {
+    /// Makes a node.
+    pub(super) fn new(identity: NodeIdentity, content: Content) -> Arc<Node> {
+        Arc::new(Node { identity, content })
+    }
+
+    fn kind(&self) -> FileKind {
+        match self.content {
+            Content::Directory(_) => FileKind::Directory,
+            Content::Text { .. } | Content::Special(_) => FileKind::Regular,
+            Content::Link(_) => FileKind::Symlink,
+        }
+    }
+
+    fn directory(&self) -> Result<&dyn Directory> {
+        match &self.content {
+            Content::Directory(directory) => Ok(&**directory),
+            _ => Err(Errno::ENOTDIR),
+        }
+    }
+}
+
+impl Inode for Node {
+    fn metadata(&self) -> Metadata {
+        let now = time::wall_ns() as i64;
+        Metadata {
+            device: self.identity.device,
+            inode: self.identity.inode,
+            kind: self.kind(),
+            permissions: self.identity.permissions,
+            links: if matches!(self.content, Content::Directory(_)) { 2 } else { 1 },
+            uid: self.identity.uid,
+            gid: self.identity.gid,
+            represents: DeviceNumber::default(),
+            size: 0,
+            block_size: 1024,
+            blocks: 0,
+            accessed: now,
+            modified: now,
+            changed: now,
+            born: now,
+        }
+    }
+
+    fn look_up(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
+        Ok(self.directory()?.find(name)?)
+    }
+
+    fn read_link(&self) -> Result<Vec<u8>> {
+        match &self.content {
+            Content::Link(target) => Ok(target()?.0),
+            _ => Err(Errno::EINVAL),
+        }
+    }
+
+    fn follow(&self) -> Option<Result<Path>> {
+        let Content::Link(target) = &self.content else { return None };
+        match target() {
+            Ok((_, path)) => path.map(Ok),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+        let names = self.directory()?.names();
+        for (index, (name, kind)) in names.into_iter().enumerate().skip(position as usize) {
+            let inode = number_of(&[&self.identity.inode.to_le_bytes(), &name[..]].concat());
+            if !visit(DirectoryEntry { inode, kind, name, next: index as u64 + 1 }) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn open(self: Arc<Self>, path: &Path, _flags: StatusFlags, _identity: &Identity) -> Result<Arc<dyn File>> {
+        match &self.content {
+            Content::Special(open) => open(),
+            Content::Link(_) => Err(Errno::ELOOP),
+            _ => Ok(Arc::new(OpenNode { node: self, path: path.clone(), text: Mutex::new(Rank::FileContent, None) })),
+        }
+    }
+
+    fn truncate(&self, _size: u64) -> Result {
+        // open(2) with O_TRUNC, as the shell's `>` does, is no error and changes nothing.
+        match &self.content {
+            Content::Text { write: Some(_), .. } => Ok(()),
+            _ => Err(Errno::EACCES),
+        }
+    }
+}
+
+/// An open node.
+struct OpenNode {
+    node: Arc<Node>,
+    path: Path,
+    /// The text as of the last read from the start.
+    text: Mutex<Option<Vec<u8>>>,
+}
+
+impl File for OpenNode {
+    fn read(&self, to: &mut Destination<'_>, position: &mut u64, _flags: StatusFlags) -> Result<usize> {
+        let read = match &self.node.content {
+            Content::Text { read, .. } => read,
+            Content::Directory(_) => return Err(Errno::EISDIR),
+            _ => return Err(Errno::EINVAL),
+        };
+        let mut text = self.text.lock();
+        if *position == 0 || text.is_none() {
+            *text = Some(read()?);
+        }
+        let bytes = text.as_deref().unwrap_or_default();
+        let start = bytes.len().min(*position as usize);
+        let count = to.put(&bytes[start..])?;
+        *position += count as u64;
+        Ok(count)
+    }
+
+    fn write(&self, from: &mut Source<'_>, position: &mut u64, _flags: StatusFlags) -> Result<usize> {
+        let Content::Text { write: Some(write), .. } = &self.node.content else { return Err(Errno::EINVAL) };
+        let mut bytes = vec![0; from.remaining().min(WRITE_LIMIT)];
+        let count = from.take(&mut bytes)?;
+        write(&bytes[..count])?;
+        *position += count as u64;
+        Ok(count)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(self.node.metadata())
+    }
+
+    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+        Inode::read_directory(&*self.node, position, visit)
+    }
+
+    fn name(&self) -> String {
+        String::from_utf8_lossy(&self.path.name(&fs::namespace().root().root_path())).into_owned()
+    }
+}
+
+/// One entry of a fixed table of texts: a name and what makes its content.
+pub(super) type TextEntry = (&'static str, fn() -> Vec<u8>);
+
+/// Wraps a function that makes text as a `Read`.
+pub(super) fn text(make: impl Fn() -> String + Send + Sync + 'static) -> Read {
+    Box::new(move || Ok(make().into_bytes()))
+}
+
+/// A directory with a fixed list of entries.
+pub(super) struct FixedDirectory {
+    pub(super) entries: Vec<(&'static str, Arc<Node>)>,
+}
+
+impl Directory for FixedDirectory {
+    fn find(&self, name: &[u8]) -> Result<Arc<Node>> {
+        let found = self.entries.iter().find(|(entry, _)| entry.as_bytes() == name);
+        found.map(|(_, node)| node.clone()).ok_or(Errno::ENOENT)
+    }
+
+    fn names(&self) -> Vec<(Vec<u8>, FileKind)> {
+        self.entries.iter().map(|(name, node)| (name.as_bytes().to_vec(), node.kind())).collect()
+    }
+}

@@ -1,0 +1,164 @@
+//! The system-wide texts of /proc, in the format of Linux 6.1 (proc(5)).
+
+use super::mounts;
+use crate::fs::kinds;
+use crate::machine::{boot, cpu, memory, task, time, trap};
+use crate::process::table;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+
+/// Clock ticks a second as user space counts CPU time (sysconf(3), _SC_CLK_TCK).
+pub(super) const TICKS_PER_SECOND: u64 = 100;
+
+/// Converts nanoseconds to clock ticks.
+pub(super) fn ticks(ns: u64) -> u64 {
+    ns / (1_000_000_000 / TICKS_PER_SECOND)
+}
+
+/// Converts a number of pages to KiB.
+pub(super) fn kib(pages: usize) -> usize {
+    pages * (memory::PAGE_SIZE / 1024)
+}
+
+/// /proc/meminfo. Figures that Stele has no use for are zero, as on a Linux without swap and huge pages.
+pub(super) fn meminfo() -> String {
+    let frames = memory::statistics();
+    let cached = mounts::pages_in_files();
+    let available = frames.free;
+    let mut text = String::new();
+    let mut line = |name: &str, kib: usize| {
+        let _ = writeln!(text, "{:<16}{kib:>8} kB", format!("{name}:"));
+    };
+    line("MemTotal", kib(frames.total));
+    line("MemFree", kib(frames.free));
+    line("MemAvailable", kib(available));
+    line("Buffers", 0);
+    line("Cached", kib(cached));
+    for name in ["SwapCached", "Active", "Inactive"] {
+        line(name, 0);
+    }
+    line("SwapTotal", 0);
+    line("SwapFree", 0);
+    line("Dirty", 0);
+    line("Writeback", 0);
+    line("AnonPages", 0);
+    line("Mapped", 0);
+    line("Shmem", kib(cached));
+    line("KReclaimable", 0);
+    line("Slab", 0);
+    line("SReclaimable", 0);
+    line("SUnreclaim", 0);
+    line("CommitLimit", kib(frames.total));
+    line("Committed_AS", kib(frames.total - frames.free));
+    line("VmallocTotal", 0);
+    line("HugePages_Total", 0);
+    line("Hugepagesize", 2048);
+    text
+}
+
+/// /proc/stat: CPU time by kind, interrupts, switches, start time, processes.
+pub(super) fn stat() -> String {
+    let figures = task::statistics();
+    let mut text = String::new();
+    let row =
+        |user: u64, system: u64, idle: u64| format!("{} 0 {} {} 0 0 0 0 0 0", ticks(user), ticks(system), ticks(idle));
+    let sum = figures.cpus.iter().fold((0, 0, 0), |sum, cpu| (sum.0 + cpu.0, sum.1 + cpu.1, sum.2 + cpu.2));
+    let _ = writeln!(text, "cpu  {}", row(sum.0, sum.1, sum.2));
+    for (index, cpu) in figures.cpus.iter().enumerate() {
+        let _ = writeln!(text, "cpu{index} {}", row(cpu.0, cpu.1, cpu.2));
+    }
+    let interrupts: u64 = trap::statistics().iter().flat_map(|line| &line.counts).sum();
+    let started = (time::wall_ns() - time::monotonic_ns()) / 1_000_000_000;
+    let _ = writeln!(text, "intr {interrupts}\nctxt {}\nbtime {started}", figures.switches);
+    let _ = writeln!(text, "processes {}", table::last_id());
+    let _ = writeln!(text, "procs_running {}\nprocs_blocked 0", figures.runnable.max(1));
+    text
+}
+
+/// /proc/uptime: seconds since start, and seconds idle over all CPUs.
+pub(super) fn uptime() -> String {
+    let idle: u64 = task::statistics().cpus.iter().map(|cpu| cpu.2).sum();
+    let seconds = |ns: u64| format!("{}.{:02}", ns / 1_000_000_000, ns / 10_000_000 % 100);
+    format!("{} {}\n", seconds(time::monotonic_ns()), seconds(idle))
+}
+
+/// /proc/loadavg.
+pub(super) fn loadavg() -> String {
+    let figures = task::statistics();
+    let [one, five, fifteen] = figures.load.map(|load| format!("{}.{:02}", load / 100, load % 100));
+    let runnable = figures.runnable.max(1);
+    format!("{one} {five} {fifteen} {runnable}/{} {}\n", table::thread_count(), table::last_id())
+}
+
+/// /proc/cpuinfo.
+pub(super) fn cpuinfo() -> String {
+    let description = cpu::describe();
+    let flags = cpu::flags().join(" ");
+    let mhz = time::tsc_khz();
+    let mut text = String::new();
+    for index in 0..cpu::count() {
+        let _ = writeln!(text, "processor\t: {index}");
+        let _ = writeln!(text, "vendor_id\t: {}", description.vendor);
+        let _ = writeln!(text, "cpu family\t: {}", description.family);
+        let _ = writeln!(text, "model\t\t: {}", description.model);
+        let _ = writeln!(text, "model name\t: {}", description.brand);
+        let _ = writeln!(text, "stepping\t: {}", description.stepping);
+        let _ = writeln!(text, "cpu MHz\t\t: {}.{:03}", mhz / 1000, mhz % 1000);
+        let _ = writeln!(text, "siblings\t: 1\ncore id\t\t: {index}\ncpu cores\t: 1\nfpu\t\t: yes");
+        let _ = writeln!(text, "flags\t\t: {flags}");
+        let _ = writeln!(text, "bogomips\t: {}.{:02}", mhz * 2 / 1000, mhz * 2 / 10 % 100);
+        let _ = writeln!(text, "clflush size\t: 64\ncache_alignment\t: 64\n");
+    }
+    text
+}
+
+/// /proc/interrupts.
+pub(super) fn interrupts() -> String {
+    let mut text = String::from("    ");
+    for index in 0..cpu::count() {
+        let _ = write!(text, "       CPU{index}");
+    }
+    text.push('\n');
+    for line in trap::statistics() {
+        let _ = write!(text, "{:>3}:", line.name);
+        for count in &line.counts {
+            let _ = write!(text, " {count:>10}");
+        }
+        let _ = writeln!(text, "  {}", line.description);
+    }
+    text
+}
+
+/// /proc/cmdline.
+pub(super) fn cmdline() -> String {
+    format!("{}\n", boot::information().command_line)
+}
+
+/// /proc/filesystems: `nodev` for those that need no disk.
+pub(super) fn filesystems() -> String {
+    kinds::names().iter().fold(String::new(), |text, name| text + "nodev\t" + name + "\n")
+}
+
+/// /proc/devices: the numbers that device files may have.
+pub(super) fn devices() -> String {
+    String::from("Character devices:\n  1 mem\n  4 tty\n  5 /dev/tty\n  5 /dev/console\n136 pts\n\nBlock devices:\n")
+}
+
+/// Random numbers in the form of a UUID, version 4 (RFC 4122).
+pub(super) fn uuid() -> String {
+    let mut bytes = [0; 16];
+    cpu::random_bytes(&mut bytes);
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex.concat();
+    format!("{}-{}-{}-{}-{}\n", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+/// /proc/vmstat: the counters that Stele has.
+pub(super) fn vmstat() -> String {
+    let frames = memory::statistics();
+    format!("nr_free_pages {}\nnr_file_pages {}\n", frames.free, mounts::pages_in_files())
+}
