@@ -308,6 +308,8 @@ boot_low_pointers:      .skip 4096
 boot_low_directories:   .skip 4 * 4096
 boot_high_pointers:     .skip 4096
 boot_high_directory:    .skip 4096
+.global boot_stack_guard
+boot_stack_guard:       .skip 4096              # unmapped once the final page tables are there
 .global boot_stack
 boot_stack:             .skip BOOT_STACK_SIZE
 .global boot_stack_end

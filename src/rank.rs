@@ -89,10 +89,14 @@ pub(crate) enum Rank {
     IrqTable,
     /// The random generator's key.
     Random,
-    /// The kernel's own page tables.
-    KernelPageTable,
     /// The heap's large-block fallback and size classes.
     Heap,
+    /// The lists of free blocks that all CPUs share.
+    HeapShared,
+    /// The kernel's own page tables.
+    KernelPageTable,
+    /// A CPU's free single frames.
+    FrameCache,
     /// The buddy allocator.
     Frames,
     /// The log ring.

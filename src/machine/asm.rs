@@ -18,7 +18,7 @@ mod user_copy;
 /// Symbols and layouts of `asm/user_entry.s`.
 mod user_entry;
 
-pub(super) use image::{DIRECT_MAP, KERNEL_BASE, direct_map_address, first_stack, image, physical_address_of_image};
+pub(super) use image::{DIRECT_MAP, KERNEL_BASE, direct_map_address, image, physical_address_of_image, stack_guard};
 pub(super) use switch::{FirstFrame, switch_stack, switch_start};
 pub(super) use trap::{TrapFrame, trap_stub};
 pub(super) use user_copy::{

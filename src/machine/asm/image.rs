@@ -16,8 +16,7 @@ unsafe extern "C" {
     static kernel_symbols_start: u8;
     static kernel_symbols_end: u8;
     static boot_load_offset: u64;
-    static boot_stack: u8;
-    static boot_stack_end: u8;
+    static boot_stack_guard: u8;
 }
 
 /// The virtual addresses of the image's parts.
@@ -52,9 +51,9 @@ pub(in crate::machine) fn physical_address_of_image(address: u64) -> u64 {
     address - KERNEL_BASE + offset
 }
 
-/// Returns the stack that the boot CPU started on.
-pub(in crate::machine) fn first_stack() -> Range<u64> {
-    (&raw const boot_stack).addr() as u64..(&raw const boot_stack_end).addr() as u64
+/// Returns the page below the stack that the boot CPU starts on.
+pub(in crate::machine) fn stack_guard() -> u64 {
+    (&raw const boot_stack_guard).addr() as u64
 }
 
 /// Where all RAM is mapped (not executable): the boot stub maps the lowest 4 GiB, `machine::memory` the rest.

@@ -1,0 +1,172 @@
+//! Who has which physical page: the buddy allocator, per-CPU caches of single pages in front of it, and a
+//! counter for each page.
+//!
+//! What a counter counts is its user's choice: handles (`Frame`), present entries (page table pages), nothing
+//! (heap, stacks).
+
+use super::FrameStatistics;
+use super::raw;
+use crate::machine::asm::direct_map_address;
+use crate::machine::boot::MemoryMap;
+use crate::machine::cpu::{self, MAX_CPUS};
+use crate::machine::sync::IrqLock;
+use crate::rank::Rank;
+use crate::util::buddy::{Buddy, MAX_PAGES, Node, ORDERS};
+use core::ops::Range;
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+const PAGE_SHIFT: u32 = 12;
+
+/// Single pages that a CPU keeps for itself at most.
+const CACHE_SIZE: usize = 64;
+
+/// How many pages go between a cache and the buddy allocator at once, as an order.
+const BATCH_ORDER: usize = 5;
+const BATCH: usize = 1 << BATCH_ORDER;
+
+/// What the boot stub's direct map shows: until the final page tables are loaded, pages come from below.
+const EARLY_LIMIT: u64 = 4 << 30;
+
+static BUDDY: IrqLock<Buddy<'static>> = IrqLock::new(Rank::Frames, Buddy::empty());
+
+static CACHES: [IrqLock<Cache>; MAX_CPUS] =
+    [const { IrqLock::new(Rank::FrameCache, Cache { pages: [0; CACHE_SIZE], length: 0 }) }; MAX_CPUS];
+
+/// One counter per page; set once by `start`.
+static COUNTERS: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
+
+/// How many pages have a counter.
+static PAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// How many pages were ever handed over to the allocator.
+static TOTAL: AtomicUsize = AtomicUsize::new(0);
+
+/// Free pages of one CPU, most recently used last.
+struct Cache {
+    pages: [u32; CACHE_SIZE],
+    length: usize,
+}
+
+/// Takes over the free memory of `map` below 4 GiB.
+pub(super) fn start(map: &MemoryMap) {
+    let highest = map.ram.ranges().last().map_or(0, |last| last.end >> PAGE_SHIFT);
+    let pages = (highest as usize).min(MAX_PAGES);
+
+    // The counters and the buddy allocator's nodes, in the first free place that is large enough.
+    let counters_size = (pages * size_of::<AtomicU32>()).next_multiple_of(64);
+    let size = ((counters_size + pages * size_of::<Node>()) as u64).next_multiple_of(1 << PAGE_SHIFT);
+    let place = map.free.ranges().find(|range| range.start + size <= range.end.min(EARLY_LIMIT));
+    let place = place.expect("no room for the table of pages").start;
+    // SAFETY: the place is free memory that the direct map shows, and is kept out of the allocator below.
+    let nodes = unsafe {
+        raw::clear(place, size as usize);
+        COUNTERS.store(direct_map_address(place).cast(), Ordering::Relaxed);
+        let nodes = direct_map_address(place + counters_size as u64).cast::<Node>();
+        core::slice::from_raw_parts_mut(nodes, pages)
+    };
+    PAGES.store(pages, Ordering::Relaxed);
+
+    *BUDDY.lock() = Buddy::new(nodes);
+    give_free_memory(map, 0..EARLY_LIMIT, place..place + size);
+}
+
+/// Takes over the rest, once the direct map shows it.
+pub(super) fn add_high_memory(map: &MemoryMap) {
+    give_free_memory(map, EARLY_LIMIT..(MAX_PAGES as u64) << PAGE_SHIFT, 0..0);
+}
+
+fn give_free_memory(map: &MemoryMap, within: Range<u64>, taken: Range<u64>) {
+    for range in map.free.ranges() {
+        let (start, end) = (range.start.max(within.start), range.end.min(within.end));
+        // `taken` starts where a free range starts.
+        let start = if start == taken.start { taken.end } else { start };
+        if start < end {
+            release(start..end);
+        }
+    }
+}
+
+/// Adds physical memory (whole pages) to the free memory.
+pub(super) fn release(range: Range<u64>) {
+    let (start, end) = ((range.start >> PAGE_SHIFT) as u32, (range.end >> PAGE_SHIFT) as u32);
+    BUDDY.lock().free_range(start, end);
+    TOTAL.fetch_add((end - start) as usize, Ordering::Relaxed);
+}
+
+/// Takes a page; its content and its counter are what they happen to be. Any context.
+pub(super) fn allocate_page() -> Option<u32> {
+    let mut cache = CACHES[cpu::index()].lock();
+    if cache.length == 0 {
+        refill(&mut cache)?;
+    }
+    cache.length -= 1;
+    Some(cache.pages[cache.length])
+}
+
+/// Gives a page back. Any context.
+pub(super) fn free_page(page: u32) {
+    let mut cache = CACHES[cpu::index()].lock();
+    if cache.length == CACHE_SIZE {
+        let mut buddy = BUDDY.lock();
+        // The oldest ones, which the CPU's caches have forgotten first.
+        for &page in &cache.pages[..BATCH] {
+            buddy.free(page, 0);
+        }
+        drop(buddy);
+        cache.pages.copy_within(BATCH.., 0);
+        cache.length -= BATCH;
+    }
+    let length = cache.length;
+    cache.pages[length] = page;
+    cache.length += 1;
+}
+
+/// Takes `count` pages that follow one another; returns the first.
+pub(super) fn allocate_pages(count: usize) -> Option<u32> {
+    let order = count.next_power_of_two().trailing_zeros() as usize;
+    if order >= ORDERS {
+        return None;
+    }
+    let mut buddy = BUDDY.lock();
+    let first = buddy.allocate(order)?;
+    buddy.free_range(first + count as u32, first + (1 << order));
+    Some(first)
+}
+
+/// Gives back `count` pages from `first` on.
+pub(super) fn free_pages(first: u32, count: usize) {
+    BUDDY.lock().free_range(first, first + count as u32);
+}
+
+/// Returns the counter of a page. Panics if there is no such page.
+pub(super) fn counter(page: u32) -> &'static AtomicU32 {
+    assert!((page as usize) < PAGES.load(Ordering::Relaxed), "no page {page:#x}");
+    // SAFETY: `start` set up as many counters, which stay for ever.
+    unsafe { &*COUNTERS.load(Ordering::Relaxed).add(page as usize) }
+}
+
+/// Returns the counts of pages now. Any context.
+pub(crate) fn statistics() -> FrameStatistics {
+    let cached: usize = CACHES[..cpu::count()].iter().map(|cache| cache.lock().length).sum();
+    let free = BUDDY.lock().free_pages() + cached;
+    FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free }
+}
+
+/// Fills an empty cache with at least one page.
+fn refill(cache: &mut Cache) -> Option<()> {
+    let mut buddy = BUDDY.lock();
+    if let Some(first) = buddy.allocate(BATCH_ORDER) {
+        // Lowest last, so that pages are handed out in rising order.
+        for (slot, page) in cache.pages.iter_mut().zip((first..first + BATCH as u32).rev()) {
+            *slot = page;
+        }
+        cache.length = BATCH;
+        return Some(());
+    }
+    while cache.length < BATCH {
+        let Some(page) = buddy.allocate(0) else { break };
+        cache.pages[cache.length] = page;
+        cache.length += 1;
+    }
+    (cache.length > 0).then_some(())
+}

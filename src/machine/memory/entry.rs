@@ -1,0 +1,88 @@
+//! Entries of page tables (SDM vol. 3A, 4.5), and the pages that hold them.
+
+use super::{OutOfMemory, allocator, raw};
+use crate::machine::asm::direct_map_address;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+pub(super) const PRESENT: u64 = 1 << 0;
+pub(super) const WRITE: u64 = 1 << 1;
+pub(super) const USER: u64 = 1 << 2;
+pub(super) const WRITE_THROUGH: u64 = 1 << 3;
+pub(super) const CACHE_DISABLE: u64 = 1 << 4;
+pub(super) const ACCESSED: u64 = 1 << 5;
+pub(super) const DIRTY: u64 = 1 << 6;
+/// In entries of the two middle levels: maps 1 GiB or 2 MiB.
+pub(super) const LARGE: u64 = 1 << 7;
+/// In entries of the lowest level: chooses the upper half of the page attribute table.
+pub(super) const ATTRIBUTE: u64 = 1 << 7;
+/// The same for large pages.
+pub(super) const LARGE_ATTRIBUTE: u64 = 1 << 12;
+pub(super) const GLOBAL: u64 = 1 << 8;
+pub(super) const NO_EXECUTE: u64 = 1 << 63;
+
+const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+
+/// Returns the physical address in an entry.
+pub(super) fn address(entry: u64) -> u64 {
+    entry & ADDRESS
+}
+
+/// Returns the page number in an entry.
+pub(super) fn page(entry: u64) -> u32 {
+    (address(entry) >> 12) as u32
+}
+
+/// Returns which entry of a table on `level` (0 lowest) maps `virtual_address`.
+pub(super) fn index(virtual_address: u64, level: u32) -> usize {
+    (virtual_address >> (12 + 9 * level)) as usize & 511
+}
+
+/// A page that holds 512 entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    page: u32,
+}
+
+impl Table {
+    /// Allocates an empty table.
+    pub(super) fn new() -> Result<Table, OutOfMemory> {
+        let page = allocator::allocate_page().ok_or(OutOfMemory)?;
+        // SAFETY: the page was just allocated, so nobody else knows it.
+        unsafe { raw::clear_page(u64::from(page) << 12) };
+        allocator::counter(page).store(0, Ordering::Relaxed);
+        Ok(Table { page })
+    }
+
+    /// Returns the table whose page an entry names.
+    ///
+    /// # Safety
+    /// `entry` must be an entry that refers to a table.
+    pub(super) unsafe fn of(entry: u64) -> Table {
+        Table { page: page(entry) }
+    }
+
+    /// Returns the physical address.
+    pub(super) fn address(self) -> u64 {
+        u64::from(self.page) << 12
+    }
+
+    /// Returns the entries. The reference must not outlive the table.
+    pub(super) fn entries<'a>(self) -> &'a [AtomicU64; 512] {
+        // SAFETY: a `Table` is a page of RAM that holds entries, only ever used as atomics, and the direct map shows
+        // it.
+        unsafe { &*direct_map_address(self.address()).cast() }
+    }
+
+    /// Counts `change` entries more; returns how many there are now.
+    pub(super) fn count(self, change: i32) -> u32 {
+        allocator::counter(self.page).fetch_add(change.cast_unsigned(), Ordering::Relaxed).wrapping_add_signed(change)
+    }
+
+    /// Frees the table's page.
+    ///
+    /// # Safety
+    /// No entry and no CPU may refer to the table any more.
+    pub(super) unsafe fn free(self) {
+        allocator::free_page(self.page);
+    }
+}
