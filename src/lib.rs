@@ -51,7 +51,10 @@ mod procfs;
 /// The system call table and each call's checks and conversions.
 mod syscall;
 
-use machine::console::log;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use device::SerialLine;
+use machine::boot;
 
 /// The first function of ours that runs: `asm/boot.s` calls it on the boot CPU, in long mode, at its final
 /// virtual address. Nobody is there to return to.
@@ -59,6 +62,27 @@ use machine::console::log;
 #[expect(unsafe_code, reason = "the boot stub finds the function by its name")]
 pub extern "C" fn _start(magic: u32, information: u32) -> ! {
     machine::start(magic, information);
-    log!(Info, "the machine is up");
-    panic!("nothing more to do yet")
+    machine::task::spawn("boot", start_user_space);
+    machine::task::run()
+}
+
+/// The rest of the start, in a task because devices and files may sleep.
+fn start_user_space() {
+    if let Some(fault) = boot::word("provoke") {
+        machine::provoke::provoke(fault);
+    }
+    let root = fs::mount_root();
+    procfs::start();
+    tty::start(serial_lines());
+    syscall::start_first_process(root);
+}
+
+/// Finds the serial ports where PCs have them.
+fn serial_lines() -> Vec<Arc<dyn SerialLine>> {
+    const PORTS: [(u16, u8); 2] = [(0x3f8, 4), (0x2f8, 3)];
+    PORTS
+        .into_iter()
+        .filter_map(|(base, irq)| drivers::serial::Serial::probe(base, irq))
+        .map(|line| line as Arc<dyn SerialLine>)
+        .collect()
 }
