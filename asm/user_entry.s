@@ -51,7 +51,7 @@
 .section .text, "ax"
 
 # user_enter(registers: rdi, *mut Registers) -> rax: vector, rdx: error code
-#   Interrupts are off, and are off again when it returns. The direction flag is clear.
+#   Interrupts are off; when it returns, they are on after a system call and off after anything else.
 .balign 16
 .global user_enter
 .type user_enter, @function
@@ -167,6 +167,7 @@ syscall_entry:
     popq %r12
     popq %rbx
     popq %rbp
+    sti
     ret
 .size syscall_entry, . - syscall_entry
 

@@ -49,19 +49,16 @@ impl UserMode {
 
     /// Runs user mode in the loaded address space until it traps. Switches to other tasks first if the turn is
     /// over. Returns `Interrupt` at once while the task is marked interrupted.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn run(&mut self) -> Trap {
         interrupts::disable();
         let mut cpu = cpu::this();
-        while cpu.needs_attention() {
-            interrupts::enable();
-            task::reschedule_point();
-            interrupts::disable();
-            cpu = cpu::this();
-            if cpu.has_attention(Attention::Interrupted) {
+        if cpu.needs_attention() {
+            if is_kept_from_user_mode() {
                 interrupts::enable();
                 return Trap::Interrupt;
             }
+            cpu = cpu::this();
         }
         self.context.activate(cpu);
 
@@ -69,7 +66,6 @@ impl UserMode {
         // set up with this CPU's data, and user mode reaches only what the loaded address space gives it.
         let exit = unsafe { asm::user_enter(&raw mut self.registers) };
         if exit.vector == VECTOR_SYSCALL {
-            interrupts::enable();
             return Trap::Syscall;
         }
         serve(exit)
@@ -127,7 +123,27 @@ impl UserMode {
     }
 }
 
-/// Serves the interrupt, or says what the exception means. Interrupts are off.
+/// Lets other tasks run if the turn is over; returns whether the task is marked interrupted. Interrupts are off,
+/// and off again when it returns, perhaps on another CPU.
+#[cold]
+#[inline(never)]
+fn is_kept_from_user_mode() -> bool {
+    loop {
+        let cpu = cpu::this();
+        if cpu.has_attention(Attention::Interrupted) {
+            return true;
+        }
+        if !cpu.needs_attention() {
+            return false;
+        }
+        interrupts::enable();
+        task::reschedule_point();
+        interrupts::disable();
+    }
+}
+
+/// Serves the interrupt, or says what the exception means. Interrupts are off, and on when it returns.
+#[inline(never)]
 fn serve(exit: UserExit) -> Trap {
     let vector = exit.vector as u8;
     let trap = if exit.vector < FIRST_INTERRUPT {
