@@ -269,3 +269,14 @@ impl Dentry {
         drop(before);
     }
 }
+
+impl Drop for Dentry {
+    /// Lets go of the directories above one after the other: a chain of removed directories may be as long as a program
+    /// likes, and dropping each inside the one below would overrun the stack.
+    fn drop(&mut self) {
+        let mut next = self.place.lock().parent.take();
+        while let Some(entry) = next {
+            next = Arc::into_inner(entry).and_then(|last| last.place.lock().parent.take());
+        }
+    }
+}

@@ -63,6 +63,12 @@ impl Entries {
         Some(core::mem::replace(&mut entry.node, node))
     }
 
+    /// Takes all nodes out.
+    pub(super) fn take_nodes(&mut self) -> impl Iterator<Item = Arc<Node>> + use<> {
+        self.by_name.clear();
+        core::mem::take(&mut self.by_cookie).into_values().map(|entry| entry.node)
+    }
+
     /// Returns the first entry at or after `position` of the listing, and the position after it.
     pub(super) fn next(&self, position: u64) -> Option<(Entry, u64)> {
         let newest = POSITIONS.checked_sub(position)?;

@@ -170,6 +170,14 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        // A whole tree goes with an unmounted instance: level by level, not each directory inside the one above.
+        let mut waiting: Vec<Arc<Node>> = Vec::new();
+        waiting.extend(self.entries().into_iter().flat_map(|entries| entries.lock().take_nodes()));
+        while let Some(node) = waiting.pop() {
+            if let Some(last) = Arc::into_inner(node) {
+                waiting.extend(last.entries().into_iter().flat_map(|entries| entries.lock().take_nodes()));
+            }
+        }
         self.shared.pages.fetch_sub(*self.counted_pages.get_mut(), Ordering::Relaxed);
         self.shared.inodes.fetch_sub(1, Ordering::Relaxed);
     }
