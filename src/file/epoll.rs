@@ -235,7 +235,7 @@ impl Interest {
     fn watch(&self, file: &OpenFile) {
         let Some(this) = self.this.upgrade() else { return };
         let observer: Arc<dyn Observer> = this;
-        let events = file.file().poll(self.wanted() | Events::ALWAYS, Some(&observer));
+        let events = file.poll(self.wanted(), Some(&observer));
         if !events.is_empty() {
             self.notify(events);
         }
@@ -248,7 +248,7 @@ impl Interest {
             return None;
         }
         let file = self.file.upgrade()?;
-        let events = file.file().poll(wanted | Events::ALWAYS, None);
+        let events = file.poll(wanted, None);
         (!events.is_empty()).then(|| Event { bits: events.bits(), data: self.data.load(Ordering::Relaxed) })
     }
 
@@ -269,7 +269,9 @@ impl Interest {
 impl Observer for Interest {
     fn notify(&self, events: Events) {
         let wanted = self.wanted();
-        if wanted.is_empty() || !(wanted | Events::ALWAYS).intersects(events) || self.is_removed.load(Ordering::Relaxed)
+        if wanted.is_empty()
+            || !(wanted.in_both_spellings() | Events::ALWAYS).intersects(events)
+            || self.is_removed.load(Ordering::Relaxed)
         {
             return;
         }

@@ -171,6 +171,11 @@ impl FdTable {
         }
     }
 
+    /// Returns how many descriptors the table has room for now; none at or above is open.
+    pub(crate) fn capacity(&self) -> usize {
+        self.entries.lock().files.len()
+    }
+
     /// Returns all open descriptors in order.
     pub(crate) fn descriptors(&self) -> Vec<(i32, Arc<OpenFile>)> {
         let entries = self.entries.lock();

@@ -4,7 +4,7 @@
 //! The position lock is taken only for files that have positions; it orders whole calls ("POSIX requires that
 //! read, write and the like update the file offset atomically", write(2), BUGS).
 
-use super::{DirectoryEntry, File, locks};
+use super::{DirectoryEntry, Events, File, Observer, locks};
 use crate::errno::{Errno, Result};
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
@@ -209,6 +209,12 @@ impl OpenFile {
         };
         *position = target;
         Ok(target)
+    }
+
+    /// Returns which of `interest`, ERROR and HANG_UP hold now, in the spellings asked for; see `File::poll`.
+    pub(crate) fn poll(&self, interest: Events, observer: Option<&Arc<dyn Observer>>) -> Events {
+        let events = self.file.poll(interest.in_both_spellings(), observer);
+        events.in_both_spellings() & (interest | Events::ALWAYS)
     }
 
     /// Lists directory entries from the position on; an entry that `visit` refuses by `false` comes again. ENOTDIR.

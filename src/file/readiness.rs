@@ -39,6 +39,18 @@ impl Events {
     pub(crate) const READABLE: Events = Events::READ.union(Events::READ_NORMAL);
     /// "Writing is now possible", in both spellings of poll(2).
     pub(crate) const WRITABLE: Events = Events::WRITE.union(Events::WRITE_NORMAL);
+
+    /// Adds the other spelling to each of "readable" and "writable" that is in here.
+    pub(crate) fn in_both_spellings(self) -> Events {
+        let mut events = self;
+        if events.intersects(Events::READABLE) {
+            events |= Events::READABLE;
+        }
+        if events.intersects(Events::WRITABLE) {
+            events |= Events::WRITABLE;
+        }
+        events
+    }
 }
 
 /// Told when a file's readiness may have changed: a polling thread, an epoll instance.
@@ -122,8 +134,25 @@ impl Readiness {
                 Err(Errno::EAGAIN) if !non_blocking => {}
                 result => return result,
             }
-            self.sleepers.wait_interruptible(|| (self.generation.load(Ordering::SeqCst) != seen).then_some(()))?;
+            self.sleepers.wait_interruptible(|| self.has_changed_since(seen))?;
         }
+    }
+
+    /// Like `block_on`, but ends at monotonic time `deadline_ns`, if there is one, by ETIMEDOUT; when a signal is due
+    /// by `RESTART_NO_HANDLER`.
+    pub(crate) fn block_until<T>(&self, deadline_ns: Option<u64>, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+        loop {
+            let seen = self.generation.load(Ordering::SeqCst);
+            match attempt() {
+                Err(Errno::EAGAIN) => {}
+                result => return result,
+            }
+            self.sleepers.wait_deadline(deadline_ns, || self.has_changed_since(seen))?;
+        }
+    }
+
+    fn has_changed_since(&self, generation: u32) -> Option<()> {
+        (self.generation.load(Ordering::SeqCst) != generation).then_some(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The end of threads and processes: exit(2), exit_group(2), death by a signal; zombies, orphans, and who is told.
 
+use super::futex;
 use super::job_control::{self, TICK_NS};
 use super::signal::{self, ActionFlags, ChildChange, IGNORE, Signal, SignalInfo};
 use super::thread_group::State;
@@ -57,11 +58,17 @@ pub(crate) fn leave(thread: &Arc<Thread>, space: Arc<AddressSpace>) {
 }
 
 /// Tells those who wait for this thread to let go of its memory: robust futexes, join, vfork (Linux: mm_release).
+/// That memory must be loaded still.
 pub(super) fn release_memory(thread: &Thread, space: &AddressSpace) {
+    let (robust_list, _) = thread.robust_list();
+    if robust_list != 0 {
+        thread.set_robust_list(0, 0);
+        futex::release_robust_list(space, robust_list, thread.id() as u32);
+    }
     let address = thread.clear_child_tid();
     if address != 0 {
         thread.set_clear_child_tid(0);
-        space.write_remote(address, &0u32.to_ne_bytes());
+        futex::clear_and_wake(space, address);
     }
     thread.complete_vfork();
 }

@@ -21,6 +21,9 @@ pub(crate) mod exit;
 /// A program's own faults become signals.
 pub(crate) mod fault;
 
+/// Sleeping on a word of user memory.
+pub(crate) mod futex;
+
 /// Job control: stop and continue, process groups and sessions.
 pub(crate) mod job_control;
 

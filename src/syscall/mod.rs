@@ -12,6 +12,9 @@ mod context;
 /// Listing directories: getdents.
 mod directory;
 
+/// epoll and eventfd.
+mod epoll;
+
 /// How large a file is, where it has space, and when it is on the medium.
 mod extent;
 
@@ -20,6 +23,9 @@ mod fcntl;
 
 /// Open files: read, write and their relatives, lseek, close, dup, pipe.
 mod file;
+
+/// futex and the robust list.
+mod futex;
 
 /// mmap, brk and relatives.
 mod memory;
@@ -30,7 +36,7 @@ mod mount;
 /// Names in the file tree: open, stat, rename, mount, …
 mod path;
 
-/// poll, select, epoll.
+/// poll, ppoll, select, pselect6.
 mod poll;
 
 /// clone, exec, wait, ids, limits, …
@@ -50,6 +56,9 @@ mod table;
 
 /// Clocks, sleeping, timers.
 mod time;
+
+/// Times and durations as user space passes them.
+mod time_value;
 
 /// Moving bytes between two files inside the kernel.
 mod transfer;

@@ -1,1 +1,310 @@
-//! poll, select, epoll.
+//! poll, ppoll, select, pselect6: waiting for any of several files.
+
+use super::context::Ctx;
+use super::time_value::{TimeSpec, TimeVal, deadline_after, read_deadline, time_left};
+use crate::errno::{Errno, Result};
+use crate::file::{Events, Observer, OpenFile};
+use crate::machine::task::{WaitError, Waiter};
+use crate::process::{Resource, SignalSet};
+use crate::vm::UserPtr;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// `struct pollfd` (poll(2)).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct PollFd {
+    fd: i32,
+    events: u16,
+    returned: u16,
+}
+
+/// poll(2).
+pub(crate) fn poll(ctx: &Ctx<'_>, descriptors: UserPtr<'_, PollFd>, count: u32, timeout_ms: i32) -> Result<usize> {
+    let deadline_ns = u64::try_from(timeout_ms).ok().map(|timeout| deadline_after(timeout * 1_000_000));
+    poll_until(ctx, descriptors.address(), count, deadline_ns)
+}
+
+/// poll(2) with a deadline; as an interrupted poll it goes on with the same one.
+fn poll_until(ctx: &Ctx<'_>, descriptors: u64, count: u32, deadline_ns: Option<u64>) -> Result<usize> {
+    match poll_descriptors(ctx, UserPtr::new(ctx.space(), descriptors), count, deadline_ns) {
+        Err(Errno::RESTART_NO_HANDLER) => {
+            Err(ctx.restart_later(move |ctx| poll_until(ctx, descriptors, count, deadline_ns)))
+        }
+        result => result,
+    }
+}
+
+/// ppoll(2). The raw call stores the time left.
+pub(crate) fn ppoll(
+    ctx: &Ctx<'_>,
+    descriptors: UserPtr<'_, PollFd>,
+    count: u32,
+    limit: UserPtr<'_, TimeSpec>,
+    mask: UserPtr<'_, u64>,
+    mask_size: usize,
+) -> Result<usize> {
+    let deadline_ns = read_deadline(limit)?;
+    let mask = read_mask(mask, mask_size)?;
+    let result = with_mask(ctx, mask, || poll_descriptors(ctx, descriptors, count, deadline_ns));
+    store_time_left(limit.non_null().map(|limit| limit.cast()), deadline_ns, result, |left| TimeSpec::from_ns(left))
+}
+
+fn poll_descriptors(
+    ctx: &Ctx<'_>,
+    descriptors: UserPtr<'_, PollFd>,
+    count: u32,
+    deadline_ns: Option<u64>,
+) -> Result<usize> {
+    if u64::from(count) > ctx.process().limit(Resource::OpenFiles) {
+        return Err(Errno::EINVAL);
+    }
+    let slice = descriptors.slice(count as usize)?;
+    let mut entries = if count == 0 { Vec::new() } else { slice.read_all()? };
+    let table = ctx.files();
+    let mut watches: Vec<Watch> = entries
+        .iter()
+        .map(|entry| Watch {
+            file: if entry.fd < 0 { None } else { table.get(entry.fd).ok() },
+            interest: Events::from_bits_truncate(u32::from(entry.events)),
+            // "This field may be negative; … the revents field returns zero" (poll(2)).
+            found: Events::empty(),
+        })
+        .collect();
+    for (watch, entry) in watches.iter_mut().zip(&entries) {
+        if watch.file.is_none() && entry.fd >= 0 {
+            watch.found = Events::INVALID;
+        }
+    }
+
+    let ready = wait_for_any(&mut watches, deadline_ns)?;
+    for (watch, entry) in watches.iter().zip(&mut entries) {
+        entry.returned = watch.found.bits() as u16;
+    }
+    if count > 0 {
+        slice.write_all(&entries)?;
+    }
+    Ok(ready)
+}
+
+/// One file to wait for.
+struct Watch {
+    file: Option<Arc<OpenFile>>,
+    interest: Events,
+    found: Events,
+}
+
+/// Wakes the waiting thread.
+struct Wake(Waiter);
+
+impl Observer for Wake {
+    fn notify(&self, _: Events) {
+        self.0.wake();
+    }
+}
+
+/// Sleeps until one of `watches` has found something, or the deadline; returns how many have. `RESTART_NO_HANDLER`.
+fn wait_for_any(watches: &mut [Watch], deadline_ns: Option<u64>) -> Result<usize> {
+    // Often something is ready, or the caller only looks: then nobody need be told.
+    let ready = look(watches, None);
+    if ready > 0 || deadline_ns.is_some_and(|deadline| time_left(deadline) == 0) {
+        return Ok(ready);
+    }
+    let waiter = Waiter::new();
+    let observer: Arc<dyn Observer> = Arc::new(Wake(waiter.clone()));
+    let mut ready = look(watches, Some(&observer));
+    while ready == 0 {
+        match waiter.wait(deadline_ns) {
+            Ok(()) => ready = look(watches, None),
+            Err(WaitError::TimedOut) => return Ok(look(watches, None)),
+            Err(WaitError::Interrupted) => {
+                ready = look(watches, None);
+                if ready == 0 {
+                    return Err(Errno::RESTART_NO_HANDLER);
+                }
+            }
+        }
+    }
+    Ok(ready)
+}
+
+/// Asks each file what holds now; returns how many have found something.
+fn look(watches: &mut [Watch], observer: Option<&Arc<dyn Observer>>) -> usize {
+    let mut ready = 0;
+    for watch in watches {
+        if let Some(file) = &watch.file {
+            watch.found = file.poll(watch.interest, observer);
+        }
+        ready += usize::from(!watch.found.is_empty());
+    }
+    ready
+}
+
+/// What select(2) calls readable, writable and exceptional (Linux: POLLIN_SET and relatives).
+const SELECT_SETS: [(Events, Events); 3] = [
+    (Events::READABLE, Events::READABLE.union(Events::READ_BAND).union(Events::HANG_UP).union(Events::ERROR)),
+    (Events::WRITABLE, Events::WRITABLE.union(Events::WRITE_BAND).union(Events::ERROR)),
+    (Events::PRIORITY, Events::PRIORITY),
+];
+
+/// select(2). The raw call stores the time left.
+pub(crate) fn select(
+    ctx: &Ctx<'_>,
+    count: i32,
+    read: UserPtr<'_, u64>,
+    write: UserPtr<'_, u64>,
+    exception: UserPtr<'_, u64>,
+    limit: UserPtr<'_, TimeVal>,
+) -> Result<usize> {
+    let deadline_ns = match limit.non_null() {
+        None => None,
+        Some(limit) => {
+            // Whole seconds in the microseconds are allowed here, unlike elsewhere.
+            let TimeVal { seconds, microseconds } = limit.read()?;
+            let seconds = seconds.saturating_add(microseconds / 1_000_000);
+            let limit = TimeVal { seconds, microseconds: microseconds % 1_000_000 };
+            Some(deadline_after(limit.to_ns()?))
+        }
+    };
+    let result = select_sets(ctx, count, [read, write, exception], deadline_ns);
+    store_time_left(limit.non_null(), deadline_ns, result, TimeVal::from_ns)
+}
+
+/// The last argument of pselect6(2).
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct MaskArgument {
+    address: u64,
+    size: u64,
+}
+
+/// pselect6(2). The raw call stores the time left.
+pub(crate) fn pselect6(
+    ctx: &Ctx<'_>,
+    count: i32,
+    read: UserPtr<'_, u64>,
+    write: UserPtr<'_, u64>,
+    exception: UserPtr<'_, u64>,
+    limit: UserPtr<'_, TimeSpec>,
+    mask: UserPtr<'_, MaskArgument>,
+) -> Result<usize> {
+    let mask = match mask.non_null() {
+        None => None,
+        Some(mask) => {
+            let mask = mask.read()?;
+            read_mask(UserPtr::new(ctx.space(), mask.address), mask.size as usize)?
+        }
+    };
+    let deadline_ns = read_deadline(limit)?;
+    let result = with_mask(ctx, mask, || select_sets(ctx, count, [read, write, exception], deadline_ns));
+    store_time_left(limit.non_null(), deadline_ns, result, TimeSpec::from_ns)
+}
+
+fn select_sets(ctx: &Ctx<'_>, count: i32, sets: [UserPtr<'_, u64>; 3], deadline_ns: Option<u64>) -> Result<usize> {
+    let table = ctx.files();
+    // As on Linux, descriptors that the table has no room for are not looked at.
+    let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?.min(table.capacity());
+    let words = count.div_ceil(64);
+    let mut wanted = [const { Vec::new() }; 3];
+    for (set, wanted) in sets.iter().zip(&mut wanted) {
+        *wanted = match set.non_null() {
+            Some(set) if words > 0 => set.slice(words)?.read_all()?,
+            _ => vec![0; words],
+        };
+    }
+
+    let mut watches = Vec::new();
+    let mut numbers = Vec::new();
+    for fd in 0..count {
+        let is_in = |set: usize| wanted[set][fd / 64] & 1 << (fd % 64) != 0;
+        let interest = (0..3).filter(|set| is_in(*set)).fold(Events::empty(), |all, set| all | SELECT_SETS[set].0);
+        if !interest.is_empty() {
+            watches.push(Watch { file: Some(table.get(fd as i32)?), interest, found: Events::empty() });
+            numbers.push(fd);
+        }
+    }
+
+    // HANG_UP alone makes readable only; a file that is waited for by others must not end the wait by it.
+    let ready = wait_for_any_of_sets(&mut watches, deadline_ns)?;
+    let mut found = [vec![0u64; words], vec![0u64; words], vec![0u64; words]];
+    let mut bits = 0;
+    if ready > 0 {
+        for (watch, fd) in watches.iter().zip(&numbers) {
+            for set in 0..3 {
+                let bit = 1 << (fd % 64);
+                if wanted[set][fd / 64] & bit != 0 && watch.found.intersects(SELECT_SETS[set].1) {
+                    found[set][fd / 64] |= bit;
+                    bits += 1;
+                }
+            }
+        }
+    }
+    for (set, found) in sets.iter().zip(&found) {
+        if let Some(set) = set.non_null()
+            && words > 0
+        {
+            set.slice(words)?.write_all(found)?;
+        }
+    }
+    Ok(bits)
+}
+
+/// `wait_for_any`, for files whose hang-up or error counts only in the set that it belongs to.
+fn wait_for_any_of_sets(watches: &mut [Watch], deadline_ns: Option<u64>) -> Result<usize> {
+    // A hang-up or error that no set of this file shows would end `wait_for_any` at once, again and again: such a file
+    // is asked no more.
+    loop {
+        let ready = wait_for_any(watches, deadline_ns)?;
+        let mut counted = 0;
+        for watch in watches.iter_mut().filter(|watch| !watch.found.is_empty()) {
+            let shown = SELECT_SETS.iter().filter(|(interest, _)| watch.interest.contains(*interest));
+            if shown.fold(Events::empty(), |all, (_, shown)| all | *shown).intersects(watch.found) {
+                counted += 1;
+            } else {
+                watch.found = Events::empty();
+                watch.file = None;
+            }
+        }
+        if counted > 0 || ready == 0 {
+            return Ok(counted);
+        }
+    }
+}
+
+/// Reads the signal mask of ppoll and relatives: EINVAL for a size other than 8.
+pub(super) fn read_mask(mask: UserPtr<'_, u64>, size: usize) -> Result<Option<SignalSet>> {
+    let Some(mask) = mask.non_null() else { return Ok(None) };
+    if size != size_of::<u64>() {
+        return Err(Errno::EINVAL);
+    }
+    Ok(Some(SignalSet::from_bits(mask.read()?)))
+}
+
+/// Calls `wait` with `mask` blocked; if a signal ends it, the mask before comes back only after the handler.
+pub(super) fn with_mask(ctx: &Ctx<'_>, mask: Option<SignalSet>, wait: impl FnOnce() -> Result<usize>) -> Result<usize> {
+    let Some(mask) = mask else { return wait() };
+    ctx.thread().set_temporary_blocked(mask);
+    let result = wait();
+    if !matches!(result, Err(Errno::RESTART_NO_HANDLER | Errno::EINTR)) {
+        ctx.thread().restore_blocked();
+    }
+    result
+}
+
+/// Stores the time left. Where it cannot be stored, a restart would wait too long: EINTR instead, as Linux.
+fn store_time_left<T: IntoBytes + Immutable>(
+    limit: Option<UserPtr<'_, T>>,
+    deadline_ns: Option<u64>,
+    result: Result<usize>,
+    convert: impl Fn(u64) -> T,
+) -> Result<usize> {
+    if let (Some(limit), Some(deadline_ns)) = (limit, deadline_ns)
+        && limit.write(&convert(time_left(deadline_ns))).is_err()
+        && result == Err(Errno::RESTART_NO_HANDLER)
+    {
+        return Err(Errno::EINTR);
+    }
+    result
+}

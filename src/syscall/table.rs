@@ -2,7 +2,10 @@
 
 use super::argument::Handler;
 use super::context::Ctx;
-use super::{attributes, directory, extent, fcntl, file, memory, mount, path, process, signal, stat, transfer, xattr};
+use super::{
+    attributes, directory, epoll, extent, fcntl, file, futex, memory, mount, path, poll, process, signal, stat, time,
+    transfer, xattr,
+};
 use crate::errno::{Errno, Result};
 use crate::machine::console::log;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +20,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         4 => stat::stat.serve(ctx, registers),
         5 => stat::fstat.serve(ctx, registers),
         6 => stat::lstat.serve(ctx, registers),
+        7 => poll::poll.serve(ctx, registers),
         8 => file::lseek.serve(ctx, registers),
         9 => memory::mmap.serve(ctx, registers),
         10 => memory::mprotect.serve(ctx, registers),
@@ -32,6 +36,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         20 => file::writev.serve(ctx, registers),
         21 => path::access.serve(ctx, registers),
         22 => file::pipe.serve(ctx, registers),
+        23 => poll::select.serve(ctx, registers),
         25 => memory::mremap.serve(ctx, registers),
         26 => memory::msync.serve(ctx, registers),
         27 => memory::mincore.serve(ctx, registers),
@@ -39,6 +44,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         32 => file::dup.serve(ctx, registers),
         33 => file::dup2.serve(ctx, registers),
         34 => signal::pause.serve(ctx, registers),
+        35 => time::nanosleep.serve(ctx, registers),
         39 => process::getpid.serve(ctx, registers),
         40 => transfer::sendfile.serve(ctx, registers),
         56 => process::clone.serve(ctx, registers),
@@ -72,6 +78,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         93 => attributes::fchown.serve(ctx, registers),
         94 => attributes::lchown.serve(ctx, registers),
         95 => path::umask.serve(ctx, registers),
+        96 => time::gettimeofday.serve(ctx, registers),
         97 => process::getrlimit.serve(ctx, registers),
         98 => process::getrusage.serve(ctx, registers),
         100 => process::times.serve(ctx, registers),
@@ -121,6 +128,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         160 => process::setrlimit.serve(ctx, registers),
         161 => path::chroot.serve(ctx, registers),
         162 => mount::sync.serve(ctx, registers),
+        164 => time::settimeofday.serve(ctx, registers),
         165 => mount::mount.serve(ctx, registers),
         166 => mount::umount2.serve(ctx, registers),
         186 => process::gettid.serve(ctx, registers),
@@ -138,11 +146,20 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         198 => xattr::lremovexattr.serve(ctx, registers),
         199 => xattr::fremovexattr.serve(ctx, registers),
         200 => signal::tkill.serve(ctx, registers),
+        201 => time::time.serve(ctx, registers),
+        202 => futex::futex.serve(ctx, registers),
+        213 => epoll::epoll_create.serve(ctx, registers),
         217 => directory::getdents64.serve(ctx, registers),
         218 => process::set_tid_address.serve(ctx, registers),
         219 => signal::restart_syscall.serve(ctx, registers),
         221 => extent::fadvise64.serve(ctx, registers),
+        227 => time::clock_settime.serve(ctx, registers),
+        228 => time::clock_gettime.serve(ctx, registers),
+        229 => time::clock_getres.serve(ctx, registers),
+        230 => time::clock_nanosleep.serve(ctx, registers),
         231 => process::exit_group.serve(ctx, registers),
+        232 => epoll::epoll_wait.serve(ctx, registers),
+        233 => epoll::epoll_ctl.serve(ctx, registers),
         234 => signal::tgkill.serve(ctx, registers),
         235 => attributes::utimes.serve(ctx, registers),
         247 => process::waitid.serve(ctx, registers),
@@ -159,6 +176,8 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         267 => path::readlinkat.serve(ctx, registers),
         268 => attributes::fchmodat.serve(ctx, registers),
         269 => path::faccessat.serve(ctx, registers),
+        270 => poll::pselect6.serve(ctx, registers),
+        271 => poll::ppoll.serve(ctx, registers),
         272 => process::unshare.serve(ctx, registers),
         273 => process::set_robust_list.serve(ctx, registers),
         274 => process::get_robust_list.serve(ctx, registers),
@@ -167,9 +186,16 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         277 => extent::sync_file_range.serve(ctx, registers),
         278 => transfer::vmsplice.serve(ctx, registers),
         280 => attributes::utimensat.serve(ctx, registers),
+        281 => epoll::epoll_pwait.serve(ctx, registers),
         282 => signal::signalfd.serve(ctx, registers),
+        283 => time::timerfd_create.serve(ctx, registers),
+        284 => epoll::eventfd.serve(ctx, registers),
         285 => extent::fallocate.serve(ctx, registers),
+        286 => time::timerfd_settime.serve(ctx, registers),
+        287 => time::timerfd_gettime.serve(ctx, registers),
         289 => signal::signalfd4.serve(ctx, registers),
+        290 => epoll::eventfd2.serve(ctx, registers),
+        291 => epoll::epoll_create1.serve(ctx, registers),
         292 => file::dup3.serve(ctx, registers),
         293 => file::pipe2.serve(ctx, registers),
         295 => file::preadv.serve(ctx, registers),
@@ -190,7 +216,10 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         436 => file::close_range.serve(ctx, registers),
         437 => path::openat2.serve(ctx, registers),
         439 => path::faccessat2.serve(ctx, registers),
+        441 => epoll::epoll_pwait2.serve(ctx, registers),
         _ => unknown(ctx, number),
+        441 => epoll::epoll_pwait2.serve(ctx, registers),
+        _ => Err(Errno::ENOSYS),
     }
 }
 

@@ -1,1 +1,265 @@
-//! Clocks, sleeping, timers.
+//! Clocks, sleeping, timerfd.
+
+use super::argument::Fd;
+use super::context::Ctx;
+use super::file::{CLOSE_ON_EXEC, install, operable};
+use super::time_value::{SECOND_NS, TimeSpec, TimeVal, deadline_after, time_left};
+use crate::errno::{Errno, Result};
+use crate::file::timerfd::{TimerClock, TimerFd, TimerSetting};
+use crate::file::{OpenFile, StatusFlags};
+use crate::fs::Capabilities;
+use crate::machine::{task, time};
+use crate::process::table;
+use crate::vm::UserPtr;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+const REALTIME: i32 = 0;
+const MONOTONIC: i32 = 1;
+const PROCESS_CPU: i32 = 2;
+const THREAD_CPU: i32 = 3;
+const MONOTONIC_RAW: i32 = 4;
+const REALTIME_COARSE: i32 = 5;
+const MONOTONIC_COARSE: i32 = 6;
+const BOOTTIME: i32 = 7;
+const REALTIME_ALARM: i32 = 8;
+const BOOTTIME_ALARM: i32 = 9;
+const TAI: i32 = 11;
+
+/// What the coarse clocks promise: Linux's tick at 250 Hz. They are as fine as the others here.
+const COARSE_RESOLUTION_NS: u64 = 4_000_000;
+
+/// A clock that can be read.
+#[derive(Clone, Copy)]
+enum Clock {
+    Timer(TimerClock),
+    /// CPU time of a process; 0 is the caller's.
+    Process(i32),
+    /// CPU time of a thread; 0 is the caller.
+    Thread(i32),
+}
+
+/// Returns the clock with Linux's number; negative ones hold a process or thread id (clock_getcpuclockid(3)). EINVAL.
+fn clock(number: i32) -> Result<Clock> {
+    match number {
+        REALTIME | REALTIME_COARSE | REALTIME_ALARM | TAI => Ok(Clock::Timer(TimerClock::Wall)),
+        MONOTONIC | MONOTONIC_RAW | MONOTONIC_COARSE | BOOTTIME | BOOTTIME_ALARM => {
+            Ok(Clock::Timer(TimerClock::Monotonic))
+        }
+        PROCESS_CPU => Ok(Clock::Process(0)),
+        THREAD_CPU => Ok(Clock::Thread(0)),
+        // The low two bits say which time (3: a clock that is a file), the next one "thread".
+        _ if number >= 0 || number & 3 == 3 => Err(Errno::EINVAL),
+        _ if number & 4 != 0 => Ok(Clock::Thread(!(number >> 3))),
+        _ => Ok(Clock::Process(!(number >> 3))),
+    }
+}
+
+/// Reads a clock. EINVAL for ids of nobody.
+pub(super) fn read_clock(ctx: &Ctx<'_>, number: i32) -> Result<u64> {
+    match clock(number)? {
+        Clock::Timer(timer) => Ok(timer.now_ns()),
+        Clock::Process(id) => {
+            let process = if id == 0 { Some(ctx.process().clone()) } else { table::find(id) };
+            let usage = process.ok_or(Errno::EINVAL)?.usage();
+            Ok(usage.user_ns + usage.system_ns)
+        }
+        Clock::Thread(id) => {
+            let thread = if id == 0 { Some(ctx.thread().clone()) } else { table::find_thread(id) };
+            let time = thread.ok_or(Errno::EINVAL)?.cpu_time();
+            Ok(time.user_ns + time.system_ns)
+        }
+    }
+}
+
+/// clock_gettime(2).
+pub(crate) fn clock_gettime(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result<usize> {
+    result.write(&TimeSpec::from_ns(read_clock(ctx, number)?))?;
+    Ok(0)
+}
+
+/// clock_getres(2).
+pub(crate) fn clock_getres(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result<usize> {
+    read_clock(ctx, number)?;
+    let resolution = if matches!(number, REALTIME_COARSE | MONOTONIC_COARSE) { COARSE_RESOLUTION_NS } else { 1 };
+    if let Some(result) = result.non_null() {
+        result.write(&TimeSpec::from_ns(resolution))?;
+    }
+    Ok(0)
+}
+
+/// clock_settime(2).
+pub(crate) fn clock_settime(ctx: &Ctx<'_>, number: i32, value: UserPtr<'_, TimeSpec>) -> Result<usize> {
+    if number != REALTIME {
+        return Err(Errno::EINVAL);
+    }
+    let ns = value.read()?.to_ns()?;
+    set_wall_clock(ctx, ns)
+}
+
+fn set_wall_clock(ctx: &Ctx<'_>, ns: u64) -> Result<usize> {
+    if !ctx.thread().identity().can(Capabilities::SYS_TIME) {
+        return Err(Errno::EPERM);
+    }
+    time::set_wall_ns(ns);
+    Ok(0)
+}
+
+/// gettimeofday(2). The time zone is always UTC.
+pub(crate) fn gettimeofday(_: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: UserPtr<'_, [i32; 2]>) -> Result<usize> {
+    if let Some(value) = value.non_null() {
+        value.write(&TimeVal::from_ns(time::wall_ns()))?;
+    }
+    if let Some(zone) = zone.non_null() {
+        zone.write(&[0, 0])?;
+    }
+    Ok(0)
+}
+
+/// settimeofday(2). A time zone is checked and not kept: the kernel has no use for it.
+pub(crate) fn settimeofday(ctx: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: UserPtr<'_, [i32; 2]>) -> Result<usize> {
+    let value = value.non_null().map(|value| value.read()?.to_ns()).transpose()?;
+    if let Some(zone) = zone.non_null() {
+        let [minutes_west, _] = zone.read()?;
+        if !ctx.thread().identity().can(Capabilities::SYS_TIME) {
+            return Err(Errno::EPERM);
+        }
+        if !(-15 * 60..=15 * 60).contains(&minutes_west) {
+            return Err(Errno::EINVAL);
+        }
+    }
+    value.map_or(Ok(0), |ns| set_wall_clock(ctx, ns))
+}
+
+/// time(2).
+pub(crate) fn time(_: &Ctx<'_>, result: UserPtr<'_, i64>) -> Result<usize> {
+    let seconds = time::wall_ns() / SECOND_NS;
+    if let Some(result) = result.non_null() {
+        result.write(&(seconds as i64))?;
+    }
+    Ok(seconds as usize)
+}
+
+/// A sleep with a duration: until when, and where the time left is stored if a signal ends it.
+struct Sleep {
+    deadline_ns: u64,
+    remaining: u64,
+}
+
+/// nanosleep(2).
+pub(crate) fn nanosleep(
+    ctx: &Ctx<'_>,
+    duration: UserPtr<'_, TimeSpec>,
+    remaining: UserPtr<'_, TimeSpec>,
+) -> Result<usize> {
+    let duration_ns = duration.read()?.to_ns()?;
+    go_on_sleeping(ctx, Sleep { deadline_ns: deadline_after(duration_ns), remaining: remaining.address() })
+}
+
+/// Sleeps, or goes on with it after a stop.
+fn go_on_sleeping(ctx: &Ctx<'_>, sleep: Sleep) -> Result<usize> {
+    if task::sleep_until(sleep.deadline_ns).is_ok() {
+        return Ok(0);
+    }
+    let left = time_left(sleep.deadline_ns);
+    if left == 0 {
+        return Ok(0);
+    }
+    if let Some(remaining) = UserPtr::new(ctx.space(), sleep.remaining).non_null() {
+        remaining.write(&TimeSpec::from_ns(left))?;
+    }
+    Err(ctx.restart_later(move |ctx| go_on_sleeping(ctx, sleep)))
+}
+
+/// clock_nanosleep(2).
+pub(crate) fn clock_nanosleep(
+    ctx: &Ctx<'_>,
+    number: i32,
+    flags: u32,
+    request: UserPtr<'_, TimeSpec>,
+    remaining: UserPtr<'_, TimeSpec>,
+) -> Result<usize> {
+    const ABSOLUTE: u32 = 1;
+    let timer = match clock(number)? {
+        Clock::Timer(_) if matches!(number, MONOTONIC_RAW | REALTIME_COARSE | MONOTONIC_COARSE) => {
+            return Err(Errno::EOPNOTSUPP);
+        }
+        Clock::Timer(timer) => timer,
+        Clock::Thread(_) => return Err(Errno::EINVAL),
+        Clock::Process(_) => return Err(Errno::EOPNOTSUPP),
+    };
+    let request_ns = request.read()?.to_ns()?;
+    if flags & ABSOLUTE == 0 {
+        let deadline_ns = deadline_after(request_ns);
+        return go_on_sleeping(ctx, Sleep { deadline_ns, remaining: remaining.address() });
+    }
+    // The wall clock may be set back meanwhile.
+    while timer.now_ns() < request_ns {
+        task::sleep_until(timer.to_monotonic_ns(request_ns)).map_err(|_| Errno::RESTART_NO_HANDLER)?;
+    }
+    Ok(0)
+}
+
+/// `struct itimerspec`.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct TimerSpec {
+    pub(crate) interval: TimeSpec,
+    pub(crate) value: TimeSpec,
+}
+
+impl TimerSpec {
+    /// Makes it from a timer's setting.
+    pub(crate) fn from_setting(setting: TimerSetting) -> TimerSpec {
+        let (value, interval) = (TimeSpec::from_ns(setting.value_ns), TimeSpec::from_ns(setting.interval_ns));
+        TimerSpec { interval, value }
+    }
+
+    /// Returns the setting. EINVAL.
+    pub(crate) fn to_setting(self) -> Result<TimerSetting> {
+        Ok(TimerSetting { value_ns: self.value.to_ns()?, interval_ns: self.interval.to_ns()? })
+    }
+}
+
+/// timerfd_create(2).
+pub(crate) fn timerfd_create(ctx: &Ctx<'_>, number: i32, flags: u32) -> Result<usize> {
+    let timer = match number {
+        REALTIME | REALTIME_ALARM => TimerClock::Wall,
+        MONOTONIC | BOOTTIME | BOOTTIME_ALARM => TimerClock::Monotonic,
+        _ => return Err(Errno::EINVAL),
+    };
+    if flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let status = StatusFlags::READ_WRITE | StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
+    install(ctx, OpenFile::new(TimerFd::new(timer, number), status), flags & CLOSE_ON_EXEC != 0)
+}
+
+/// timerfd_settime(2).
+pub(crate) fn timerfd_settime(
+    ctx: &Ctx<'_>,
+    fd: Fd,
+    flags: u32,
+    new: UserPtr<'_, TimerSpec>,
+    old: UserPtr<'_, TimerSpec>,
+) -> Result<usize> {
+    const ABSOLUTE: u32 = 1;
+    const CANCEL_ON_SET: u32 = 2;
+    let setting = new.read()?.to_setting();
+    if flags & !(ABSOLUTE | CANCEL_ON_SET) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let setting = setting?;
+    let timer = operable(ctx, fd)?.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
+    let before = timer.set(setting, flags & ABSOLUTE != 0);
+    if let Some(old) = old.non_null() {
+        old.write(&TimerSpec::from_setting(before))?;
+    }
+    Ok(0)
+}
+
+/// timerfd_gettime(2).
+pub(crate) fn timerfd_gettime(ctx: &Ctx<'_>, fd: Fd, current: UserPtr<'_, TimerSpec>) -> Result<usize> {
+    let timer = operable(ctx, fd)?.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
+    current.write(&TimerSpec::from_setting(timer.get()))?;
+    Ok(0)
+}

@@ -1,0 +1,170 @@
+//! epoll and eventfd.
+
+use super::argument::Fd;
+use super::context::Ctx;
+use super::file::{CLOSE_ON_EXEC, install};
+use super::poll::{read_mask, with_mask};
+use super::time_value::{TimeSpec, deadline_after, read_deadline};
+use crate::errno::{Errno, Result};
+use crate::file::epoll::{Epoll, Event, Manner};
+use crate::file::eventfd::{EventFd, EventFdMode};
+use crate::file::{Events, OpenFile, StatusFlags};
+use crate::vm::UserPtr;
+use alloc::sync::Arc;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// `struct epoll_event`, packed on x86-64.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[repr(C, packed)]
+pub(crate) struct EpollEvent {
+    bits: u32,
+    data: u64,
+}
+
+/// How many events are collected at a time, on the stack.
+const BATCH: usize = 64;
+
+/// epoll_create(2): the size is checked and means nothing.
+pub(crate) fn epoll_create(ctx: &Ctx<'_>, size: i32) -> Result<usize> {
+    if size <= 0 { Err(Errno::EINVAL) } else { epoll_create1(ctx, 0) }
+}
+
+/// epoll_create1(2).
+pub(crate) fn epoll_create1(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
+    if flags & !CLOSE_ON_EXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    install(ctx, OpenFile::new(Epoll::new(), StatusFlags::READ_WRITE), flags & CLOSE_ON_EXEC != 0)
+}
+
+/// epoll_ctl(2).
+pub(crate) fn epoll_ctl(
+    ctx: &Ctx<'_>,
+    epoll: Fd,
+    operation: i32,
+    fd: Fd,
+    event: UserPtr<'_, EpollEvent>,
+) -> Result<usize> {
+    const ADD: i32 = 1;
+    const DELETE: i32 = 2;
+    const MODIFY: i32 = 3;
+    /// What EPOLLEXCLUSIVE goes together with (epoll_ctl(2)).
+    const WITH_EXCLUSIVE: u32 = Events::READ.bits()
+        | Events::WRITE.bits()
+        | Events::ERROR.bits()
+        | Events::HANG_UP.bits()
+        | Manner::WAKE_UP.bits()
+        | Manner::EDGE.bits()
+        | Manner::EXCLUSIVE.bits();
+
+    let event = match operation {
+        DELETE => Event::default(),
+        _ => event.read().map(|event| Event { bits: event.bits, data: event.data })?,
+    };
+    let epoll_file = ctx.file(epoll)?;
+    let file = ctx.file(fd)?;
+    if !file.file().can_poll() {
+        return Err(Errno::EPERM);
+    }
+    let epoll = epoll_file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
+    if Arc::ptr_eq(&epoll_file, &file) {
+        return Err(Errno::EINVAL);
+    }
+    if event.bits & Manner::EXCLUSIVE.bits() != 0 {
+        let is_epoll = file.downcast::<Epoll>().is_some();
+        if operation == MODIFY || operation == ADD && (is_epoll || event.bits & !WITH_EXCLUSIVE != 0) {
+            return Err(Errno::EINVAL);
+        }
+    }
+    match operation {
+        ADD => epoll.add(fd.0, &file, event),
+        MODIFY => epoll.modify(fd.0, &file, event),
+        DELETE => epoll.remove(fd.0, &file),
+        _ => Err(Errno::EINVAL),
+    }
+    .map(|()| 0)
+}
+
+/// epoll_wait(2).
+pub(crate) fn epoll_wait(
+    ctx: &Ctx<'_>,
+    epoll: Fd,
+    events: UserPtr<'_, EpollEvent>,
+    limit: i32,
+    timeout_ms: i32,
+) -> Result<usize> {
+    wait(ctx, epoll, events, limit, u64::try_from(timeout_ms).ok().map(|timeout| deadline_after(timeout * 1_000_000)))
+}
+
+/// epoll_pwait(2).
+pub(crate) fn epoll_pwait(
+    ctx: &Ctx<'_>,
+    epoll: Fd,
+    events: UserPtr<'_, EpollEvent>,
+    limit: i32,
+    timeout_ms: i32,
+    mask: UserPtr<'_, u64>,
+    mask_size: usize,
+) -> Result<usize> {
+    let mask = read_mask(mask, mask_size)?;
+    with_mask(ctx, mask, || epoll_wait(ctx, epoll, events, limit, timeout_ms))
+}
+
+/// epoll_pwait2(2).
+pub(crate) fn epoll_pwait2(
+    ctx: &Ctx<'_>,
+    epoll: Fd,
+    events: UserPtr<'_, EpollEvent>,
+    limit: i32,
+    timeout: UserPtr<'_, TimeSpec>,
+    mask: UserPtr<'_, u64>,
+    mask_size: usize,
+) -> Result<usize> {
+    let deadline_ns = read_deadline(timeout)?;
+    let mask = read_mask(mask, mask_size)?;
+    with_mask(ctx, mask, || wait(ctx, epoll, events, limit, deadline_ns))
+}
+
+fn wait(
+    ctx: &Ctx<'_>,
+    epoll: Fd,
+    events: UserPtr<'_, EpollEvent>,
+    limit: i32,
+    deadline_ns: Option<u64>,
+) -> Result<usize> {
+    let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).ok_or(Errno::EINVAL)?;
+    if limit > i32::MAX as usize / size_of::<EpollEvent>() {
+        return Err(Errno::EINVAL);
+    }
+    events.slice(limit)?;
+    let epoll = ctx.file(epoll)?.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
+
+    let mut batch = [Event::default(); BATCH];
+    let batch = &mut batch[..limit.min(BATCH)];
+    let count = match epoll.readiness().block_until(deadline_ns, || epoll.collect(batch)) {
+        Err(Errno::ETIMEDOUT) => return Ok(0),
+        // "EINTR The call was interrupted by a signal handler": never restarted, not even without a handler.
+        Err(Errno::RESTART_NO_HANDLER) => return Err(Errno::EINTR),
+        result => result?,
+    };
+    for (index, event) in batch[..count].iter().enumerate() {
+        events.add(index).write(&EpollEvent { bits: event.bits, data: event.data })?;
+    }
+    Ok(count)
+}
+
+/// eventfd(2) of old: without flags.
+pub(crate) fn eventfd(ctx: &Ctx<'_>, value: u32) -> Result<usize> {
+    eventfd2(ctx, value, 0)
+}
+
+/// eventfd2(2).
+pub(crate) fn eventfd2(ctx: &Ctx<'_>, value: u32, flags: u32) -> Result<usize> {
+    const SEMAPHORE: u32 = 1;
+    if flags & !(SEMAPHORE | CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let mode = if flags & SEMAPHORE != 0 { EventFdMode::Semaphore } else { EventFdMode::Whole };
+    let status = StatusFlags::READ_WRITE | StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
+    install(ctx, OpenFile::new(EventFd::new(value, mode), status), flags & CLOSE_ON_EXEC != 0)
+}
