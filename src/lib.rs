@@ -53,7 +53,7 @@ mod syscall;
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use device::SerialLine;
+use device::{InputSource, SerialLine};
 use machine::boot;
 
 /// The first function of ours that runs: `asm/boot.s` calls it on the boot CPU, in long mode, at its final
@@ -73,7 +73,7 @@ fn start_user_space() {
     }
     let root = fs::mount_root();
     procfs::start();
-    tty::start(serial_lines());
+    tty::start(serial_lines(), keyboard());
     syscall::start_first_process(root);
 }
 
@@ -85,4 +85,9 @@ fn serial_lines() -> Vec<Arc<dyn SerialLine>> {
         .filter_map(|(base, irq)| drivers::serial::Serial::probe(base, irq))
         .map(|line| line as Arc<dyn SerialLine>)
         .collect()
+}
+
+/// Finds the keyboard.
+fn keyboard() -> Option<Arc<dyn InputSource>> {
+    drivers::keyboard::Keyboard::probe().map(|keyboard| keyboard as Arc<dyn InputSource>)
 }

@@ -10,6 +10,9 @@ mod device;
 /// Typed bytes: editing, echo, signals.
 mod input;
 
+/// Keys become bytes.
+mod keyboard;
+
 /// A terminal's requests.
 mod ioctl;
 

@@ -1,18 +1,21 @@
 //! The consoles: which terminals this machine has, the tasks that move their bytes, and the devices that name them.
 //!
-//! `ttyS0`, `ttyS1` are the serial lines. /dev/console is what the last `console=` word names or, without such a word, all
-//! of them at once: its output goes everywhere, and it gets what is typed on a terminal that nobody has opened.
+//! `ttyS0`, `ttyS1` are the serial lines, `tty0` (also `tty1`) is the screen with the keyboard. /dev/console is what the last
+//! `console=` word names or, without such a word, all of them at once: its output goes everywhere, and it gets what is
+//! typed on a terminal that nobody has opened.
 
 use super::device::{Opening, TerminalFile};
 use super::job_control;
-use super::settings::{Settings, WindowSize};
+use super::keyboard::{Action, Keyboard};
+use super::settings::{InputFlags, Settings, WindowSize};
 use super::terminal::{Hardware, Terminal};
-use crate::device::SerialLine;
+use crate::device::{InputSource, SerialLine};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, File, FileKind, StatusFlags};
 use crate::fs::devices::{self, Node};
-use crate::machine::boot;
-use crate::machine::task;
+use crate::machine::screen::{self, Screen};
+use crate::machine::{boot, task};
+use crate::process::{Signal, SignalInfo, table};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -25,6 +28,9 @@ const AUXILIARY_MAJOR: u32 = 5;
 const FIRST_SERIAL_MINOR: u32 = 64;
 const CONSOLE: DeviceNumber = DeviceNumber { major: AUXILIARY_MAJOR, minor: 1 };
 const CONTROLLING: DeviceNumber = DeviceNumber { major: AUXILIARY_MAJOR, minor: 0 };
+/// The virtual terminal in front, and the one that it is.
+const FRONT: DeviceNumber = DeviceNumber { major: TTY_MAJOR, minor: 0 };
+const FIRST: DeviceNumber = DeviceNumber { major: TTY_MAJOR, minor: 1 };
 
 /// What a serial terminal is taken for until somebody says better (stty, resize).
 const SERIAL_WINDOW: WindowSize = WindowSize { rows: 24, columns: 80, width: 0, height: 0 };
@@ -34,25 +40,25 @@ const CHUNK: usize = 256;
 
 /// A terminal and its names.
 struct Port {
-    name: String,
+    names: Vec<String>,
     terminal: Arc<Terminal>,
     /// Sends bytes past the line discipline, for /dev/console.
-    send: Arc<dyn Fn(&[u8]) + Send + Sync>,
+    send: Sender,
 }
 
-/// Makes the terminals of the machine's serial lines (in the order of their numbers), starts their tasks and
-/// registers the devices. Call after the root of /dev exists.
-pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>) {
-    let mut ports = Vec::new();
-    for (index, line) in lines.into_iter().enumerate() {
-        ports.push((serial_port(index, line.clone()), line));
-    }
+type Sender = Arc<dyn Fn(&[u8]) + Send + Sync>;
 
-    let console = make_console(&ports.iter().map(|(port, _)| port).collect::<Vec<_>>());
-    for (port, line) in ports {
-        let Port { terminal, name, .. } = port;
-        register(terminal.number(), &name, 0o600, terminal.clone(), Opening::Terminal);
-        let console = console.clone();
+/// Makes the terminals of the machine's serial lines (in the order of their numbers), screen and keyboard, starts
+/// their tasks and registers the devices. Call after the root of /dev exists.
+pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>, keyboard: Option<Arc<dyn InputSource>>) {
+    let mut ports: Vec<Port> = lines.iter().enumerate().map(|(index, line)| serial_port(index, line.clone())).collect();
+    let screen_port = screen::screen().map(screen_port);
+    let front = screen_port.as_ref().map(|port| port.terminal.clone());
+    ports.extend(screen_port);
+    let console = make_console(&ports);
+
+    for (line, port) in lines.into_iter().zip(&ports) {
+        let (terminal, console) = (port.terminal.clone(), console.clone());
         task::spawn("serial input", move || {
             let mut bytes = [0; CHUNK];
             loop {
@@ -61,8 +67,18 @@ pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>) {
             }
         });
     }
+    if let (Some(screen), Some(terminal), Some(keyboard)) = (screen::screen(), front, keyboard) {
+        let console = console.clone();
+        task::spawn("keyboard", move || read_keyboard(&*keyboard, screen, &terminal, &console));
+    }
 
-    register(CONSOLE, "console", 0o600, console, Opening::Console);
+    for port in ports {
+        for name in &port.names {
+            let number = if name == "tty0" { FRONT } else { port.terminal.number() };
+            register(number, name, port.terminal.clone(), Opening::Terminal);
+        }
+    }
+    register(CONSOLE, "console", console, Opening::Console);
     let open_controlling = |_: DeviceNumber, flags: StatusFlags| -> Result<Arc<dyn File>> {
         let terminal = job_control::terminal_of_caller().ok_or(Errno::ENXIO)?;
         Ok(TerminalFile::open(terminal, "/dev/tty", flags, Opening::NoControl)?)
@@ -81,17 +97,66 @@ fn deliver(terminal: &Arc<Terminal>, console: &Arc<Terminal>, bytes: &[u8]) {
     }
 }
 
+/// Turns scan codes into typed bytes and the screen's own actions, for ever.
+fn read_keyboard(source: &dyn InputSource, screen: &Screen, terminal: &Arc<Terminal>, console: &Arc<Terminal>) {
+    let mut keyboard = Keyboard::new();
+    source.set_leds(false, true, false);
+    loop {
+        let scancode = source.next_scancode();
+        match keyboard.accept(scancode, screen.has_application_cursor_keys()) {
+            Some(Action::Send(typed)) => {
+                screen.reset_view();
+                deliver(terminal, console, typed.bytes());
+            }
+            Some(Action::Scroll(halves)) => screen.scroll_view(halves * (screen.size().rows / 2) as isize),
+            Some(Action::Lights { num, caps }) => source.set_leds(false, num, caps),
+            Some(Action::Restart) => {
+                // Init decides, as after reboot(2) RB_DISABLE_CAD.
+                if let Some(init) = table::find(table::INIT) {
+                    init.send_signal(SignalInfo::kernel(Signal::INT));
+                }
+            }
+            None => {}
+        }
+    }
+}
+
 fn serial_port(index: usize, line: Arc<dyn SerialLine>) -> Port {
     let number = DeviceNumber { major: TTY_MAJOR, minor: FIRST_SERIAL_MINOR + index as u32 };
     let hardware = Box::new(SerialHardware(line.clone()));
     let terminal = Terminal::new(number, Settings::new(raw::B115200), SERIAL_WINDOW, hardware);
-    let send: Arc<dyn Fn(&[u8]) + Send + Sync> = Arc::new(move |bytes: &[u8]| line.write(bytes));
+    let send: Sender = Arc::new(move |bytes: &[u8]| line.write(bytes));
     spawn_output("serial output", terminal.clone(), send.clone());
-    Port { name: format!("ttyS{index}"), terminal, send }
+    Port { names: Vec::from([format!("ttyS{index}")]), terminal, send }
+}
+
+fn screen_port(screen: &'static Screen) -> Port {
+    let size = screen.size();
+    let window = WindowSize {
+        rows: size.rows as u16,
+        columns: size.columns as u16,
+        width: size.width as u16,
+        height: size.height as u16,
+    };
+    let mut settings = Settings::new(raw::B38400);
+    settings.input.insert(InputFlags::IUTF8);
+    let terminal = Terminal::new(FIRST, settings, window, Box::new(ScreenHardware));
+
+    let typist = Arc::downgrade(&terminal);
+    let send: Sender = Arc::new(move |bytes: &[u8]| {
+        let mut replies = [0; 64];
+        let count = screen.write(bytes, &mut replies);
+        if let Some(terminal) = typist.upgrade().filter(|_| count > 0) {
+            terminal.receive(&replies[..count]);
+        }
+    });
+    task::spawn("screen", || screen.keep_drawn());
+    spawn_output("screen output", terminal.clone(), send.clone());
+    Port { names: Vec::from([String::from("tty0"), String::from("tty1")]), terminal, send }
 }
 
 /// Starts the task that empties `terminal`.
-fn spawn_output(name: &'static str, terminal: Arc<Terminal>, send: Arc<dyn Fn(&[u8]) + Send + Sync>) {
+fn spawn_output(name: &'static str, terminal: Arc<Terminal>, send: Sender) {
     task::spawn(name, move || {
         let mut bytes = [0; CHUNK];
         loop {
@@ -102,14 +167,16 @@ fn spawn_output(name: &'static str, terminal: Arc<Terminal>, send: Arc<dyn Fn(&[
 }
 
 /// Returns /dev/console: the port that the last `console=` word names, else a terminal of its own over all ports.
-fn make_console(ports: &[&Port]) -> Arc<Terminal> {
+fn make_console(ports: &[Port]) -> Arc<Terminal> {
     let wanted = boot::word("console").and_then(|value| value.split(',').next());
-    if let Some(port) = wanted.and_then(|name| ports.iter().find(|port| port.name == name)) {
+    if let Some(port) = wanted.and_then(|name| ports.iter().find(|port| port.names.iter().any(|own| own == name))) {
         return port.terminal.clone();
     }
 
-    let terminal = Terminal::new(CONSOLE, Settings::new(raw::B38400), smallest_window(ports), Box::new(AllPorts));
-    let senders: Vec<_> = ports.iter().map(|port| port.send.clone()).collect();
+    let has_screen = ports.iter().any(|port| port.terminal.hardware().is_screen());
+    let hardware = Box::new(AllPorts { has_screen });
+    let terminal = Terminal::new(CONSOLE, Settings::new(raw::B38400), smallest_window(ports), hardware);
+    let senders: Vec<Sender> = ports.iter().map(|port| port.send.clone()).collect();
     spawn_output(
         "console output",
         terminal.clone(),
@@ -119,7 +186,7 @@ fn make_console(ports: &[&Port]) -> Arc<Terminal> {
 }
 
 /// Returns the window that fits on every port.
-fn smallest_window(ports: &[&Port]) -> WindowSize {
+fn smallest_window(ports: &[Port]) -> WindowSize {
     let windows: Vec<WindowSize> = ports.iter().map(|port| port.terminal.state.lock().window).collect();
     WindowSize {
         rows: windows.iter().map(|window| window.rows).min().unwrap_or(SERIAL_WINDOW.rows),
@@ -129,12 +196,12 @@ fn smallest_window(ports: &[&Port]) -> WindowSize {
 }
 
 /// Registers `terminal` as the device `number` with a node in /dev.
-fn register(number: DeviceNumber, name: &str, permissions: u32, terminal: Arc<Terminal>, opening: Opening) {
+fn register(number: DeviceNumber, name: &str, terminal: Arc<Terminal>, opening: Opening) {
     let path = format!("/dev/{name}");
     let opener = move |_: DeviceNumber, flags: StatusFlags| -> Result<Arc<dyn File>> {
         Ok(TerminalFile::open(terminal.clone(), &path, flags, opening)?)
     };
-    let node = Node { name, permissions, gid: 0 };
+    let node = Node { name, permissions: 0o600, gid: 0 };
     devices::register(number, FileKind::CharacterDevice, Arc::new(opener), Some(node));
 }
 
@@ -151,7 +218,22 @@ impl Hardware for SerialHardware {
     }
 }
 
-/// All ports at once.
-struct AllPorts;
+/// The screen behind a terminal.
+struct ScreenHardware;
 
-impl Hardware for AllPorts {}
+impl Hardware for ScreenHardware {
+    fn is_screen(&self) -> bool {
+        true
+    }
+}
+
+/// All ports at once.
+struct AllPorts {
+    has_screen: bool,
+}
+
+impl Hardware for AllPorts {
+    fn is_screen(&self) -> bool {
+        self.has_screen
+    }
+}
