@@ -45,6 +45,9 @@ mod signalfd;
 /// The names that uname(2) shows.
 pub(crate) mod system_name;
 
+/// The reader's side of the kernel's log.
+pub(crate) mod system_log;
+
 /// All processes and how they relate.
 pub(crate) mod table;
 

@@ -42,6 +42,9 @@ mod poll;
 /// clone, exec, wait, ids, limits, …
 mod process;
 
+/// Who runs when.
+mod schedule;
+
 /// Signals.
 mod signal;
 
@@ -50,6 +53,9 @@ mod start;
 
 /// What a file is: stat, statx, statfs.
 mod stat;
+
+/// The machine as a whole: names, memory, log, random bytes, its end.
+mod system;
 
 /// The index of the kernel: one line a call.
 mod table;

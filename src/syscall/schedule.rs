@@ -1,0 +1,174 @@
+//! Who runs when: sched_*.
+
+use super::context::Ctx;
+use super::time_value::TimeSpec;
+use crate::errno::{Errno, Result};
+use crate::fs::Capabilities;
+use crate::machine::cpu;
+use crate::machine::task::{self, Class, Task};
+use crate::process::{Resource, Thread, table};
+use crate::vm::UserPtr;
+use alloc::sync::Arc;
+
+const OTHER: i32 = 0;
+const FIFO: i32 = 1;
+const ROUND_ROBIN: i32 = 2;
+const BATCH: i32 = 3;
+const IDLE: i32 = 5;
+
+/// Or'ed to a policy: children get the default one again. Accepted, and always so here for real-time classes.
+const RESET_ON_FORK: i32 = 0x4000_0000;
+
+/// The turn of a round-robin thread (Linux's RR_TIMESLICE).
+const ROUND_ROBIN_TURN_NS: u64 = 100_000_000;
+
+/// sched_yield(2).
+pub(crate) fn sched_yield(_: &Ctx<'_>) -> Result<usize> {
+    task::yield_now();
+    Ok(0)
+}
+
+/// Returns the thread with this id (0: the caller) and its task. EINVAL for a negative id, ESRCH.
+fn find(ctx: &Ctx<'_>, id: i32) -> Result<(Arc<Thread>, Arc<Task>)> {
+    let thread = match id {
+        0 => ctx.thread().clone(),
+        _ if id < 0 => return Err(Errno::EINVAL),
+        _ => table::find_thread(id).ok_or(Errno::ESRCH)?,
+    };
+    let task = thread.task().ok_or(Errno::ESRCH)?;
+    Ok((thread, task))
+}
+
+/// EPERM unless the caller may change how `thread` is scheduled: the same user, or CAP_SYS_NICE (sched_setscheduler(2)).
+fn check_permission(ctx: &Ctx<'_>, thread: &Thread) -> Result {
+    let (caller, target) = (ctx.identity(), thread.identity());
+    let is_same = caller.euid == target.uid || caller.euid == target.euid;
+    if is_same || caller.can(Capabilities::SYS_NICE) { Ok(()) } else { Err(Errno::EPERM) }
+}
+
+fn policy_of(class: Class) -> (i32, i32) {
+    match class {
+        Class::Fair { .. } => (OTHER, 0),
+        Class::RealTime { priority, round_robin: false } => (FIFO, i32::from(priority)),
+        Class::RealTime { priority, round_robin: true } => (ROUND_ROBIN, i32::from(priority)),
+    }
+}
+
+/// sched_getscheduler(2).
+pub(crate) fn sched_getscheduler(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
+    let (_, task) = find(ctx, id)?;
+    Ok(policy_of(task.class()).0 as usize)
+}
+
+/// sched_getparam(2).
+pub(crate) fn sched_getparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result<usize> {
+    if priority.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    let (_, task) = find(ctx, id)?;
+    priority.write(&policy_of(task.class()).1)?;
+    Ok(0)
+}
+
+/// sched_setscheduler(2): the normal and the real-time policies.
+pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: i32, priority: UserPtr<'_, i32>) -> Result<usize> {
+    if policy < 0 || priority.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    let priority = priority.read()?;
+    set(ctx, id, policy & !RESET_ON_FORK, priority)
+}
+
+/// sched_setparam(2).
+pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result<usize> {
+    if priority.is_null() {
+        return Err(Errno::EINVAL);
+    }
+    let priority = priority.read()?;
+    let (_, task) = find(ctx, id)?;
+    set(ctx, id, policy_of(task.class()).0, priority)
+}
+
+fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32) -> Result<usize> {
+    let (thread, task) = find(ctx, id)?;
+    let class = match (policy, priority) {
+        // The batch, idle and deadline policies are not offered: EINVAL, as from a Linux without them.
+        (OTHER, 0) => match task.class() {
+            class @ Class::Fair { .. } => class,
+            Class::RealTime { .. } => Class::Fair { nice: 0 },
+        },
+        (FIFO | ROUND_ROBIN, 1..=99) => {
+            Class::RealTime { priority: priority as u8, round_robin: policy == ROUND_ROBIN }
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    check_permission(ctx, &thread)?;
+    let limit = thread.process().limit(Resource::RealTimePriority);
+    if matches!(class, Class::RealTime { .. }) && !ctx.identity().can(Capabilities::SYS_NICE) && priority as u64 > limit
+    {
+        return Err(Errno::EPERM);
+    }
+    task.set_class(class);
+    Ok(0)
+}
+
+/// sched_get_priority_max(2).
+pub(crate) fn sched_get_priority_max(_: &Ctx<'_>, policy: i32) -> Result<usize> {
+    match policy {
+        FIFO | ROUND_ROBIN => Ok(99),
+        OTHER | BATCH | IDLE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_get_priority_min(2).
+pub(crate) fn sched_get_priority_min(_: &Ctx<'_>, policy: i32) -> Result<usize> {
+    match policy {
+        FIFO | ROUND_ROBIN => Ok(1),
+        OTHER | BATCH | IDLE => Ok(0),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// sched_rr_get_interval(2).
+pub(crate) fn sched_rr_get_interval(ctx: &Ctx<'_>, id: i32, interval: UserPtr<'_, TimeSpec>) -> Result<usize> {
+    let (_, task) = find(ctx, id)?;
+    let turn_ns = match task.class() {
+        Class::RealTime { round_robin: false, .. } => 0,
+        _ => ROUND_ROBIN_TURN_NS,
+    };
+    interval.write(&TimeSpec::from_ns(turn_ns))?;
+    Ok(0)
+}
+
+/// Returns the CPUs that run, one bit each.
+fn online() -> u64 {
+    u64::MAX >> (64 - cpu::count().clamp(1, 64))
+}
+
+/// sched_setaffinity(2).
+pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserPtr<'_, u8>) -> Result<usize> {
+    let mut bytes = [0; size_of::<u64>()];
+    let count = bytes.len().min(length as usize);
+    if count > 0 {
+        bytes[..count].copy_from_slice(&mask.slice(count)?.read_all()?);
+    }
+    let (thread, task) = find(ctx, id)?;
+    check_permission(ctx, &thread)?;
+    let mask = u64::from_le_bytes(bytes) & online();
+    if mask == 0 {
+        return Err(Errno::EINVAL);
+    }
+    task.set_affinity(mask);
+    Ok(0)
+}
+
+/// sched_getaffinity(2). The raw call returns how many bytes it wrote.
+pub(crate) fn sched_getaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserPtr<'_, u64>) -> Result<usize> {
+    if (length as usize) * 8 < cpu::count() || !length.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    let (_, task) = find(ctx, id)?;
+    mask.write(&(task.affinity() & online()))?;
+    Ok(size_of::<u64>())
+}

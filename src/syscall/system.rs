@@ -1,0 +1,218 @@
+//! The machine as a whole: its names, memory and log, random bytes, and its end.
+
+use super::context::Ctx;
+use super::mount;
+use super::time_value::SECOND_NS;
+use crate::errno::{Errno, Result};
+use crate::fs::Capabilities;
+use crate::machine::console::{self, log};
+use crate::machine::memory::{self, PAGE_SIZE};
+use crate::machine::{cpu, platform, task, time};
+use crate::process::{system_log, system_name, table};
+use crate::vm::UserPtr;
+use alloc::vec;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+/// A field of `struct utsname`: 64 bytes and a NUL.
+const NAME_SIZE: usize = 65;
+
+/// uname(2).
+pub(crate) fn uname(_: &Ctx<'_>, names: UserPtr<'_, [u8; 6 * NAME_SIZE]>) -> Result<usize> {
+    let mut bytes = [0; 6 * NAME_SIZE];
+    let host = system_name::host_name();
+    let domain = system_name::domain_name();
+    let release = system_name::RELEASE.as_bytes();
+    let fields = [b"Linux", host.as_slice(), release, system_name::VERSION.as_bytes(), b"x86_64", &domain];
+    for (slot, field) in bytes.chunks_exact_mut(NAME_SIZE).zip(fields) {
+        let length = field.len().min(NAME_SIZE - 1);
+        slot[..length].copy_from_slice(&field[..length]);
+    }
+    names.write(&bytes)?;
+    Ok(0)
+}
+
+/// sethostname(2).
+pub(crate) fn sethostname(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+    set_name(ctx, name, length, system_name::set_host_name)
+}
+
+/// setdomainname(2).
+pub(crate) fn setdomainname(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+    set_name(ctx, name, length, system_name::set_domain_name)
+}
+
+fn set_name(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32, set: fn(&[u8]) -> Result) -> Result<usize> {
+    require(ctx, Capabilities::SYS_ADMIN)?;
+    let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
+    if length > system_name::NAME_LIMIT {
+        return Err(Errno::EINVAL);
+    }
+    let name = if length == 0 { vec![] } else { name.slice(length)?.read_all()? };
+    set(&name).map(|()| 0)
+}
+
+/// `struct sysinfo` (sysinfo(2)).
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct SystemInformation {
+    uptime: i64,
+    loads: [u64; 3],
+    total: u64,
+    free: u64,
+    shared: u64,
+    buffers: u64,
+    total_swap: u64,
+    free_swap: u64,
+    processes: u16,
+    _padding: [u16; 3],
+    total_high: u64,
+    free_high: u64,
+    unit: u32,
+    _padding_end: u32,
+}
+
+/// sysinfo(2).
+pub(crate) fn sysinfo(_: &Ctx<'_>, information: UserPtr<'_, SystemInformation>) -> Result<usize> {
+    let frames = memory::statistics();
+    // Load averages are fixed-point numbers with 16 bits after the point (SI_LOAD_SHIFT).
+    let loads = task::statistics().load.map(|hundredths| (u64::from(hundredths) << 16) / 100);
+    information.write(&SystemInformation {
+        uptime: time::monotonic_ns().div_ceil(SECOND_NS) as i64,
+        loads,
+        total: (frames.total * PAGE_SIZE) as u64,
+        free: (frames.free * PAGE_SIZE) as u64,
+        processes: u16::try_from(table::thread_count()).unwrap_or(u16::MAX),
+        unit: 1,
+        ..SystemInformation::default()
+    })?;
+    Ok(0)
+}
+
+/// getrandom(2): the generator is seeded at start, so no flag ever makes it wait.
+pub(crate) fn getrandom(_: &Ctx<'_>, buffer: UserPtr<'_, u8>, length: usize, flags: u32) -> Result<usize> {
+    const NON_BLOCKING: u32 = 1;
+    const RANDOM: u32 = 2;
+    const INSECURE: u32 = 4;
+    if flags & !(NON_BLOCKING | RANDOM | INSECURE) != 0 || flags & (RANDOM | INSECURE) == RANDOM | INSECURE {
+        return Err(Errno::EINVAL);
+    }
+    let mut to = buffer.destination(length.min(i32::MAX as usize))?;
+    let mut bytes = [0; 256];
+    while to.remaining() > 0 {
+        let count = bytes.len().min(to.remaining());
+        cpu::random_bytes(&mut bytes[..count]);
+        match to.put(&bytes[..count]) {
+            Ok(put) if put == count => {}
+            Err(error) if to.done() == 0 => return Err(error),
+            _ => break,
+        }
+        task::reschedule_point();
+    }
+    Ok(to.done())
+}
+
+/// getcpu(2): all CPUs are of one node.
+pub(crate) fn getcpu(_: &Ctx<'_>, number: UserPtr<'_, u32>, node: UserPtr<'_, u32>) -> Result<usize> {
+    if let Some(number) = number.non_null() {
+        number.write(&(cpu::index() as u32))?;
+    }
+    if let Some(node) = node.non_null() {
+        node.write(&0)?;
+    }
+    Ok(0)
+}
+
+/// What syslog(2) says the log's buffer holds (SYSLOG_ACTION_SIZE_BUFFER).
+const LOG_SIZE: usize = 1 << 18;
+
+/// syslog(2).
+pub(crate) fn syslog(ctx: &Ctx<'_>, action: i32, buffer: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+    const READ_ALL: i32 = 3;
+    const READ_CLEAR: i32 = 4;
+    const SIZE_BUFFER: i32 = 10;
+    /// The level that shows everything but debugging (SYSLOG_ACTION_CONSOLE_ON).
+    const CONSOLE_ON_LEVEL: u8 = 7;
+    /// Only emergencies (SYSLOG_ACTION_CONSOLE_OFF).
+    const CONSOLE_OFF_LEVEL: u8 = 1;
+
+    if !matches!(action, READ_ALL | SIZE_BUFFER)
+        && !ctx.identity().can(Capabilities::SYSLOG)
+        && !ctx.identity().can(Capabilities::SYS_ADMIN)
+    {
+        return Err(Errno::EPERM);
+    }
+    match action {
+        0 | 1 => Ok(0),
+        2..=4 => {
+            let length = usize::try_from(length).ok().filter(|_| !buffer.is_null()).ok_or(Errno::EINVAL)?;
+            if length == 0 {
+                return Ok(0);
+            }
+            let mut to = buffer.destination(length)?;
+            let text = if action == 2 { system_log::take_lines(length) } else { system_log::last_lines(length) };
+            let count = to.put(text.as_bytes())?;
+            if action == READ_CLEAR {
+                system_log::clear();
+            }
+            Ok(count)
+        }
+        5 => {
+            system_log::clear();
+            Ok(0)
+        }
+        6 | 7 => {
+            console::set_console_level(if action == 6 { CONSOLE_OFF_LEVEL } else { CONSOLE_ON_LEVEL });
+            Ok(0)
+        }
+        8 => {
+            let level = u8::try_from(length).ok().filter(|level| (1..=8).contains(level)).ok_or(Errno::EINVAL)?;
+            console::set_console_level(level);
+            Ok(0)
+        }
+        9 => Ok(system_log::unread()),
+        SIZE_BUFFER => Ok(LOG_SIZE),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// reboot(2). File systems are written out first, which Linux leaves to the caller.
+pub(crate) fn reboot(ctx: &Ctx<'_>, magic: u32, magic2: u32, command: u32, _text: u64) -> Result<usize> {
+    const MAGIC: u32 = 0xfee1_dead;
+    const MAGICS: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
+    const RESTART: u32 = 0x0123_4567;
+    const RESTART_WITH_TEXT: u32 = 0xa1b2_c3d4;
+    const HALT: u32 = 0xcdef_0123;
+    const POWER_OFF: u32 = 0x4321_fedc;
+    const KEYS_ON: u32 = 0x89ab_cdef;
+    const KEYS_OFF: u32 = 0;
+
+    require(ctx, Capabilities::SYS_BOOT)?;
+    if magic != MAGIC || !MAGICS.contains(&magic2) {
+        return Err(Errno::EINVAL);
+    }
+    match command {
+        // Ctrl-Alt-Del is not bound to anything, so there is nothing to switch.
+        KEYS_ON | KEYS_OFF => Ok(0),
+        RESTART | RESTART_WITH_TEXT => {
+            mount::sync(ctx)?;
+            log!(Emergency, "reboot: Restarting system");
+            platform::restart()
+        }
+        HALT => {
+            mount::sync(ctx)?;
+            log!(Emergency, "reboot: System halted");
+            platform::halt()
+        }
+        POWER_OFF => {
+            mount::sync(ctx)?;
+            log!(Emergency, "reboot: Power down");
+            platform::power_off()
+        }
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+/// EPERM without the capability.
+fn require(ctx: &Ctx<'_>, capability: Capabilities) -> Result {
+    if ctx.identity().can(capability) { Ok(()) } else { Err(Errno::EPERM) }
+}
