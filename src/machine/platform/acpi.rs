@@ -4,9 +4,11 @@
 //! how to switch off, is found by `util::aml_sleep`. Where there are no tables, `Tables::default()` says that
 //! nothing is known, and the PC is taken to be an old one.
 
-use crate::machine::asm::direct_map_address;
 use crate::machine::boot;
 use crate::machine::console::log;
+use crate::machine::memory::{Caching, map_device, map_firmware};
+use crate::machine::sync::IrqLock;
+use crate::rank::Rank;
 use crate::util::aml_sleep;
 use acpi::address::{AddressSpace, GenericAddress};
 use acpi::fadt::Fadt;
@@ -14,6 +16,7 @@ use acpi::hpet::HpetInfo;
 use acpi::madt::{Madt, MadtEntry};
 use acpi::{AcpiHandler, AcpiTables, PhysicalMapping};
 use alloc::vec::Vec;
+use core::ops::Range;
 use core::ptr::NonNull;
 
 /// What the tables say, as far as it is used.
@@ -73,7 +76,8 @@ pub(super) struct SoftOff {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Register {
     Port(u16),
-    Memory(u64),
+    /// Virtual address of a byte-wide register.
+    Memory(usize),
     /// Register at `offset` of a function of PCI bus 0.
     PciConfiguration {
         device: u8,
@@ -86,7 +90,9 @@ impl Register {
     fn from_generic(address: GenericAddress) -> Option<Register> {
         match address.address_space {
             AddressSpace::SystemIo if address.address != 0 => Some(Register::Port(address.address as u16)),
-            AddressSpace::SystemMemory if address.address != 0 => Some(Register::Memory(address.address)),
+            AddressSpace::SystemMemory if address.address != 0 => {
+                Some(Register::Memory(map_device(address.address, 1, Caching::Uncached)))
+            }
             AddressSpace::PciConfigSpace => Some(Register::PciConfiguration {
                 device: (address.address >> 32) as u8,
                 function: (address.address >> 16) as u8,
@@ -106,7 +112,7 @@ pub(super) fn read() -> Tables {
     };
     // SAFETY: the loader copied a root pointer with a valid checksum, so the address is that of a root table,
     // which firmware memory holds untouched.
-    let tables = match unsafe { AcpiTables::from_rsdt(DirectMap, root.revision, root.address as usize) } {
+    let tables = match unsafe { AcpiTables::from_rsdt(Firmware, root.revision, root.address as usize) } {
         Ok(tables) => tables,
         Err(error) => {
             log!(Warning, "ACPI: root table: {error:?}");
@@ -126,7 +132,7 @@ pub(super) fn read() -> Tables {
     facts
 }
 
-fn read_interrupts(madt: &PhysicalMapping<DirectMap, Madt>, facts: &mut Tables) {
+fn read_interrupts(madt: &PhysicalMapping<Firmware, Madt>, facts: &mut Tables) {
     /// The CPU is there, or can be brought in.
     const ENABLED: u32 = 1;
 
@@ -156,7 +162,7 @@ fn read_interrupts(madt: &PhysicalMapping<DirectMap, Madt>, facts: &mut Tables) 
     facts.cpus.dedup();
 }
 
-fn read_fixed(fadt: &PhysicalMapping<DirectMap, Fadt>, tables: &AcpiTables<DirectMap>, facts: &mut Tables) {
+fn read_fixed(fadt: &PhysicalMapping<Firmware, Fadt>, tables: &AcpiTables<Firmware>, facts: &mut Tables) {
     let flags = fadt.flags;
     facts.century_register = fadt.century;
     facts.pm_timer = fadt.pm_timer_block().ok().flatten().and_then(|timer| match Register::from_generic(timer)? {
@@ -173,10 +179,10 @@ fn read_fixed(fadt: &PhysicalMapping<DirectMap, Fadt>, tables: &AcpiTables<Direc
     }
 }
 
-fn read_soft_off(fadt: &PhysicalMapping<DirectMap, Fadt>, tables: &AcpiTables<DirectMap>) -> Option<SoftOff> {
+fn read_soft_off(fadt: &PhysicalMapping<Firmware, Fadt>, tables: &AcpiTables<Firmware>) -> Option<SoftOff> {
     let dsdt = tables.dsdt().ok().into_iter();
     let (sleep_type_a, sleep_type_b) = dsdt.chain(tables.ssdts()).find_map(|table| {
-        let start = direct_map_address(table.address as u64);
+        let start = core::ptr::with_exposed_provenance::<u8>(reach(table.address as u64, u64::from(table.length)));
         // SAFETY: the crate checked the table's header and sum; firmware memory is mapped and not written.
         let aml = unsafe { core::slice::from_raw_parts(start, table.length as usize) };
         aml_sleep::find_soft_off(aml)
@@ -192,17 +198,38 @@ fn read_soft_off(fadt: &PhysicalMapping<DirectMap, Fadt>, tables: &AcpiTables<Di
     })
 }
 
-/// Lets the crate see physical memory through the direct map.
+/// Lets the crate see physical memory.
 #[derive(Clone, Debug)]
-struct DirectMap;
+struct Firmware;
 
-impl AcpiHandler for DirectMap {
+impl AcpiHandler for Firmware {
     unsafe fn map_physical_region<T>(&self, physical_address: usize, size: usize) -> PhysicalMapping<Self, T> {
-        let start = NonNull::new(direct_map_address(physical_address as u64).cast::<T>());
-        let start = start.expect("the direct map does not begin at address 0");
-        // SAFETY: the direct map shows all memory that the firmware put tables in.
-        unsafe { PhysicalMapping::new(physical_address, start, size, size, DirectMap) }
+        let start = core::ptr::with_exposed_provenance_mut::<T>(reach(physical_address as u64, size as u64));
+        let start = NonNull::new(start).expect("nothing of the kernel's is at address 0");
+        // SAFETY: `reach` mapped `size` bytes there, for ever.
+        unsafe { PhysicalMapping::new(physical_address, start, size, size, Firmware) }
     }
 
     fn unmap_physical_region<T>(_region: &PhysicalMapping<Self, T>) {}
+}
+
+/// Physical memory is mapped in pieces of this size, as tables lie close together and are looked at often.
+const WINDOW: u64 = 64 * 1024;
+
+/// Returns the virtual address of `length` bytes of firmware's memory at `physical`.
+fn reach(physical: u64, length: u64) -> usize {
+    /// What is mapped, with where it begins.
+    static WINDOWS: IrqLock<Vec<(Range<u64>, usize)>> = IrqLock::new(Rank::IrqTable, Vec::new());
+
+    let end = physical.saturating_add(length);
+    let mut windows = WINDOWS.lock();
+    let known = windows.iter().find(|(range, _)| range.start <= physical && end <= range.end);
+    if let Some((range, address)) = known {
+        return address + (physical - range.start) as usize;
+    }
+    let range = physical / WINDOW * WINDOW..end.next_multiple_of(WINDOW);
+    let address = map_firmware(range.start, range.end - range.start);
+    let start = range.start;
+    windows.push((range, address));
+    address + (physical - start) as usize
 }

@@ -1,6 +1,6 @@
 //! Registers that are memory: loads and stores of exactly one size, in program order.
 
-use crate::machine::asm::direct_map_address;
+use crate::machine::memory::{Caching, map_device};
 
 /// A block of 32-bit registers at a physical address.
 #[derive(Clone, Copy, Debug)]
@@ -15,7 +15,7 @@ impl Mmio {
     /// # Safety
     /// The firmware says that a device's registers are there, and nobody else uses them.
     pub(super) unsafe fn map(physical: u64, length: usize) -> Mmio {
-        Mmio { base: direct_map_address(physical).expose_provenance(), length }
+        Mmio { base: map_device(physical, length as u64, Caching::Uncached), length }
     }
 
     /// Reads the register at `offset`.

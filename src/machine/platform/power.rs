@@ -4,10 +4,10 @@
 
 use super::acpi::{Register, SoftOff, Tables};
 use super::port::{pause_microsecond, read_u8, write_u8};
-use crate::machine::asm::direct_map_address;
 use crate::machine::console::log;
 use crate::machine::sync::Once;
 use core::arch::asm;
+use core::ptr::with_exposed_provenance_mut;
 use x86_64::VirtAddr;
 use x86_64::instructions::port::{Port, PortWriteOnly};
 use x86_64::instructions::tables::lidt;
@@ -133,7 +133,7 @@ fn write_register(register: Register, value: u8) {
         // SAFETY: the tables say that this restarts the machine.
         Register::Port(port) => unsafe { write_u8(port, value) },
         // SAFETY: as above.
-        Register::Memory(address) => unsafe { direct_map_address(address).write_volatile(value) },
+        Register::Memory(address) => unsafe { with_exposed_provenance_mut::<u8>(address).write_volatile(value) },
         Register::PciConfiguration { device, function, offset } => {
             let address = 1 << 31 | u32::from(device) << 11 | u32::from(function) << 8 | u32::from(offset & !3);
             // SAFETY: as above; 0xcf8 and 0xcfc are PCI's way to configuration space.

@@ -5,7 +5,7 @@ use super::fault::PageFault;
 use super::irq;
 use crate::machine::asm::{TrapFrame, user_copy_fixup};
 use crate::machine::console::report::{FaultRegisters, note_fault};
-use crate::machine::memory::{PAGE_SIZE, USER_END};
+use crate::machine::memory::{USER_END, is_below_stack};
 use x86_64::instructions::port::PortReadOnly;
 
 const NMI: u64 = 2;
@@ -61,7 +61,7 @@ fn serve_nmi(frame: &TrapFrame) {
 /// The CPU could not push a fault's frame: as a rule because the stack ran into its guard page.
 fn panic_for_double_fault(frame: &TrapFrame) -> ! {
     let address = PageFault::read(0).address;
-    if address.abs_diff(frame.rsp) < 2 * PAGE_SIZE as u64 {
+    if is_below_stack(address) {
         panic_for(frame, format_args!("kernel stack overflow at {address:#x}"));
     }
     panic_for(frame, format_args!("double fault"))
