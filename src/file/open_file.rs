@@ -20,6 +20,8 @@ bitflags! {
     pub(crate) struct StatusFlags: u32 {
         const WRITE_ONLY = 0o1;
         const READ_WRITE = 0o2;
+        /// Only for the opening itself: a terminal does not become the controlling one.
+        const NO_CONTROL = 0o400;
         const APPEND = 0o2000;
         const NON_BLOCKING = 0o4000;
         const SYNC_DATA = 0o10000;
@@ -81,7 +83,7 @@ impl OpenFile {
             file,
             place,
             position: Mutex::new(Rank::FilePosition, 0),
-            flags: AtomicU32::new(flags.bits()),
+            flags: AtomicU32::new(flags.difference(StatusFlags::NO_CONTROL).bits()),
             signal_owner: AtomicI32::new(0),
             has_locks: AtomicBool::new(false),
         })

@@ -17,13 +17,7 @@ const TRUNCATE: u32 = 0o1000;
 const UNNAMED: u32 = 0o20000000;
 const CLOSE_ON_EXEC: u32 = 0o2000000;
 /// All bits that openat2(2) knows.
-pub(crate) const KNOWN_FLAGS: u32 = StatusFlags::all().bits()
-    | CREATE
-    | EXCLUSIVE
-    | 0o400 // O_NOCTTY
-    | TRUNCATE
-    | UNNAMED
-    | CLOSE_ON_EXEC;
+pub(crate) const KNOWN_FLAGS: u32 = StatusFlags::all().bits() | CREATE | EXCLUSIVE | TRUNCATE | UNNAMED | CLOSE_ON_EXEC;
 
 impl View {
     /// open(2), all flags but O_CLOEXEC: `flags` are the raw O_* bits.

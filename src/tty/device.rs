@@ -50,7 +50,7 @@ impl TerminalFile {
         let is_readable = !flags.contains(StatusFlags::WRITE_ONLY);
         let is_console = opening == Opening::Console;
         let file = Arc::new(TerminalFile { terminal, generation, is_console, is_readable, name: name.to_string() });
-        if opening == Opening::Terminal && is_readable {
+        if opening == Opening::Terminal && is_readable && !flags.contains(StatusFlags::NO_CONTROL) {
             job_control::acquire_at_open(&file.terminal);
         }
         Ok(file)
