@@ -40,6 +40,10 @@ pub(crate) enum Rank {
     Thread,
     /// Signal queues and dispositions.
     Signal,
+    /// Which timers a process has.
+    ProcessTimers,
+    /// One timer that sends signals.
+    ProcessTimer,
     /// A futex bucket.
     Futex,
     /// A file descriptor table.
@@ -75,6 +79,8 @@ pub(crate) enum Rank {
     EpollReady,
     /// Signals that interrupt handlers left to be sent.
     DeferredSignals,
+    /// Timers that fired and are to send their signals.
+    FiredTimers,
     /// Waiters of one `WaitQueue`.
     WaitQueue,
     /// The load averages.

@@ -120,6 +120,7 @@ fn end(process: &Arc<Process>) {
         panic!("Attempted to kill init! exitcode=0x{status:08x}");
     }
     process.exit_status.store(status, Ordering::Relaxed);
+    process.timers().clear();
     give_up_terminal(process);
 
     let mut aftermath = Aftermath::default();

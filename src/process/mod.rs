@@ -54,6 +54,9 @@ pub(crate) mod table;
 /// One thread of a process.
 mod thread;
 
+/// Timers that send signals.
+pub(crate) mod timers;
+
 /// A process: what its threads share.
 mod thread_group;
 

@@ -46,6 +46,7 @@ pub(crate) fn replace_program(
 
     let files = own_files(thread);
     files.close_on_exec();
+    process.timers().clear_created();
     thread.set_files(files);
     thread.set_name(&program.command);
     thread.set_alternate_stack(AlternateStack::default());

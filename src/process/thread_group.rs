@@ -6,6 +6,7 @@
 
 use super::limits::Limits;
 use super::signal::{Dispositions, Pending};
+use super::timers::Timers;
 use super::{Resource, Session, Thread};
 use crate::file::Readiness;
 use crate::fs::{Identity, Path};
@@ -47,6 +48,7 @@ pub(crate) struct Process {
     pub(super) exit_status: AtomicI32,
     pub(super) exit_uid: AtomicU32,
     pub(super) state: SpinLock<State>,
+    timers: Timers,
     /// Wakes threads in wait(2): a child changed.
     pub(super) child_events: WaitQueue,
     /// Tells readers of signalfds that a signal came.
@@ -186,6 +188,7 @@ impl Process {
             exit_status: AtomicI32::new(0),
             exit_uid: AtomicU32::new(0),
             state: SpinLock::new(Rank::Process, state),
+            timers: Timers::new(),
             child_events: WaitQueue::new(),
             signal_arrivals: Readiness::new(),
             resume: WaitQueue::new(),
@@ -195,6 +198,11 @@ impl Process {
     /// Returns the process id.
     pub(crate) fn id(&self) -> i32 {
         self.id
+    }
+
+    /// Returns its timers that send signals.
+    pub(crate) fn timers(&self) -> &Timers {
+        &self.timers
     }
 
     /// Returns the parent's process id; 0 for the first process.

@@ -66,6 +66,9 @@ mod time;
 /// Times and durations as user space passes them.
 mod time_value;
 
+/// Timers that send signals.
+mod timer;
+
 /// Moving bytes between two files inside the kernel.
 mod transfer;
 

@@ -4,7 +4,7 @@ use super::argument::Handler;
 use super::context::Ctx;
 use super::{
     attributes, directory, epoll, extent, fcntl, file, futex, memory, mount, path, poll, process, schedule, signal,
-    stat, system, time, transfer, xattr,
+    stat, system, time, timer, transfer, xattr,
 };
 use crate::errno::{Errno, Result};
 use crate::machine::console::log;
@@ -46,6 +46,9 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         33 => file::dup2.serve(ctx, registers),
         34 => signal::pause.serve(ctx, registers),
         35 => time::nanosleep.serve(ctx, registers),
+        36 => timer::getitimer.serve(ctx, registers),
+        37 => timer::alarm.serve(ctx, registers),
+        38 => timer::setitimer.serve(ctx, registers),
         39 => process::getpid.serve(ctx, registers),
         40 => transfer::sendfile.serve(ctx, registers),
         56 => process::clone.serve(ctx, registers),
@@ -169,6 +172,11 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         218 => process::set_tid_address.serve(ctx, registers),
         219 => signal::restart_syscall.serve(ctx, registers),
         221 => extent::fadvise64.serve(ctx, registers),
+        222 => timer::timer_create.serve(ctx, registers),
+        223 => timer::timer_settime.serve(ctx, registers),
+        224 => timer::timer_gettime.serve(ctx, registers),
+        225 => timer::timer_getoverrun.serve(ctx, registers),
+        226 => timer::timer_delete.serve(ctx, registers),
         227 => time::clock_settime.serve(ctx, registers),
         228 => time::clock_gettime.serve(ctx, registers),
         229 => time::clock_getres.serve(ctx, registers),
@@ -237,6 +245,14 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         441 => epoll::epoll_pwait2.serve(ctx, registers),
         _ => unknown(ctx, number),
         441 => epoll::epoll_pwait2.serve(ctx, registers),
+        36 => timer::getitimer.serve(ctx, registers),
+        37 => timer::alarm.serve(ctx, registers),
+        38 => timer::setitimer.serve(ctx, registers),
+        222 => timer::timer_create.serve(ctx, registers),
+        223 => timer::timer_settime.serve(ctx, registers),
+        224 => timer::timer_gettime.serve(ctx, registers),
+        225 => timer::timer_getoverrun.serve(ctx, registers),
+        226 => timer::timer_delete.serve(ctx, registers),
         _ => Err(Errno::ENOSYS),
     }
 }

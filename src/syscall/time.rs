@@ -30,7 +30,7 @@ const COARSE_RESOLUTION_NS: u64 = 4_000_000;
 
 /// A clock that can be read.
 #[derive(Clone, Copy)]
-enum Clock {
+pub(super) enum ClockKind {
     Timer(TimerClock),
     /// CPU time of a process; 0 is the caller's.
     Process(i32),
@@ -39,31 +39,31 @@ enum Clock {
 }
 
 /// Returns the clock with Linux's number; negative ones hold a process or thread id (clock_getcpuclockid(3)). EINVAL.
-fn clock(number: i32) -> Result<Clock> {
+pub(super) fn clock(number: i32) -> Result<ClockKind> {
     match number {
-        REALTIME | REALTIME_COARSE | REALTIME_ALARM | TAI => Ok(Clock::Timer(TimerClock::Wall)),
+        REALTIME | REALTIME_COARSE | REALTIME_ALARM | TAI => Ok(ClockKind::Timer(TimerClock::Wall)),
         MONOTONIC | MONOTONIC_RAW | MONOTONIC_COARSE | BOOTTIME | BOOTTIME_ALARM => {
-            Ok(Clock::Timer(TimerClock::Monotonic))
+            Ok(ClockKind::Timer(TimerClock::Monotonic))
         }
-        PROCESS_CPU => Ok(Clock::Process(0)),
-        THREAD_CPU => Ok(Clock::Thread(0)),
+        PROCESS_CPU => Ok(ClockKind::Process(0)),
+        THREAD_CPU => Ok(ClockKind::Thread(0)),
         // The low two bits say which time (3: a clock that is a file), the next one "thread".
         _ if number >= 0 || number & 3 == 3 => Err(Errno::EINVAL),
-        _ if number & 4 != 0 => Ok(Clock::Thread(!(number >> 3))),
-        _ => Ok(Clock::Process(!(number >> 3))),
+        _ if number & 4 != 0 => Ok(ClockKind::Thread(!(number >> 3))),
+        _ => Ok(ClockKind::Process(!(number >> 3))),
     }
 }
 
 /// Reads a clock. EINVAL for ids of nobody.
 pub(super) fn read_clock(ctx: &Ctx<'_>, number: i32) -> Result<u64> {
     match clock(number)? {
-        Clock::Timer(timer) => Ok(timer.now_ns()),
-        Clock::Process(id) => {
+        ClockKind::Timer(timer) => Ok(timer.now_ns()),
+        ClockKind::Process(id) => {
             let process = if id == 0 { Some(ctx.process().clone()) } else { table::find(id) };
             let usage = process.ok_or(Errno::EINVAL)?.usage();
             Ok(usage.user_ns + usage.system_ns)
         }
-        Clock::Thread(id) => {
+        ClockKind::Thread(id) => {
             let thread = if id == 0 { Some(ctx.thread().clone()) } else { table::find_thread(id) };
             let time = thread.ok_or(Errno::EINVAL)?.cpu_time();
             Ok(time.user_ns + time.system_ns)
@@ -180,12 +180,12 @@ pub(crate) fn clock_nanosleep(
 ) -> Result<usize> {
     const ABSOLUTE: u32 = 1;
     let timer = match clock(number)? {
-        Clock::Timer(_) if matches!(number, MONOTONIC_RAW | REALTIME_COARSE | MONOTONIC_COARSE) => {
+        ClockKind::Timer(_) if matches!(number, MONOTONIC_RAW | REALTIME_COARSE | MONOTONIC_COARSE) => {
             return Err(Errno::EOPNOTSUPP);
         }
-        Clock::Timer(timer) => timer,
-        Clock::Thread(_) => return Err(Errno::EINVAL),
-        Clock::Process(_) => return Err(Errno::EOPNOTSUPP),
+        ClockKind::Timer(timer) => timer,
+        ClockKind::Thread(_) => return Err(Errno::EINVAL),
+        ClockKind::Process(_) => return Err(Errno::EOPNOTSUPP),
     };
     let request_ns = request.read()?.to_ns()?;
     if flags & ABSOLUTE == 0 {

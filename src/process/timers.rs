@@ -1,0 +1,315 @@
+//! A process' timers that send signals: alarm(2), setitimer(2), timer_create(2).
+//!
+//! A machine timer only puts its `SignalTimer` on a list, from the interrupt; one kernel thread takes it off, counts the
+//! expirations from the clock, sends the signal and arms the next. So no lock of a process is taken by an interrupt.
+//! CPU-time clocks have no interrupt of their own: the timer is looked at when the time could be up at the earliest.
+
+use super::signal::{Signal, SignalInfo};
+use super::{Process, Thread};
+use crate::errno::{Errno, Result};
+use crate::file::timerfd::{TimerClock, TimerSetting};
+use crate::machine::cpu;
+use crate::machine::sync::{IrqLock, Once, SpinLock};
+use crate::machine::task::{self, WaitQueue};
+use crate::machine::time::{self, Timer};
+use crate::rank::Rank;
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::sync::{Arc, Weak};
+
+/// The clock that a timer follows.
+#[derive(Clone)]
+pub(crate) enum TimedBy {
+    Clock(TimerClock),
+    /// User time of the process' threads (ITIMER_VIRTUAL).
+    UserTime(Weak<Process>),
+    /// User and system time of the process' threads.
+    ProcessTime(Weak<Process>),
+    /// User and system time of one thread.
+    ThreadTime(Weak<Thread>),
+}
+
+/// How often a CPU-time clock is looked at, at most: Linux's tick at 250 Hz.
+const CPU_TIME_STEP_NS: u64 = 4_000_000;
+
+impl TimedBy {
+    /// Returns the clock's time; of a process or thread that is gone, no time ever.
+    fn now_ns(&self) -> u64 {
+        match self {
+            TimedBy::Clock(clock) => clock.now_ns(),
+            TimedBy::UserTime(process) => process.upgrade().map_or(0, |process| process.usage().user_ns),
+            TimedBy::ProcessTime(process) => process.upgrade().map_or(0, |process| {
+                let usage = process.usage();
+                usage.user_ns + usage.system_ns
+            }),
+            TimedBy::ThreadTime(thread) => thread.upgrade().map_or(0, |thread| {
+                let time = thread.cpu_time();
+                time.user_ns + time.system_ns
+            }),
+        }
+    }
+
+    /// Returns the monotonic time before which this clock, which shows `now_ns`, cannot show `time_ns`.
+    fn earliest_monotonic_ns(&self, time_ns: u64, now_ns: u64) -> u64 {
+        match self {
+            TimedBy::Clock(clock) => clock.to_monotonic_ns(time_ns),
+            _ => {
+                let left = time_ns.saturating_sub(now_ns);
+                time::monotonic_ns().saturating_add((left / cpu::count() as u64).max(CPU_TIME_STEP_NS))
+            }
+        }
+    }
+}
+
+/// What an expiration does.
+#[derive(Clone)]
+pub(crate) enum Notice {
+    /// Nothing: the program looks by itself (SIGEV_NONE).
+    None,
+    /// A signal from the kernel to the process (alarm, setitimer).
+    Plain(Weak<Process>, Signal),
+    /// A signal with the timer's id and the program's value, to the process.
+    Process(Weak<Process>, Signal, u64),
+    /// The same to one thread (SIGEV_THREAD_ID).
+    Thread(Weak<Thread>, Signal, u64),
+}
+
+/// One timer.
+pub(crate) struct SignalTimer {
+    id: i32,
+    timed_by: TimedBy,
+    notice: Notice,
+    state: SpinLock<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The next expiration in the clock's time; `None` when disarmed.
+    next_ns: Option<u64>,
+    interval_ns: u64,
+    /// Expirations while the signal was pending already.
+    missed: u64,
+    /// `missed` as of the signal sent last (timer_getoverrun(2)).
+    overrun: i32,
+    timer: Option<Timer>,
+}
+
+/// Timers whose machine timer fired.
+static FIRED: IrqLock<VecDeque<Weak<SignalTimer>>> = IrqLock::new(Rank::FiredTimers, VecDeque::new());
+static ARRIVED: WaitQueue = WaitQueue::new();
+
+/// Starts the kernel thread that sends, at the first timer.
+fn start_sender() {
+    static STARTED: Once<()> = Once::new();
+    STARTED.call_once(|| {
+        task::spawn("timers", || {
+            loop {
+                let timer = ARRIVED.wait_until(|| FIRED.lock().pop_front());
+                if let Some(timer) = timer.upgrade() {
+                    timer.look();
+                }
+            }
+        });
+    });
+}
+
+impl SignalTimer {
+    /// Makes a disarmed timer.
+    fn new(id: i32, timed_by: TimedBy, notice: Notice) -> Arc<SignalTimer> {
+        let state = SpinLock::new(Rank::ProcessTimer, State::default());
+        Arc::new(SignalTimer { id, timed_by, notice, state })
+    }
+
+    /// Arms or disarms; returns the setting before.
+    pub(crate) fn set(self: &Arc<SignalTimer>, setting: TimerSetting, is_absolute: bool) -> TimerSetting {
+        start_sender();
+        let now = self.timed_by.now_ns();
+        let mut state = self.state.lock();
+        let before = state.remaining(now);
+        state.interval_ns = setting.interval_ns;
+        state.missed = 0;
+        state.overrun = 0;
+        state.next_ns = match setting.value_ns {
+            0 => None,
+            value if is_absolute => Some(value),
+            value => Some(now.saturating_add(value)),
+        };
+        self.arm(&mut state, now);
+        before
+    }
+
+    /// Returns the time left and the interval.
+    pub(crate) fn get(&self) -> TimerSetting {
+        let now = self.timed_by.now_ns();
+        self.state.lock().remaining(now)
+    }
+
+    /// Returns how many expirations the signal sent last stands for besides its own (timer_getoverrun(2)).
+    pub(crate) fn overrun(&self) -> i32 {
+        self.state.lock().overrun
+    }
+
+    fn arm(self: &Arc<SignalTimer>, state: &mut State, now: u64) {
+        state.timer = state.next_ns.map(|next_ns| {
+            let this = Arc::downgrade(self);
+            let fire = move || {
+                FIRED.lock().push_back(this);
+                ARRIVED.wake_one();
+            };
+            Timer::at(self.timed_by.earliest_monotonic_ns(next_ns, now), Box::new(fire))
+        });
+    }
+
+    /// Sends what is due and arms the next expiration.
+    fn look(self: &Arc<SignalTimer>) {
+        let now = self.timed_by.now_ns();
+        let is_pending = self.is_pending();
+        let overrun = {
+            let mut state = self.state.lock();
+            let Some(next) = state.next_ns else { return };
+            let mut count = 0;
+            if next <= now {
+                count = if state.interval_ns == 0 { 1 } else { (now - next) / state.interval_ns + 1 };
+                state.next_ns = (state.interval_ns > 0).then(|| next + count * state.interval_ns);
+            }
+            self.arm(&mut state, now);
+            if count == 0 {
+                return;
+            }
+            state.missed += count;
+            if is_pending {
+                return;
+            }
+            state.overrun = i32::try_from(state.missed - 1).unwrap_or(i32::MAX);
+            state.missed = 0;
+            state.overrun
+        };
+        self.send(overrun);
+    }
+
+    /// Returns whether the signal sent last waits still: then expirations are counted instead of sent again.
+    fn is_pending(&self) -> bool {
+        match &self.notice {
+            Notice::None | Notice::Plain(..) => false,
+            Notice::Process(process, signal, _) => {
+                process.upgrade().is_some_and(|process| process.pending_signals().0.contains(*signal))
+            }
+            Notice::Thread(thread, signal, _) => {
+                thread.upgrade().is_some_and(|thread| thread.pending_signals().contains(*signal))
+            }
+        }
+    }
+
+    fn send(&self, overrun: i32) {
+        match &self.notice {
+            Notice::None => {}
+            Notice::Plain(process, signal) => {
+                if let Some(process) = process.upgrade() {
+                    process.send_signal(SignalInfo::kernel(*signal));
+                }
+            }
+            Notice::Process(process, signal, value) => {
+                if let Some(process) = process.upgrade() {
+                    process.send_signal(SignalInfo::timer(*signal, self.id, overrun, *value));
+                }
+            }
+            Notice::Thread(thread, signal, value) => {
+                if let Some(thread) = thread.upgrade() {
+                    thread.send_signal(SignalInfo::timer(*signal, self.id, overrun, *value));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    fn remaining(&self, now: u64) -> TimerSetting {
+        let value_ns = match self.next_ns {
+            None => 0,
+            // Armed and due, but the sender has not come to it: the least that says "armed".
+            Some(next) if next <= now => 1,
+            Some(next) => next - now,
+        };
+        TimerSetting { value_ns, interval_ns: self.interval_ns }
+    }
+}
+
+/// The timers of setitimer(2), numbered as there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum IntervalTimer {
+    Real,
+    Virtual,
+    Profiling,
+}
+
+/// The most timers of timer_create(2) a process may have: Linux charges them to RLIMIT_SIGPENDING.
+const MAX_TIMERS: usize = 1024;
+
+/// All timers of one process.
+pub(crate) struct Timers {
+    interval: SpinLock<[Option<Arc<SignalTimer>>; 3]>,
+    created: SpinLock<BTreeMap<i32, Arc<SignalTimer>>>,
+}
+
+impl Timers {
+    /// Makes the timers of a new process: none (fork(2), "timers are not inherited").
+    pub(crate) const fn new() -> Timers {
+        Timers {
+            interval: SpinLock::new(Rank::ProcessTimers, [const { None }; 3]),
+            created: SpinLock::new(Rank::ProcessTimers, BTreeMap::new()),
+        }
+    }
+
+    /// Returns an interval timer of `process`, whose timers these are.
+    pub(crate) fn interval(&self, process: &Arc<Process>, which: IntervalTimer) -> Arc<SignalTimer> {
+        let make = || {
+            let process = Arc::downgrade(process);
+            let (timed_by, signal) = match which {
+                IntervalTimer::Real => (TimedBy::Clock(TimerClock::Monotonic), Signal::ALRM),
+                IntervalTimer::Virtual => (TimedBy::UserTime(process.clone()), Signal::VTALRM),
+                IntervalTimer::Profiling => (TimedBy::ProcessTime(process.clone()), Signal::PROF),
+            };
+            SignalTimer::new(0, timed_by, Notice::Plain(process, signal))
+        };
+        self.interval.lock()[which as usize].get_or_insert_with(make).clone()
+    }
+
+    /// timer_create(2): returns the id. `notice` gets it. EAGAIN when there are too many.
+    pub(crate) fn create(&self, timed_by: TimedBy, notice: impl FnOnce(i32) -> Notice) -> Result<i32> {
+        let mut created = self.created.lock();
+        if created.len() >= MAX_TIMERS {
+            return Err(Errno::EAGAIN);
+        }
+        // The lowest free one: the ids in use come in order.
+        let id =
+            (0..).zip(created.keys()).find(|(free, used)| free != *used).map_or(created.len() as i32, |(id, _)| id);
+        created.insert(id, SignalTimer::new(id, timed_by, notice(id)));
+        Ok(id)
+    }
+
+    /// Returns the timer with this id. EINVAL.
+    pub(crate) fn find(&self, id: i32) -> Result<Arc<SignalTimer>> {
+        self.created.lock().get(&id).cloned().ok_or(Errno::EINVAL)
+    }
+
+    /// timer_delete(2). EINVAL.
+    pub(crate) fn delete(&self, id: i32) -> Result {
+        let timer = self.created.lock().remove(&id).ok_or(Errno::EINVAL)?;
+        timer.set(TimerSetting::default(), false);
+        Ok(())
+    }
+
+    /// Deletes what timer_create(2) made: exec keeps only the interval timers (execve(2)).
+    pub(crate) fn clear_created(&self) {
+        let created = core::mem::take(&mut *self.created.lock());
+        drop(created);
+    }
+
+    /// Deletes all: the process ends.
+    pub(crate) fn clear(&self) {
+        self.clear_created();
+        let interval = core::mem::take(&mut *self.interval.lock());
+        drop(interval);
+    }
+}
