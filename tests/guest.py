@@ -90,7 +90,7 @@ class Guest:
         results = []
         for line in self.lines:
             name = line.split()[1]
-            match = re.search(rf"^@@@ begin {re.escape(name)}\n(.*?)^?@@@ end {re.escape(name)} (\d+)$", console, re.S | re.M)
+            match = re.search(rf"^@@@ begin {re.escape(name)}\n(.*?)@@@ end {re.escape(name)} (\d+)$", console, re.S | re.M)
             if match:
                 output = match.group(1).replace(f"/tests/{name}.sh", f"{name}.sh")
                 results.append((name, output, int(match.group(2))))
