@@ -78,11 +78,29 @@ pub(super) fn start(magic: u32, information: u32) {
         acpi_root: find_acpi_root(block),
     });
     console::report::set_command_line(boot.command_line);
-    log!(Info, "started by {}, command line: {}", boot.loader, boot.command_line);
+    set_console_level();
+    log!(Info, "Stele {}, started by {}", env!("CARGO_PKG_VERSION"), boot.loader);
+    log!(Info, "command line: {}", boot.command_line);
 
     memory_map::read(block);
     module::read(block);
     display::read(block);
+}
+
+/// Reads the words that say what the consoles show, as Linux does: `quiet` is `loglevel=4`, `debug` is 10.
+fn set_console_level() {
+    for (name, value) in command_line::words(information().command_line) {
+        let level = match (name, value) {
+            ("quiet", None) => Some(4),
+            ("debug", None) => Some(10),
+            ("ignore_loglevel", None) => Some(u8::MAX),
+            ("loglevel", Some(value)) => value.parse().ok(),
+            _ => None,
+        };
+        if let Some(level) = level {
+            console::set_console_level(level);
+        }
+    }
 }
 
 fn find_acpi_root(block: &BootInformation<'_>) -> Option<AcpiRoot> {

@@ -54,9 +54,10 @@ pub(crate) fn start(magic: u32, information: u32) {
     console::start();
     trap::start_cpu(0);
     cpu::enable_protections();
-    log!(Info, "Stele {}", env!("CARGO_PKG_VERSION"));
     boot::start(magic, information);
+    panic::start();
     memory::start();
+    log!(Info, "CPU: {}", cpu::describe().brand);
     platform::start();
     time::start();
     screen::start();

@@ -1,6 +1,7 @@
 //! What happens when the kernel cannot go on: the report, then a stop or, as `panic=` says, a restart.
 
-use super::{console, platform, sync};
+use super::console::log;
+use super::{boot, console, platform, sync};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicI32, Ordering};
 use x86_64::instructions::port::Port;
@@ -9,9 +10,13 @@ use x86_64::instructions::{hlt, interrupts};
 /// Seconds until the restart; 0: none; negative: at once (Linux' `panic=`).
 static RESTART_AFTER: AtomicI32 = AtomicI32::new(0);
 
-/// Sets what follows a panic: restart after so many seconds, 0 never, negative at once.
-pub(super) fn set_restart(seconds: i32) {
-    RESTART_AFTER.store(seconds, Ordering::Relaxed);
+/// Reads the word that says what follows a panic.
+pub(super) fn start() {
+    let Some(value) = boot::word("panic") else { return };
+    match value.parse() {
+        Ok(seconds) => RESTART_AFTER.store(seconds, Ordering::Relaxed),
+        Err(_) => log!(Warning, "panic={value}: not a number of seconds"),
+    }
 }
 
 #[panic_handler]

@@ -7,6 +7,9 @@ use crate::fs::{Identity, Path, View};
 use crate::machine::boot;
 use crate::machine::console::log;
 use crate::process::{self, Program, Resource};
+use crate::util::command_line;
+use alloc::format;
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -44,7 +47,7 @@ struct Words {
     ramdisk_init: Option<&'static str>,
     init: Option<&'static str>,
     arguments: Vec<&'static str>,
-    environment: Vec<&'static str>,
+    environment: Vec<String>,
 }
 
 /// Starts the first process with `root` as its root directory. Panics where there is no program to run, as Linux
@@ -67,33 +70,29 @@ impl Words {
             ramdisk_init: None,
             init: None,
             arguments: Vec::new(),
-            environment: Vec::from(["HOME=/", "TERM=linux"]),
+            environment: Vec::from(["HOME=/", "TERM=linux"].map(String::from)),
         };
-        let (kernel, program) = match command_line.split_once(" -- ") {
-            Some(parts) => parts,
-            None => (command_line.strip_suffix(" --").unwrap_or(command_line), ""),
-        };
-        for word in kernel.split_ascii_whitespace() {
-            let (name, value) = word.split_once('=').unwrap_or((word, ""));
-            match name {
-                "init" => words.init = Some(value),
-                "rdinit" => words.ramdisk_init = Some(value),
+        for (name, value) in command_line::words(command_line) {
+            match (name, value) {
+                ("init", Some(_)) => words.init = value,
+                ("rdinit", Some(_)) => words.ramdisk_init = value,
                 _ if KERNEL_WORDS.contains(&name) || name.contains('.') => {}
-                _ => words.take_unknown(word, name),
+                _ => words.take_unknown(name, value),
             }
         }
-        words.arguments.extend(program.split_ascii_whitespace());
+        words.arguments.extend(command_line::init_arguments(command_line));
         words
     }
 
-    fn take_unknown(&mut self, word: &'static str, name: &str) {
-        log!(Notice, "Unknown kernel command line word \"{word}\", will be passed to user space");
-        if !word.contains('=') {
-            self.arguments.push(word);
+    fn take_unknown(&mut self, name: &'static str, value: Option<&str>) {
+        log!(Notice, "Unknown kernel command line word \"{name}\", will be passed to user space");
+        let Some(value) = value else {
+            self.arguments.push(name);
             return;
-        }
-        let is_same = |other: &&str| other.split_once('=').is_some_and(|(other, _)| other == name);
-        match self.environment.iter().position(|other| is_same(other)) {
+        };
+        let is_same = |other: &String| other.split_once('=').is_some_and(|(other, _)| other == name);
+        let word = format!("{name}={value}");
+        match self.environment.iter().position(is_same) {
             Some(place) => self.environment[place] = word,
             None => self.environment.push(word),
         }

@@ -100,7 +100,10 @@ fn show_message(panic: &PanicInfo<'_>) {
 fn show_registers() {
     let cr2 = Cr2::read_raw();
     let cr3 = Cr3::read_raw().0.start_address().as_u64();
-    let Some(fault) = FAULT.get() else { return };
+    let Some(fault) = FAULT.get() else {
+        say(format_args!("rbp {:016x} cr2 {cr2:016x} cr3 {cr3:016x}\n", frame_pointer()));
+        return;
+    };
 
     let FaultRegisters { rax, rbx, rcx, rdx, rsi, rdi, rbp, rsp, r8, r9, r10, r11, r12, r13, r14, r15, .. } = *fault;
     let FaultRegisters { rip, rflags, cs, error_code, .. } = *fault;
