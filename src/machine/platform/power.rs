@@ -46,7 +46,6 @@ pub(super) fn configure(tables: &Tables) {
 /// Switches the machine off: ACPI, then the older ways in a fixed order, then halts. Does not sleep.
 pub(crate) fn power_off() -> ! {
     interrupts::disable();
-    log!(Notice, "power down");
     if let Some(soft_off) = WAYS.get().and_then(|ways| ways.soft_off) {
         enter_soft_off(&soft_off);
         pause_milliseconds(500);
@@ -66,7 +65,6 @@ pub(crate) fn power_off() -> ! {
 /// Restarts the machine: ACPI reset register, keyboard controller, port 0xcf9, triple fault.
 pub(crate) fn restart() -> ! {
     interrupts::disable();
-    log!(Notice, "restart");
     if let Some((register, value)) = WAYS.get().and_then(|ways| ways.reset) {
         write_register(register, value);
         pause_milliseconds(50);
