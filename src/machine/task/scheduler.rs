@@ -27,8 +27,10 @@ const TICK_NS: u64 = 4_000_000;
 const TURN_NS: u64 = 4_000_000;
 /// How long a round-robin task runs before others of its priority (sched_rr_get_interval(2)).
 const REAL_TIME_TURN_NS: u64 = 100_000_000;
-/// A fair task that wakes up interrupts one that is ahead of it by more than this.
+/// A fair task that wakes up interrupts one that is ahead of it by more than this,
 const WAKE_ADVANTAGE_NS: u64 = 1_000_000;
+/// and that has run at least so long in this turn. Else a pipe's two ends would take turns at each small write.
+const SHORTEST_TURN_NS: u64 = 1_000_000;
 /// How far a task that slept long is put before those that did not.
 const SLEEP_BONUS_NS: u64 = 3_000_000;
 
@@ -500,6 +502,9 @@ impl Queue {
         match (turn, current.turn()) {
             (Turn::Fair(_), Turn::Fair(_)) => {
                 self.charge_current(time::monotonic_ns());
+                if self.charged_until_ns.saturating_sub(self.turn_start_ns) < SHORTEST_TURN_NS {
+                    return false;
+                }
                 let Some(Turn::Fair(running)) = self.current.as_ref().map(|task| task.turn()) else { return false };
                 matches!(turn, Turn::Fair(woken) if woken + WAKE_ADVANTAGE_NS < running)
             }
