@@ -253,6 +253,18 @@ boot_halt:
     jmp boot_halt
 .size boot_entry, . - boot_entry
 
+# With the code, where a Multiboot1 loader, which takes the file for one piece, puts it right.
+boot_words_loader:
+    .asciz "Stele: not started by a Multiboot2 loader. Use GRUB's multiboot2 command.\r\n"
+boot_words_cpuid:
+    .asciz "Stele: this CPU has no CPUID instruction; a 64-bit x86 CPU is needed.\r\n"
+boot_words_long_mode:
+    .asciz "Stele: this CPU has no long mode; a 64-bit x86 CPU is needed.\r\n"
+boot_words_no_execute:
+    .asciz "Stele: this CPU has no NX (no-execute pages), or the firmware's setup disables it.\r\n"
+boot_words_alignment:
+    .asciz "Stele: the loader put the kernel at an address that is not a multiple of 2 MiB.\r\n"
+
 .code64
 boot_long_mode:
     movabsq $boot_high, %rax                    # from the identity map to where the image was linked
@@ -288,17 +300,6 @@ boot_descriptors_high_pointer:
 boot_load_offset:
     .quad 0
 .size boot_load_offset, 8
-
-boot_words_loader:
-    .asciz "Stele: not started by a Multiboot2 loader. Use GRUB's multiboot2 command.\r\n"
-boot_words_cpuid:
-    .asciz "Stele: this CPU has no CPUID instruction; a 64-bit x86 CPU is needed.\r\n"
-boot_words_long_mode:
-    .asciz "Stele: this CPU has no long mode; a 64-bit x86 CPU is needed.\r\n"
-boot_words_no_execute:
-    .asciz "Stele: this CPU has no NX (no-execute pages), or the firmware's setup disables it.\r\n"
-boot_words_alignment:
-    .asciz "Stele: the loader put the kernel at an address that is not a multiple of 2 MiB.\r\n"
 
 .section .boot.bss, "aw", @nobits
 .balign 4096

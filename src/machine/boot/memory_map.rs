@@ -83,6 +83,8 @@ pub(super) fn read(block: &'static BootInformation<'static>) {
     if !map.ram.is_complete() {
         log!(Warning, "the memory map has more than {RANGES} ranges; the highest are not used");
     }
+    let kernel = image_pages();
+    log!(Info, "kernel: {} KiB at {:#x}", (kernel.end - kernel.start) >> 10, kernel.start);
     let (ram, free) = (map.ram.total() >> 10, map.free.total() >> 10);
     log!(
         Info,
