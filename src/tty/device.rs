@@ -44,6 +44,7 @@ impl TerminalFile {
                 return Err(Errno::EBUSY);
             }
             state.opens += 1;
+            state.was_opened = true;
             state.generation
         };
 

@@ -91,6 +91,22 @@ pub(super) fn signal_foreground(terminal: &Terminal, keyed: Keyed) {
     signal_group(terminal.foreground_group(), signal);
 }
 
+/// Sends the foreground group `signal` (TIOCSIG).
+pub(super) fn signal_foreground_with(terminal: &Terminal, signal: Signal) {
+    signal_group(terminal.foreground_group(), signal);
+}
+
+/// TIOCGPGRP from a pseudo-terminal's controller, which needs no connection with the session.
+pub(super) fn foreground_of_any(terminal: &Terminal) -> i32 {
+    terminal.foreground_group()
+}
+
+/// TIOCGSID from a pseudo-terminal's controller.
+pub(super) fn session_of_any(terminal: &Terminal) -> Result<i32> {
+    let session = terminal.state.lock().job_control.session;
+    if session == 0 { Err(Errno::ENOTTY) } else { Ok(session) }
+}
+
 /// Tells the foreground group that the window has another size.
 pub(super) fn signal_window_change(terminal: &Terminal) {
     signal_group(terminal.foreground_group(), Signal::WINCH);

@@ -7,6 +7,9 @@
 /// Terminals as files.
 mod device;
 
+/// The file system of /dev/pts.
+mod devpts;
+
 /// Typed bytes: editing, echo, signals.
 mod input;
 
@@ -21,6 +24,9 @@ mod job_control;
 
 /// Written bytes: OPOST.
 mod output;
+
+/// Pseudo-terminals.
+mod pty;
 
 /// Flags, control characters, speeds.
 mod settings;

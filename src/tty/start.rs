@@ -5,10 +5,10 @@
 //! typed on a terminal that nobody has opened.
 
 use super::device::{Opening, TerminalFile};
-use super::job_control;
 use super::keyboard::{Action, Keyboard};
 use super::settings::{InputFlags, Settings, WindowSize};
 use super::terminal::{Hardware, Terminal};
+use super::{devpts, job_control, pty};
 use crate::device::{InputSource, SerialLine};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, File, FileKind, StatusFlags};
@@ -85,6 +85,8 @@ pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>, keyboard: Option<Arc<dyn In
     };
     let node = Node { name: "tty", permissions: 0o666, gid: 0 };
     devices::register(CONTROLLING, FileKind::CharacterDevice, Arc::new(open_controlling), Some(node));
+    pty::start();
+    devpts::start();
 }
 
 /// Gives typed bytes to the terminal if somebody has it open, else to the console.

@@ -75,6 +75,8 @@ pub(super) struct State {
     pub(super) is_exclusive: bool,
     /// Open files.
     pub(super) opens: usize,
+    /// It was open at some time.
+    pub(super) was_opened: bool,
     /// A pseudo-terminal's controller is gone.
     pub(super) is_abandoned: bool,
 }
@@ -107,6 +109,7 @@ impl Terminal {
             generation: 0,
             is_exclusive: false,
             opens: 0,
+            was_opened: false,
             is_abandoned: false,
         };
         Arc::new_cyclic(|this| Terminal {
@@ -353,6 +356,47 @@ impl Terminal {
         self.state.lock().settings
     }
 
+    /// Takes output for a pseudo-terminal's controller, sleeping until there is some. EIO when nobody has the terminal
+    /// open any more.
+    pub(super) fn read_as_controller(&self, bytes: &mut [u8], is_non_blocking: bool) -> Result<usize> {
+        let attempt = || match self.try_take_output(bytes) {
+            0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
+            0 => None,
+            count => Some(Ok(count)),
+        };
+        wait(&self.output_ready, is_non_blocking, attempt)
+    }
+
+    /// Types `bytes` for a pseudo-terminal's controller, sleeping until some of them went in.
+    pub(super) fn write_as_controller(&self, bytes: &[u8], is_non_blocking: bool) -> Result<usize> {
+        let attempt = || match self.receive(bytes) {
+            0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
+            0 => None,
+            count => Some(Ok(count)),
+        };
+        wait(&self.input_room, is_non_blocking, attempt)
+    }
+
+    /// poll(2) of a pseudo-terminal's controller.
+    pub(super) fn poll_as_controller(&self, interest: Events, observer: Option<&Arc<dyn Observer>>) -> Events {
+        if let Some(observer) = observer {
+            self.controller_readiness.observe(observer, interest | Events::HANG_UP);
+        }
+
+        let state = self.state.lock();
+        let mut events = Events::empty();
+        if state.output.pending() > 0 && !state.is_stopped {
+            events |= Events::READ | Events::READ_NORMAL;
+        }
+        if state.input.has_room(&state.settings) {
+            events |= Events::WRITE | Events::WRITE_NORMAL;
+        }
+        if state.is_closed() {
+            return interest & events | Events::HANG_UP;
+        }
+        interest & events
+    }
+
     /// Replaces the settings.
     pub(super) fn set_settings(&self, change: impl FnOnce(&mut Settings)) {
         let speed = {
@@ -461,7 +505,20 @@ impl Terminal {
     }
 }
 
+/// Sleeps on `queue` until `attempt` gives a result.
+fn wait<T>(queue: &WaitQueue, is_non_blocking: bool, mut attempt: impl FnMut() -> Option<Result<T>>) -> Result<T> {
+    if is_non_blocking {
+        return attempt().unwrap_or(Err(Errno::EAGAIN));
+    }
+    queue.wait_interruptible(attempt).unwrap_or(Err(Errno::RESTART))
+}
+
 impl State {
+    /// Returns whether all who had the terminal open have closed it.
+    fn is_closed(&self) -> bool {
+        self.was_opened && self.opens == 0
+    }
+
     fn receive(&mut self, byte: u8) -> Received {
         let received = self.input.receive(&self.settings, &mut self.output, byte, self.is_stopped);
         if let Some(stop) = received.stop {
