@@ -101,12 +101,12 @@ fn send(process: &Arc<Process>, target: Target<'_>, info: SignalInfo) {
 fn is_dropped(process: &Process, state: &State, target: Target<'_>, info: &SignalInfo) -> bool {
     let signal = info.signal();
     let action = state.dispositions.get(signal);
-    if process.is_unkillable() && action.handler == super::DEFAULT && signal.default_action() != DefaultAction::Ignore {
-        return true;
-    }
-    if !action.ignores(signal) || signal.is_absolute() {
+    let spares_init =
+        process.is_unkillable() && action.handler == super::DEFAULT && signal.default_action() != DefaultAction::Ignore;
+    if !spares_init && (!action.ignores(signal) || signal.is_absolute()) {
         return false;
     }
+    // Who blocks a signal or waits for it with sigtimedwait(2) gets it all the same: busybox' init for one.
     let thread = match target {
         Target::Thread(thread) => thread,
         Target::Process => &state.threads[0],
