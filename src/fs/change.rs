@@ -2,7 +2,7 @@
 
 use super::permission::{Access, SET_GID};
 use super::walk::{Last, Parent};
-use super::{Capabilities, Dentry, Identity, NewNode, Path, View, permission};
+use super::{Capabilities, Dentry, Identity, Mount, NewNode, Path, View, permission};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use alloc::sync::Arc;
@@ -53,7 +53,7 @@ impl View {
     pub(crate) fn create(&self, name: &[u8], node: NewNode, mode: u32) -> Result<Path> {
         let parent = self.look_up_parent(name)?;
         let is_directory = matches!(node, NewNode::Directory);
-        self.create_at(&parent, is_directory, |directory, last| {
+        self.create_at(&parent, is_directory, None, |directory, last| {
             if matches!(node, NewNode::Device(..)) && !self.identity.can(Capabilities::MKNOD) {
                 return Err(Errno::EPERM);
             }
@@ -72,10 +72,7 @@ impl View {
     /// Gives `target` one more name. EPERM for directories, EXDEV, ENOENT if it has no name any more.
     pub(crate) fn link(&self, target: &Path, name: &[u8]) -> Result {
         let parent = self.look_up_parent(name)?;
-        self.create_at(&parent, false, |directory, last| {
-            if !Arc::ptr_eq(&directory.mount, &target.mount) {
-                return Err(Errno::EXDEV);
-            }
+        self.create_at(&parent, false, Some(&target.mount), |directory, last| {
             if target.entry.is_directory() {
                 return Err(Errno::EPERM);
             }
@@ -86,11 +83,13 @@ impl View {
         Ok(())
     }
 
-    /// Checks that the last name is free and may be made, then makes it by `make(directory, name)`.
+    /// Checks that the last name is free and may be made (in `required_mount`, if that matters: EXDEV), then makes it by
+    /// `make(directory, name)`.
     fn create_at(
         &self,
         parent: &Parent,
         is_directory: bool,
+        required_mount: Option<&Arc<Mount>>,
         make: impl FnOnce(&Path, &[u8]) -> Result<Arc<Dentry>>,
     ) -> Result<Path> {
         let Last::Name(last) = &parent.last else { return Err(Errno::EEXIST) };
@@ -101,6 +100,10 @@ impl View {
         }
         if parent.has_slash && !is_directory {
             return Err(Errno::ENOENT);
+        }
+        directory.require_writable()?;
+        if required_mount.is_some_and(|mount| !Arc::ptr_eq(mount, &directory.mount)) {
+            return Err(Errno::EXDEV);
         }
         directory.require_may_create(&self.identity)?;
         let entry = make(directory, last)?;
