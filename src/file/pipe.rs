@@ -313,6 +313,16 @@ impl PipeEnd {
         &self.pipe
     }
 
+    /// Opens the same pipe once more, as opening /proc/PID/fd/N does: like a FIFO. ENXIO, RESTART.
+    pub(crate) fn reopen(&self, flags: StatusFlags) -> Result<Arc<PipeEnd>> {
+        let mut end = open_fifo(&self.pipe, flags)?;
+        if let Some(end) = Arc::get_mut(&mut end) {
+            end.metadata = self.metadata;
+            end.is_named = self.is_named;
+        }
+        Ok(end)
+    }
+
     /// Returns the capacity in bytes (fcntl(2), F_GETPIPE_SZ).
     pub(crate) fn capacity(&self) -> usize {
         self.pipe.capacity_pages.load(Ordering::SeqCst) * PAGE_SIZE

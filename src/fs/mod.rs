@@ -1,6 +1,9 @@
 //! Paths, mounts, inodes and file systems. No descriptor numbers, no "current process": the caller's
 //! identity is an argument.
 
+/// Places for files that have none.
+mod anonymous;
+
 /// chmod, chown, utimensat.
 pub(crate) mod attributes;
 
@@ -64,6 +67,7 @@ mod tmpfs;
 /// Walking a name component by component.
 mod walk;
 
+pub(crate) use anonymous::path_to;
 pub(crate) use attributes::{NewTime, now};
 pub(crate) use dentry::Dentry;
 pub(crate) use files::Content;

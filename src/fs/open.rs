@@ -4,7 +4,7 @@ use super::change::Placement;
 use super::files::{DirectoryFile, PlaceFile, RegularFile};
 use super::permission::{self, Access};
 use super::walk::{Last, Walk};
-use super::{Capabilities, Identity, Inode, MountFlags, NewNode, Path, View, devices, fifo};
+use super::{Capabilities, Identity, Inode, MountFlags, NewNode, Path, View, anonymous, devices, fifo};
 use crate::errno::{Errno, Result};
 use crate::file::{File, FileKind, OpenFile, StatusFlags};
 use alloc::sync::Arc;
@@ -211,6 +211,9 @@ pub(super) fn open_by_kind(path: &Path, flags: StatusFlags, identity: &Identity)
 /// Returns where an open file was found; `None` for what never had a name (pipes, sockets).
 pub(crate) fn path_of(file: &OpenFile) -> Option<Path> {
     let place = file.place().and_then(|place| (**place).downcast_ref::<Path>());
+    if place.is_some_and(anonymous::contains) {
+        return None;
+    }
     place.cloned().or_else(|| path_of_file(&**file.file()))
 }
 

@@ -272,7 +272,9 @@ impl Directory for Descriptors {
         let permissions = u32::from(open.is_readable()) * 0o500 | u32::from(open.is_writable()) * 0o300;
         let identity = identity(self.device, &self.subject, &format!("fd/{fd}"), permissions);
         let target: Target = Box::new(move || {
-            let Some(path) = fs::path_of(&open) else { return Ok((open.file().name().into_bytes(), None)) };
+            let Some(path) = fs::path_of(&open) else {
+                return Ok((open.file().name().into_bytes(), Some(fs::path_to(&open))));
+            };
             let root = Thread::try_current().map_or_else(|| path.clone(), |caller| caller.directories().0);
             Ok((path.name(&root), Some(path)))
         });
