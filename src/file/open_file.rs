@@ -12,7 +12,7 @@ use crate::vm::{Destination, Source};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
 
 bitflags! {
     /// Access mode and status flags, as fcntl(2) F_GETFL numbers them.
@@ -59,7 +59,9 @@ pub(crate) struct OpenFile {
     /// Where the file was found, if its `File` does not know (a device, a FIFO). Who opened it put it here and
     /// alone looks inside (`fs::path_of`); this room knows no paths.
     place: Option<Arc<dyn Any + Send + Sync>>,
-    position: Mutex<u64>,
+    /// Changed with `position_turn` locked; read without, for /proc.
+    position: AtomicU64,
+    position_turn: Mutex<()>,
     flags: AtomicU32,
     /// Whom SIGIO is for: a process, or a group if negative (fcntl(2), F_SETOWN).
     signal_owner: AtomicI32,
@@ -82,7 +84,8 @@ impl OpenFile {
         Arc::new(OpenFile {
             file,
             place,
-            position: Mutex::new(Rank::FilePosition, 0),
+            position: AtomicU64::new(0),
+            position_turn: Mutex::new(Rank::FilePosition, ()),
             flags: AtomicU32::new(flags.difference(StatusFlags::NO_CONTROL).bits()),
             signal_owner: AtomicI32::new(0),
             has_locks: AtomicBool::new(false),
@@ -140,8 +143,7 @@ impl OpenFile {
         if !self.file.is_seekable() {
             return self.file.read(to, &mut 0, self.flags());
         }
-        let mut position = self.position.lock();
-        self.file.read(to, &mut position, self.flags())
+        self.with_position(|position| self.file.read(to, position, self.flags()))
     }
 
     /// write(2): EBADF if not open for writing.
@@ -152,8 +154,7 @@ impl OpenFile {
         if !self.file.is_seekable() {
             return self.file.write(from, &mut 0, self.flags());
         }
-        let mut position = self.position.lock();
-        self.file.write(from, &mut position, self.flags())
+        self.with_position(|position| self.file.write(from, position, self.flags()))
     }
 
     /// pread(2): ESPIPE where there are no positions.
@@ -202,15 +203,15 @@ impl OpenFile {
             return Err(Errno::ESPIPE);
         }
 
-        let mut position = self.position.lock();
-        let target = match whence {
-            0 => u64::try_from(offset).map_err(|_| Errno::EINVAL)?,
-            1 => checked_target(*position, offset)?,
-            2 => checked_target(self.file.size(), offset)?,
-            _ => self.file.seek_data(u64::try_from(offset).map_err(|_| Errno::ENXIO)?, whence == 3)?,
-        };
-        *position = target;
-        Ok(target)
+        self.with_position(|position| {
+            *position = match whence {
+                0 => u64::try_from(offset).map_err(|_| Errno::EINVAL)?,
+                1 => checked_target(*position, offset)?,
+                2 => checked_target(self.file.size(), offset)?,
+                _ => self.file.seek_data(u64::try_from(offset).map_err(|_| Errno::ENXIO)?, whence == 3)?,
+            };
+            Ok(*position)
+        })
     }
 
     /// Returns which of `interest`, ERROR and HANG_UP hold now, in the spellings asked for; see `File::poll`.
@@ -221,14 +222,14 @@ impl OpenFile {
 
     /// Lists directory entries from the position on; an entry that `visit` refuses by `false` comes again. ENOTDIR.
     pub(crate) fn read_directory(&self, visit: &mut dyn FnMut(&DirectoryEntry) -> bool) -> Result {
-        let mut position = self.position.lock();
-        let start = *position;
-        self.file.read_directory(start, &mut |entry| {
-            let is_taken = visit(&entry);
-            if is_taken {
-                *position = entry.next;
-            }
-            is_taken
+        self.with_position(|position| {
+            self.file.read_directory(*position, &mut |entry| {
+                let is_taken = visit(&entry);
+                if is_taken {
+                    *position = entry.next;
+                }
+                is_taken
+            })
         })
     }
 
@@ -244,7 +245,16 @@ impl OpenFile {
 
     /// Returns the position, for /proc/PID/fdinfo.
     pub(crate) fn position(&self) -> u64 {
-        *self.position.lock()
+        self.position.load(Ordering::Relaxed)
+    }
+
+    /// Calls `with` on the position, with other calls on it kept out meanwhile.
+    fn with_position<R>(&self, with: impl FnOnce(&mut u64) -> R) -> R {
+        let _turn = self.position_turn.lock();
+        let mut position = self.position.load(Ordering::Relaxed);
+        let result = with(&mut position);
+        self.position.store(position, Ordering::Relaxed);
+        result
     }
 }
 
