@@ -9,6 +9,7 @@ use crate::machine::console::{self, log};
 use crate::machine::memory::{self, PAGE_SIZE};
 use crate::machine::{cpu, platform, task, time};
 use crate::process::{system_log, system_name, table};
+use crate::tty;
 use crate::vm::UserPtr;
 use alloc::vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -195,16 +196,19 @@ pub(crate) fn reboot(ctx: &Ctx<'_>, magic: u32, magic2: u32, command: u32, _text
         KEYS_ON | KEYS_OFF => Ok(0),
         RESTART | RESTART_WITH_TEXT => {
             mount::sync(ctx)?;
+            tty::finish_output();
             log!(Emergency, "reboot: Restarting system");
             platform::restart()
         }
         HALT => {
             mount::sync(ctx)?;
+            tty::finish_output();
             log!(Emergency, "reboot: System halted");
             platform::halt()
         }
         POWER_OFF => {
             mount::sync(ctx)?;
+            tty::finish_output();
             log!(Emergency, "reboot: Power down");
             platform::power_off()
         }

@@ -37,4 +37,4 @@ mod start;
 /// A terminal as programs see it.
 mod terminal;
 
-pub(crate) use start::start;
+pub(crate) use start::{finish_output, start};

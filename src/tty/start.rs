@@ -14,6 +14,8 @@ use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, File, FileKind, StatusFlags};
 use crate::fs::devices::{self, Node};
 use crate::machine::screen::{self, Screen};
+use crate::machine::sync::Once;
+use crate::machine::time::monotonic_ns;
 use crate::machine::{boot, task};
 use crate::process::{Signal, SignalInfo, table};
 use alloc::boxed::Box;
@@ -72,6 +74,7 @@ pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>, keyboard: Option<Arc<dyn In
         task::spawn("keyboard", move || read_keyboard(&*keyboard, screen, &terminal, &console));
     }
 
+    TERMINALS.call_once(|| ports.iter().map(|port| port.terminal.clone()).collect());
     for port in ports {
         for name in &port.names {
             let number = if name == "tty0" { FRONT } else { port.terminal.number() };
@@ -87,6 +90,26 @@ pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>, keyboard: Option<Arc<dyn In
     devices::register(CONTROLLING, FileKind::CharacterDevice, Arc::new(open_controlling), Some(node));
     pty::start();
     devpts::start();
+}
+
+/// The terminals with hardware behind them.
+static TERMINALS: Once<Vec<Arc<Terminal>>> = Once::new();
+
+/// How long the machine's end waits for what programs wrote: ample for a serial line's buffer, bounded because a line may
+/// be stopped.
+const LAST_WORDS_NS: u64 = 1_000_000_000;
+
+/// Waits until what was written to the consoles is out, before the machine is switched off.
+pub(crate) fn finish_output() {
+    let deadline = monotonic_ns() + LAST_WORDS_NS;
+    for terminal in TERMINALS.get().into_iter().flatten() {
+        while terminal.state.lock().output.pending() > 0 && monotonic_ns() < deadline {
+            // A signal does not matter any more.
+            let _ = task::sleep_until(monotonic_ns() + 1_000_000);
+            task::yield_now();
+        }
+        terminal.finish_hardware();
+    }
 }
 
 /// Gives typed bytes to the terminal if somebody has it open, else to the console.

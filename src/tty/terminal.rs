@@ -427,6 +427,11 @@ impl Terminal {
         Ok(())
     }
 
+    /// Waits until the hardware has sent what it was given.
+    pub(super) fn finish_hardware(&self) {
+        self.hardware.drain();
+    }
+
     /// Throws away input, output or both (tcflush(3)).
     pub(super) fn discard(&self, input: bool, output: bool) {
         {
