@@ -40,6 +40,9 @@ pub(crate) mod kinds;
 /// null, zero, random, kmsg, …
 mod memory_devices;
 
+/// Regular files without a name.
+mod memory_file;
+
 /// Volumes, mounts and the tree of mounts.
 mod mount;
 
@@ -73,6 +76,7 @@ pub(crate) use dentry::Dentry;
 pub(crate) use files::Content;
 pub(crate) use identity::{Capabilities, Identity};
 pub(crate) use inode::{AttributeChange, FileSystem, FileSystemStatistics, Inode, NewNode};
+pub(crate) use memory_file::memory_file;
 pub(crate) use mount::{Mount, MountFlags, Namespace, Volume};
 pub(crate) use mounting::MountRequest;
 pub(crate) use open::{KNOWN_FLAGS, metadata_of, path_of, path_of_file};

@@ -180,7 +180,7 @@ impl Request {
 }
 
 /// Makes the open file of a place, without checks.
-fn open_file(path: &Path, status: StatusFlags, identity: &Identity) -> Result<Arc<OpenFile>> {
+pub(super) fn open_file(path: &Path, status: StatusFlags, identity: &Identity) -> Result<Arc<OpenFile>> {
     if status.intersects(StatusFlags::WRITE_ONLY | StatusFlags::READ_WRITE) && path.entry.kind() == FileKind::Regular {
         path.require_writable()?;
     }

@@ -1,11 +1,11 @@
 //! mmap, brk and relatives: flags and limits are checked here, in Linux's order; the address space does the rest.
 
-use super::argument::Fd;
+use super::argument::{Fd, UserStr};
 use super::context::Ctx;
 use super::file::operable;
 use crate::errno::{Errno, Result};
 use crate::file::OpenFile;
-use crate::fs::{Capabilities, MountFlags, path_of};
+use crate::fs::{Capabilities, MountFlags, memory_file, path_of};
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 use crate::process::Resource;
 use crate::vm::{MapRequest, Mapping, PageCache, Placement, Protection, UserPtr, round_up};
@@ -380,6 +380,23 @@ pub(crate) fn mlockall(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
 pub(crate) fn munlockall(ctx: &Ctx<'_>) -> Result<usize> {
     ctx.space().set_all_locked(false, false, false);
     Ok(0)
+}
+
+/// memfd_create(2). Sealing and huge pages are not offered: EINVAL, as on kernels built without.
+pub(crate) fn memfd_create(ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32) -> Result<usize> {
+    /// NAME_MAX less `memfd:`, with the NUL.
+    const NAME_LIMIT: usize = 250;
+    if flags & !linux::MFD_CLOEXEC != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let name = name.read_string(NAME_LIMIT).map_err(|error| match error {
+        Errno::ENAMETOOLONG => Errno::EINVAL,
+        other => other,
+    })?;
+    let file = memory_file(&name, &ctx.thread().identity())?;
+    let limit = ctx.process().limit(Resource::OpenFiles);
+    let fd = ctx.files().insert(file, 0, limit, flags & linux::MFD_CLOEXEC != 0)?;
+    Ok(fd as usize)
 }
 
 /// Checks RLIMIT_AS and, if `is_data`, RLIMIT_DATA for `length` more bytes: ENOMEM.

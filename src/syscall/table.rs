@@ -231,6 +231,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         309 => system::getcpu.serve(ctx, registers),
         316 => path::renameat2.serve(ctx, registers),
         318 => system::getrandom.serve(ctx, registers),
+        319 => memory::memfd_create.serve(ctx, registers),
         322 => process::execveat.serve(ctx, registers),
         325 => memory::mlock2.serve(ctx, registers),
         326 => transfer::copy_file_range.serve(ctx, registers),

@@ -65,5 +65,22 @@ int main(void)
 		_exit(0);
 	}
 	check("/dev/zero, shared", waitpid(child, NULL, 0) == child && both[0] == 'q');
+	int memory = memfd_create("name", MFD_CLOEXEC);
+	check("memfd", memory >= 0 && fcntl(memory, F_GETFD) == FD_CLOEXEC && ftruncate(memory, 2 * PAGE) == 0);
+	char *view = mmap(NULL, 2 * PAGE, rw, MAP_SHARED, memory, 0);
+	view[PAGE] = 'm';
+	check("its mapping", pread(memory, &byte, 1, PAGE) == 1 && byte == 'm');
+	char link[64], target[64] = "";
+	snprintf(link, sizeof link, "/proc/self/fd/%d", memory);
+	check("its name", readlink(link, target, sizeof target) == 21 && memcmp(target, "/memfd:name (deleted)", 21) == 0);
+	struct stat status;
+	check("its mode", fstat(memory, &status) == 0 && status.st_mode == (S_IFREG | 0777) && status.st_nlink == 0 &&
+			      status.st_size == 2 * PAGE);
+	check("unknown flags", fails_with(memfd_create("name", 0x100), EINVAL));
+	check("no name", fails_with(memfd_create(NULL, 0), EFAULT));
+	char long_name[251];
+	memset(long_name, 'n', 250);
+	long_name[250] = 0;
+	check("a long name", fails_with(memfd_create(long_name, 0), EINVAL) && memfd_create(long_name + 1, 0) >= 0);
 	return finish();
 }
