@@ -47,7 +47,16 @@ iso: $(ISO)
 $(BUILD)/asm/%.o: asm/%.s
 	@$(call need,as)
 	@mkdir -p $(@D)
-	@as --fatal-warnings -o $@ $<
+	@as --fatal-warnings -I $(BUILD) -o $@ $<
+
+# The code that programs share is a shared object of its own, and data of the kernel.
+$(BUILD)/vdso.so: asm/vdso/vdso.s asm/vdso/vdso.ld
+	@$(call need,ld)
+	@mkdir -p $(@D)
+	@as --fatal-warnings -o $(BUILD)/vdso.o $<
+	@ld -shared -s -soname linux-vdso.so.1 --hash-style=both --build-id=none -z max-page-size=4096 -z noexecstack \
+		-T asm/vdso/vdso.ld -o $@ $(BUILD)/vdso.o
+$(BUILD)/asm/shared_code.o: $(BUILD)/vdso.so
 
 $(LIBRARY): $(SOURCES)
 	@$(if $(CARGO_FLAGS),test -x /usr/bin/cargo || { echo "Stele: no Rust that can build for $(TARGET); 'make setup' installs it." >&2; exit 1; },$(call need,cargo))

@@ -6,6 +6,9 @@
 /// Symbols of `linker.ld` and `asm/boot.s`.
 mod image;
 
+/// Symbols of `asm/shared_code.s`.
+mod shared_code;
+
 /// Symbols and layouts of `asm/switch.s`.
 mod switch;
 
@@ -19,6 +22,7 @@ mod user_copy;
 mod user_entry;
 
 pub(super) use image::{DIRECT_MAP, KERNEL_BASE, direct_map_address, image, physical_address_of_image, stack_guard};
+pub(crate) use shared_code::shared_code;
 pub(super) use switch::{FirstFrame, switch_stack, switch_start};
 pub(super) use trap::{TrapFrame, trap_stub};
 pub(super) use user_copy::{

@@ -3,8 +3,8 @@
 //! `UserMode::run` is a function that returns: it goes to user mode by asm/user_entry.s and comes back with what
 //! ended it, a system call, a fault or an interrupt. A thread's life is a loop around it.
 
-pub(crate) use super::asm::Registers;
 use super::asm::{self, UserExit, VECTOR_SYSCALL};
+pub(crate) use super::asm::{Registers, shared_code};
 use super::cpu::{self, Attention, UserContext, extended_state_size};
 use super::memory::{USER_END, VirtAddr};
 use super::task;

@@ -90,6 +90,7 @@ pub(crate) fn load_program(
     }
     space.set_break_start(program.heap + random_offset(HEAP_RANDOM));
 
+    let vdso = super::vdso::map(&space)?;
     let owners = set_ids(&executable, &view.identity);
     let layout = FirstStack {
         name,
@@ -97,7 +98,7 @@ pub(crate) fn load_program(
         envp: &envp,
         stack_limit,
         is_executable: image.layout.has_executable_stack,
-        auxiliary: auxiliary(&image, &program, base, &view.identity, owners),
+        auxiliary: auxiliary(&image, &program, base, vdso, &view.identity, owners),
     };
     let stack = layout.build(&space)?;
     let (set_uid, set_gid) = owners;
@@ -156,6 +157,7 @@ fn auxiliary(
     image: &Image,
     program: &super::elf::Loaded,
     base: u64,
+    vdso: Option<u64>,
     identity: &Identity,
     owners: (Option<u32>, Option<u32>),
 ) -> Vec<(u64, u64)> {
@@ -163,7 +165,8 @@ fn auxiliary(
     let egid = owners.1.unwrap_or(identity.egid);
     let is_secure = euid != identity.uid || egid != identity.gid;
     let fsgsbase = if cpu::features().contains(Features::FSGSBASE) { HWCAP2_FSGSBASE } else { 0 };
-    [
+    let vdso = vdso.map(|address| (auxvec::AT_SYSINFO_EHDR, address));
+    let others = [
         (AT_MINSIGSTKSZ, signal_frame_size()),
         (auxvec::AT_HWCAP, u64::from(cpu::hardware_capabilities())),
         (auxvec::AT_PAGESZ, crate::machine::memory::PAGE_SIZE as u64),
@@ -184,10 +187,8 @@ fn auxiliary(
         (auxvec::AT_EXECFN, 0),
         (auxvec::AT_PLATFORM, 0),
         (auxvec::AT_NULL, 0),
-    ]
-    .into_iter()
-    .map(|(kind, value)| (u64::from(kind), value))
-    .collect()
+    ];
+    vdso.into_iter().chain(others).map(|(kind, value)| (u64::from(kind), value)).collect()
 }
 
 /// The kind of the least size of an alternate signal stack (linux/auxvec.h of x86).

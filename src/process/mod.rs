@@ -64,6 +64,9 @@ mod thread_group;
 mod wait;
 
 pub(crate) use directories::Directories;
+/// The clock calls that programs make without entering the kernel.
+mod vdso;
+
 pub(crate) use exec::{Program, load_program};
 pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED};
 pub(crate) use session::{ControllingTerminal, Session};
@@ -77,4 +80,5 @@ pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;
 
 pub(crate) use create::{CloneFlags, CloneRequest, Entry, Newborn, create, create_first, wait_for_vfork};
 pub(crate) use replace::replace_program;
+pub(crate) use vdso::update_clock;
 pub(crate) use wait::{Child, WaitOptions, Which, wait};

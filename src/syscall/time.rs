@@ -101,6 +101,7 @@ fn set_wall_clock(ctx: &Ctx<'_>, ns: u64) -> Result<usize> {
         return Err(Errno::EPERM);
     }
     time::set_wall_ns(ns);
+    crate::process::update_clock();
     Ok(0)
 }
 

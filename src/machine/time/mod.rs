@@ -40,6 +40,11 @@ pub(crate) fn wall_ns() -> u64 {
     monotonic_ns().wrapping_add(WALL_OFFSET_NS.load(Ordering::Relaxed))
 }
 
+/// Returns what must be added to monotonic time to get `wall_ns`.
+pub(crate) fn wall_offset_ns() -> u64 {
+    WALL_OFFSET_NS.load(Ordering::Relaxed)
+}
+
 /// Sets the wall clock.
 pub(crate) fn set_wall_ns(ns: u64) {
     WALL_OFFSET_NS.store(ns.wrapping_sub(monotonic_ns()), Ordering::Relaxed);
