@@ -5,6 +5,7 @@
 //! The registers are the running CPU's own, so no lock is needed.
 
 use super::mmio::Mmio;
+use super::port::pause_microsecond;
 use crate::machine::cpu::{Features, features};
 use crate::machine::sync::Once;
 use crate::machine::trap::LocalVector;
@@ -26,6 +27,7 @@ const ID: usize = 0x20;
 const TASK_PRIORITY: usize = 0x80;
 const END_OF_INTERRUPT: usize = 0xb0;
 const SPURIOUS: usize = 0xf0;
+const INTERRUPT_REQUEST: usize = 0x200;
 const ERROR_STATUS: usize = 0x280;
 const COMMAND: usize = 0x300;
 const COMMAND_HIGH: usize = 0x310;
@@ -163,6 +165,20 @@ impl LocalApic {
         // The mode must have arrived before the first deadline does (SDM 11.5.4.1).
         // SAFETY: MFENCE only orders memory accesses.
         unsafe { asm!("mfence", options(nostack, preserves_flags)) };
+    }
+
+    /// Returns whether the timer waits for the TSC to reach `counter`, a value some time ahead. With interrupts off;
+    /// leaves the timer stopped and, if it did not wait, its interrupt pending.
+    pub(in crate::machine) fn waits_for_deadline(self, counter: u64) -> bool {
+        let vector = LocalVector::Timer as usize;
+        self.enable_deadline_timer();
+        self.set_deadline(counter);
+        for _ in 0..100 {
+            pause_microsecond();
+        }
+        let is_pending = self.read(INTERRUPT_REQUEST + vector / 32 * 0x10) >> (vector % 32) & 1 == 1;
+        self.set_deadline(0);
+        !is_pending
     }
 
     /// Lets the timer interrupt when the TSC reaches `counter`; 0 stops it. After `enable_deadline_timer`.

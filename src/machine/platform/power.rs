@@ -30,6 +30,9 @@ const VIRTUAL_SWITCHES: &[(u16, u16)] = &[
 /// Bochs' own off switch: it wants this word letter by letter.
 const BOCHS_SWITCH: u16 = 0x8900;
 
+/// The reset control register of PC chipsets since the PIIX3.
+const RESET_CONTROL: u16 = 0xcf9;
+
 #[derive(Debug)]
 struct Ways {
     soft_off: Option<SoftOff>,
@@ -62,21 +65,23 @@ pub(crate) fn power_off() -> ! {
     halt()
 }
 
-/// Restarts the machine: ACPI reset register, keyboard controller, port 0xcf9, triple fault.
+/// Restarts the machine: ACPI reset register, the chipset's reset port, keyboard controller, triple fault.
 pub(crate) fn restart() -> ! {
     interrupts::disable();
     if let Some((register, value)) = WAYS.get().and_then(|ways| ways.reset) {
         write_register(register, value);
         pause_milliseconds(50);
     }
-    reset_by_keyboard_controller();
-    pause_milliseconds(50);
-    // SAFETY: the machine is to restart, which is what the values mean to the chipset's reset control register.
+    // SAFETY: the machine is to restart, which is what the values mean to the chipset's reset control register:
+    // first the kind (all of the machine), then the go. It comes before the keyboard controller, which resets the
+    // CPU alone: not every firmware starts well from that (Bochs' does not).
     unsafe {
-        write_u8(0xcf9, 0x02);
+        write_u8(RESET_CONTROL, 0x02);
         pause_milliseconds(1);
-        write_u8(0xcf9, 0x06);
+        write_u8(RESET_CONTROL, 0x06);
     }
+    pause_milliseconds(50);
+    reset_by_keyboard_controller();
     pause_milliseconds(50);
     reset_by_triple_fault()
 }
