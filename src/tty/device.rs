@@ -1,7 +1,7 @@
 //! Terminals as files: what opening /dev/ttyS0, /dev/tty1, /dev/console and /dev/tty gives.
 
 use super::terminal::{Access, Terminal};
-use super::{ioctl, job_control};
+use super::{devpts, ioctl, job_control};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, Events, File, FileKind, Metadata, Observer, StatusFlags};
 use crate::fs::Capabilities;
@@ -94,7 +94,8 @@ impl File for TerminalFile {
     }
 
     fn metadata(&self) -> Result<Metadata> {
-        Ok(metadata(self.terminal.number()))
+        let number = self.terminal.number();
+        Ok(devpts::metadata_of(number).unwrap_or_else(|| metadata(number)))
     }
 
     fn name(&self) -> String {

@@ -35,8 +35,9 @@ struct Options {
 static OPTIONS: SpinLock<Options> =
     SpinLock::new(Rank::Registry, Options { mode: 0o600, uid: None, gid: None, multiplexer_mode: 0 });
 
-static VOLUME: Lazy<Arc<Volume>> =
-    Lazy::new(|| Volume::new(Arc::new(Devpts { device: kinds::next_anonymous_device() })));
+static DEVICE: Lazy<DeviceNumber> = Lazy::new(kinds::next_anonymous_device);
+
+static VOLUME: Lazy<Arc<Volume>> = Lazy::new(|| Volume::new(Arc::new(Devpts)));
 
 /// Lets programs mount it.
 pub(super) fn start() {
@@ -79,9 +80,7 @@ impl Options {
     }
 }
 
-struct Devpts {
-    device: DeviceNumber,
-}
+struct Devpts;
 
 impl FileSystem for Devpts {
     fn name(&self) -> &'static str {
@@ -89,7 +88,7 @@ impl FileSystem for Devpts {
     }
 
     fn root(&self) -> Arc<dyn Inode> {
-        Arc::new(Root { device: self.device })
+        Arc::new(Root)
     }
 
     fn statistics(&self) -> FileSystemStatistics {
@@ -108,25 +107,23 @@ impl FileSystem for Devpts {
 }
 
 /// The directory.
-struct Root {
-    device: DeviceNumber,
-}
+struct Root;
 
 impl Inode for Root {
     fn metadata(&self) -> Metadata {
         let owner = Owner { permissions: 0o755, uid: 0, gid: 0, time: now() };
-        describe(self.device, ROOT_INODE, FileKind::Directory, DeviceNumber::default(), &owner)
+        describe(ROOT_INODE, FileKind::Directory, DeviceNumber::default(), &owner)
     }
 
     fn look_up(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {
         if name == b"ptmx" {
-            return Ok(Arc::new(Multiplexer { device: self.device }));
+            return Ok(Arc::new(Multiplexer));
         }
         // Digits without a leading zero or sign are the only names.
         let is_plain = name.iter().all(u8::is_ascii_digit) && (name.len() == 1 || name.first() != Some(&b'0'));
         let index = str::from_utf8(name).ok().filter(|_| is_plain).and_then(|name| name.parse().ok());
         let pair = index.and_then(pty::find).ok_or(Errno::ENOENT)?;
-        Ok(Arc::new(TerminalNode { device: self.device, pair }))
+        Ok(Arc::new(TerminalNode { pair }))
     }
 
     fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
@@ -146,29 +143,23 @@ impl Inode for Root {
 }
 
 /// /dev/pts/ptmx.
-struct Multiplexer {
-    device: DeviceNumber,
-}
+struct Multiplexer;
 
 impl Inode for Multiplexer {
     fn metadata(&self) -> Metadata {
         let owner = Owner { permissions: OPTIONS.lock().multiplexer_mode, uid: 0, gid: 0, time: now() };
-        describe(self.device, MULTIPLEXER_INODE, FileKind::CharacterDevice, MULTIPLEXER, &owner)
+        describe(MULTIPLEXER_INODE, FileKind::CharacterDevice, MULTIPLEXER, &owner)
     }
 }
 
 /// /dev/pts/N.
 struct TerminalNode {
-    device: DeviceNumber,
     pair: Arc<Pair>,
 }
 
 impl Inode for TerminalNode {
     fn metadata(&self) -> Metadata {
-        let number = self.pair.number();
-        let inode = FIRST_TERMINAL_INODE + u64::from(number.minor);
-        let owner = *self.pair.owner.lock();
-        describe(self.device, inode, FileKind::CharacterDevice, number, &owner)
+        describe_terminal(&self.pair)
     }
 
     fn set_attributes(&self, change: AttributeChange) -> Result {
@@ -182,9 +173,21 @@ impl Inode for TerminalNode {
     }
 }
 
-fn describe(device: DeviceNumber, inode: u64, kind: FileKind, represents: DeviceNumber, owner: &Owner) -> Metadata {
+/// Returns what stat(2) shows for the terminal with this device number, if it is a pseudo-terminal.
+pub(super) fn metadata_of(number: DeviceNumber) -> Option<Metadata> {
+    let pair = pty::find(number.minor).filter(|pair| pair.number() == number)?;
+    Some(describe_terminal(&pair))
+}
+
+fn describe_terminal(pair: &Pair) -> Metadata {
+    let number = pair.number();
+    let owner = *pair.owner.lock();
+    describe(FIRST_TERMINAL_INODE + u64::from(number.minor), FileKind::CharacterDevice, number, &owner)
+}
+
+fn describe(inode: u64, kind: FileKind, represents: DeviceNumber, owner: &Owner) -> Metadata {
     Metadata {
-        device,
+        device: *DEVICE,
         inode,
         kind,
         permissions: owner.permissions,

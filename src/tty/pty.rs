@@ -81,7 +81,8 @@ impl Pair {
             let mut pairs = PAIRS.lock();
             let index = (0..MAX_PAIRS).find(|index| !pairs.contains_key(index)).ok_or(Errno::ENOSPC)?;
             let number = DeviceNumber { major: TERMINAL_MAJOR, minor: index };
-            let settings = Settings::new(raw::B38400);
+            let mut settings = Settings::new(raw::B38400);
+            settings.control &= !raw::HUPCL;
             let terminal = Terminal::new(number, settings, WindowSize::default(), Box::new(ControllerHardware));
             let pair = Arc::new(Pair {
                 index,

@@ -309,6 +309,9 @@ impl Terminal {
                 if guard.is_hung_up(access) {
                     return Some(Err(Errno::EIO));
                 }
+                if !self.takes_output(&guard) {
+                    return None;
+                }
                 let State { settings, output, .. } = &mut *guard;
                 match output.write(settings, &bytes[done..]) {
                     0 => None,
@@ -345,7 +348,7 @@ impl Terminal {
         if state.input.is_ready(&state.settings, minimum) {
             events |= Events::READ | Events::READ_NORMAL;
         }
-        if state.output.pending() < WRITABLE_BELOW {
+        if state.output.pending() < WRITABLE_BELOW && self.takes_output(&state) {
             events |= Events::WRITE | Events::WRITE_NORMAL;
         }
         interest & events
@@ -503,9 +506,18 @@ impl Terminal {
         self.controller_readiness.announce(Events::WRITE | Events::WRITE_NORMAL);
     }
 
-    /// There may be more to take out.
+    /// Returns whether programs may write: while output is stopped a line still queues it, a pseudo-terminal does not.
+    fn takes_output(&self, state: &State) -> bool {
+        !state.is_stopped || self.hardware.can_drain()
+    }
+
+    /// There may be more to take out, or it is stopped no more.
     fn output_changed(&self) {
         self.output_ready.wake_all();
+        if !self.hardware.can_drain() {
+            self.writers.wake_all();
+            self.readiness.announce(Events::WRITE | Events::WRITE_NORMAL);
+        }
         self.controller_readiness.announce(Events::READ | Events::READ_NORMAL);
     }
 }
