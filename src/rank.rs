@@ -77,8 +77,6 @@ pub(crate) enum Rank {
     Readiness,
     /// An epoll instance's ready list.
     EpollReady,
-    /// Signals that interrupt handlers left to be sent.
-    DeferredSignals,
     /// Timers that fired and are to send their signals.
     FiredTimers,
     /// Waiters of one `WaitQueue`.

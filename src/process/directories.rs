@@ -35,16 +35,6 @@ impl Directories {
         Directories::with(places, self.umask())
     }
 
-    /// Returns the root directory.
-    pub(crate) fn root(&self) -> Path {
-        self.places.lock().root.clone()
-    }
-
-    /// Returns the working directory.
-    pub(crate) fn working(&self) -> Path {
-        self.places.lock().working.clone()
-    }
-
     /// Returns root and working directory.
     pub(crate) fn both(&self) -> (Path, Path) {
         let places = self.places.lock();

@@ -52,7 +52,9 @@ pub(crate) fn leave(thread: &Arc<Thread>, space: Arc<AddressSpace>) {
     let is_last = unlist(thread);
     if is_last {
         let space = process.state.lock().space.take();
-        drop(space);
+        if let Some(space) = space {
+            process.note_peak(&space);
+        }
         end(process);
     }
 }

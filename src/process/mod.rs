@@ -78,7 +78,7 @@ pub(crate) use thread_group::{Process, ProgramInformation, Usage};
 /// How an interrupted call goes on (restart_syscall(2)): a closure that the call's own room made and takes back.
 pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;
 
-pub(crate) use create::{CloneFlags, CloneRequest, Entry, Newborn, create, create_first, wait_for_vfork};
+pub(crate) use create::{CloneFlags, CloneRequest, create, create_first, wait_for_vfork};
 pub(crate) use replace::replace_program;
 pub(crate) use vdso::update_clock;
-pub(crate) use wait::{Child, WaitOptions, Which, wait};
+pub(crate) use wait::{WaitOptions, Which, wait};

@@ -2,7 +2,7 @@
 
 use super::exit::release_memory;
 use super::thread_group::ProgramInformation;
-use super::{AlternateStack, Process, Program, Thread, table};
+use super::{AlternateStack, Program, Thread, table};
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::{Capabilities, Identity};
@@ -24,6 +24,7 @@ pub(crate) fn replace_program(
     let process = thread.process();
     end_other_threads(thread)?;
 
+    process.note_peak(old_space);
     release_memory(thread, old_space);
     let space = program.space.clone();
     task::set_page_table(Some(space.page_table().clone()));

@@ -74,11 +74,6 @@ pub(crate) fn all() -> Vec<Arc<Process>> {
     with(|table| table.nodes.values().map(|node| node.process.clone()).collect())
 }
 
-/// Returns the ids of a process' children.
-pub(crate) fn children(id: i32) -> Vec<i32> {
-    with(|table| table.nodes.get(&id).map(|node| node.children.clone()).unwrap_or_default())
-}
-
 /// Returns whether the process has ended and waits for its parent to notice.
 pub(crate) fn is_zombie(id: i32) -> bool {
     with(|table| table.nodes.get(&id).is_some_and(|node| node.ended.is_some()))

@@ -14,7 +14,7 @@ use crate::machine::task::{self, CpuTime, Task};
 use crate::machine::time;
 use crate::rank::Rank;
 use alloc::sync::{Arc, Weak};
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
 /// The longest thread name in bytes (prctl(2) PR_SET_NAME).
 pub(crate) const NAME_LENGTH: usize = 15;

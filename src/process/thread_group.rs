@@ -10,6 +10,7 @@ use super::timers::Timers;
 use super::{Resource, Session, Thread};
 use crate::file::Readiness;
 use crate::fs::{Identity, Path};
+use crate::machine::memory::PAGE_SIZE;
 use crate::machine::sync::SpinLock;
 use crate::machine::task::{CpuTime, WaitQueue};
 use crate::machine::time;
@@ -18,7 +19,7 @@ use crate::vm::AddressSpace;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 
 /// A process.
 pub(crate) struct Process {
@@ -42,8 +43,6 @@ pub(crate) struct Process {
     personality: AtomicU32,
     /// /proc/PID/oom_score_adj.
     oom_score_adjustment: AtomicI32,
-    /// Most pages ever resident, of space replaced or gone (getrusage(2) ru_maxrss).
-    pub(super) peak_resident_pages: AtomicU64,
     /// The wait status and the user of a process that has ended.
     pub(super) exit_status: AtomicI32,
     pub(super) exit_uid: AtomicU32,
@@ -72,7 +71,7 @@ pub(super) struct State {
     /// The thread that executes a new program and waits for the others to end.
     pub(super) executor: Option<i32>,
     pub(super) program: ProgramInformation,
-    /// Of threads that have ended.
+    /// Of threads that have ended; the peak of memory that was replaced or given up.
     pub(super) usage: Usage,
     /// Of children that have been waited for.
     pub(super) children_usage: Usage,
@@ -184,7 +183,6 @@ impl Process {
             dumpable: AtomicU32::new(seed.dumpable),
             personality: AtomicU32::new(seed.personality),
             oom_score_adjustment: AtomicI32::new(seed.oom_score_adjustment),
-            peak_resident_pages: AtomicU64::new(0),
             exit_status: AtomicI32::new(0),
             exit_uid: AtomicU32::new(0),
             state: SpinLock::new(Rank::Process, state),
@@ -305,6 +303,13 @@ impl Process {
             usage.add(&thread.usage());
         }
         usage
+    }
+
+    /// Keeps the peak of memory that the process is about to give up.
+    pub(super) fn note_peak(&self, space: &AddressSpace) {
+        let pages = space.statistics().peak_resident / PAGE_SIZE as u64;
+        let usage = &mut self.state.lock().usage;
+        usage.peak_resident_pages = usage.peak_resident_pages.max(pages);
     }
 
     /// Returns what its children used, those that were waited for.

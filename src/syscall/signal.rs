@@ -245,7 +245,7 @@ pub(crate) fn rt_sigqueueinfo(ctx: &Ctx<'_>, id: i32, number: i32, info: UserPtr
     check_may_send(ctx, &process, signal)?;
     if let Some(signal) = signal {
         check_room(&process, signal)?;
-        process.send_signal(info.from_user(signal));
+        process.send_signal(info.directed_as(signal));
     }
     Ok(0)
 }
@@ -268,7 +268,7 @@ pub(crate) fn rt_tgsigqueueinfo(
     check_may_send(ctx, thread.process(), signal)?;
     if let Some(signal) = signal {
         check_room(thread.process(), signal)?;
-        thread.send_signal(info.from_user(signal));
+        thread.send_signal(info.directed_as(signal));
     }
     Ok(0)
 }

@@ -58,7 +58,6 @@ pub(crate) fn start_first_process(root: Path) {
     let files = open_console(&view);
     let (program, name) = find_program(&view, &words);
     log!(Info, "Run {name} as init process");
-    process::signal::deferred::start();
     let newborn = process::create_first(program, root, files, run_thread)
         .unwrap_or_else(|error| panic!("No memory for the first process ({error:?})"));
     newborn.start();

@@ -245,16 +245,6 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         439 => path::faccessat2.serve(ctx, registers),
         441 => epoll::epoll_pwait2.serve(ctx, registers),
         _ => unknown(ctx, number),
-        441 => epoll::epoll_pwait2.serve(ctx, registers),
-        36 => timer::getitimer.serve(ctx, registers),
-        37 => timer::alarm.serve(ctx, registers),
-        38 => timer::setitimer.serve(ctx, registers),
-        222 => timer::timer_create.serve(ctx, registers),
-        223 => timer::timer_settime.serve(ctx, registers),
-        224 => timer::timer_gettime.serve(ctx, registers),
-        225 => timer::timer_getoverrun.serve(ctx, registers),
-        226 => timer::timer_delete.serve(ctx, registers),
-        _ => Err(Errno::ENOSYS),
     }
 }
 

@@ -310,7 +310,6 @@ fn restore_registers(registers: &mut Registers, context: &MachineContext) {
         rsp: context.sp,
         rip: context.ip,
         rflags: registers.rflags & !RESTORED_FLAGS | context.flags & RESTORED_FLAGS,
-        ..*registers
     };
 }
 

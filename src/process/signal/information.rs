@@ -22,7 +22,6 @@ pub(crate) enum ChildChange {
     Exited = 1,
     Killed = 2,
     Dumped = 3,
-    Trapped = 4,
     Stopped = 5,
     Continued = 6,
 }
@@ -33,15 +32,12 @@ pub(crate) mod code {
     pub(crate) const USER: i32 = 0;
     /// The kernel.
     pub(crate) const KERNEL: i32 = 0x80;
-    /// sigqueue(3).
-    pub(crate) const QUEUE: i32 = -1;
     /// A POSIX timer.
     pub(crate) const TIMER: i32 = -2;
     /// tkill(2), tgkill(2).
     pub(crate) const THREAD: i32 = -6;
     pub(crate) const ILL_ILLOPN: i32 = 2;
     pub(crate) const FPE_INTDIV: i32 = 1;
-    pub(crate) const FPE_INTOVF: i32 = 2;
     pub(crate) const FPE_FLTDIV: i32 = 3;
     pub(crate) const FPE_FLTOVF: i32 = 4;
     pub(crate) const FPE_FLTUND: i32 = 5;
@@ -52,7 +48,6 @@ pub(crate) mod code {
     pub(crate) const SEGV_ACCERR: i32 = 2;
     pub(crate) const BUS_ADRALN: i32 = 1;
     pub(crate) const BUS_ADRERR: i32 = 2;
-    pub(crate) const TRAP_BRKPT: i32 = 1;
     pub(crate) const TRAP_TRACE: i32 = 2;
 }
 
@@ -97,8 +92,8 @@ impl SignalInfo {
         SignalInfo::new(signal, change as i32, &payload)
     }
 
-    /// What the program itself gave to rt_sigqueueinfo(2), for `signal`.
-    pub(crate) fn from_user(mut self, signal: Signal) -> SignalInfo {
+    /// Returns what a program gave to rt_sigqueueinfo(2) as `signal`.
+    pub(crate) fn directed_as(mut self, signal: Signal) -> SignalInfo {
         self.number = signal.number();
         self.padding = 0;
         self
@@ -122,11 +117,6 @@ impl SignalInfo {
     /// Returns the union's words.
     pub(crate) fn payload(&self) -> &[u64; 14] {
         &self.payload
-    }
-
-    /// Returns whether the kernel sent it, not a process.
-    pub(crate) fn is_from_kernel(&self) -> bool {
-        self.code > 0
     }
 }
 

@@ -4,9 +4,6 @@
 //! `attention`); that thread, on its way back to user mode, calls `deliver`, which takes it out and acts.
 //! Locks: a process' own lock (queues of the process, stop and exit state), then a thread's, then the dispositions'.
 
-/// Signals from interrupt context.
-pub(crate) mod deferred;
-
 /// What a thread does about its signals on its way back to user mode.
 mod deliver;
 
@@ -34,5 +31,5 @@ pub(crate) use frame::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UserStack, describ
 pub(crate) use information::{ChildChange, SignalInfo, code};
 pub(crate) use number::{DefaultAction, Signal, SignalSet};
 pub(crate) use pending::Pending;
-pub(super) use send::{discard, hand_over, recalculate};
-pub(crate) use send::{force, has_room, may_send, send_to_group, send_to_process, send_to_thread, take, wait_for};
+pub(crate) use send::{force, has_room, may_send, send_to_group, send_to_thread, take, wait_for};
+pub(super) use send::{hand_over, recalculate};

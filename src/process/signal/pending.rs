@@ -1,6 +1,6 @@
 //! Signals sent and not yet delivered, of one thread or of a whole process.
 
-use super::{Signal, SignalInfo, SignalSet};
+use super::{SignalInfo, SignalSet};
 use alloc::collections::VecDeque;
 
 /// Sent signals in order. A standard signal is kept once, a real-time signal as often as it was sent (signal(7)).

@@ -249,12 +249,6 @@ impl Thread {
             self.set_blocked(saved);
         }
     }
-
-    /// Returns whether the signal has no effect on this thread now (blocked or ignored): a background write to a
-    /// terminal is allowed then.
-    pub(crate) fn is_deaf_to(&self, signal: Signal) -> bool {
-        self.process().dispositions().get(signal).handler == IGNORE || self.blocked().contains(signal)
-    }
 }
 
 /// Finds other threads for the process' signals that `thread` blocks now.

@@ -2,6 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::fs::Capabilities;
+use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::Class;
 use crate::machine::time;
 use crate::process::{Limit, Process, Resource, Thread, Usage, job_control::TICK_NS, table};
@@ -132,7 +133,12 @@ fn check_may_limit(ctx: &Ctx<'_>, process: &Arc<Process>) -> Result {
 /// getrusage(2).
 pub(crate) fn getrusage(ctx: &Ctx<'_>, who: i32, usage: UserPtr<'_, UserUsage>) -> Result<usize> {
     let value = match who {
-        RUSAGE_SELF => ctx.process().usage(),
+        RUSAGE_SELF => {
+            let mut usage = ctx.process().usage();
+            usage.peak_resident_pages =
+                usage.peak_resident_pages.max(ctx.space().statistics().peak_resident / PAGE_SIZE as u64);
+            usage
+        }
         RUSAGE_CHILDREN => ctx.process().children_usage(),
         RUSAGE_THREAD => ctx.thread().usage(),
         _ => return Err(Errno::EINVAL),

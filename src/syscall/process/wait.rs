@@ -27,10 +27,9 @@ pub(crate) fn wait4(
         | WaitOptions::CLONED;
     let options = WaitOptions::from_bits(options).filter(|options| known.contains(*options)).ok_or(Errno::EINVAL)?;
     let which = match id {
-        i32::MIN => return Err(Errno::ESRCH),
         -1 => Which::Any,
         0 => Which::Group(ctx.process().group_id()),
-        ..-1 => Which::Group(-id),
+        ..-1 => Which::Group(id.checked_neg().ok_or(Errno::ESRCH)?),
         _ => Which::Process(id),
     };
     let Some(child) = process::wait(ctx.thread(), which, options | WaitOptions::EXITED)? else { return Ok(0) };
