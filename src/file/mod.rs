@@ -30,6 +30,9 @@ mod readiness;
 /// timerfd_create(2).
 pub(crate) mod timerfd;
 
+/// What follows the wall clock when somebody sets it.
+pub(crate) mod wall_clock;
+
 pub(crate) use fd_table::FdTable;
 pub(crate) use metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 pub(crate) use open_file::{OpenFile, StatusFlags};

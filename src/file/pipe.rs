@@ -17,9 +17,6 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Writes up to this size are atomic: all or nothing at a time, never mixed with others' (pipe(7), PIPE_BUF).
-pub(crate) const PIPE_BUF: usize = 4096;
-
 /// Pages of a new pipe: 64 KiB (pipe(7), "Pipe capacity").
 const DEFAULT_PAGES: usize = 16;
 

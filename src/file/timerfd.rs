@@ -3,7 +3,7 @@
 //! Expirations are counted from the clock when somebody looks; the machine's one-shot timer only wakes. After it fired
 //! the file stays readable until a read, and the read arms the next one: no interrupt handler re-arms timers.
 
-use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, anonymous};
+use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, anonymous, wall_clock};
 use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::machine::time::{self, Timer};
@@ -12,7 +12,7 @@ use crate::vm::Destination;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 
 /// By which clock a timer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +58,20 @@ pub(crate) struct TimerFd {
     shared: Arc<Shared>,
 }
 
+/// How timerfd_settime(2) takes the first expiration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TimerStart {
+    /// From now: setting the clock does not move it.
+    Relative,
+    /// At a time of the clock.
+    Absolute,
+    /// The same, and a setting of the clock is told by ECANCELED (TFD_TIMER_CANCEL_ON_SET).
+    AbsoluteUnlessSet,
+}
+
 /// What the machine's timer holds on to while it is armed.
 struct Shared {
+    this: Weak<Shared>,
     state: SpinLock<State>,
     readiness: Readiness,
 }
@@ -68,60 +80,62 @@ struct State {
     /// The next expiration not yet read, in the clock's time; `None` when disarmed.
     next_ns: Option<u64>,
     interval_ns: u64,
+    /// What `next_ns` counts by: the wall clock only for absolute times.
+    clock: TimerClock,
+    start: TimerStart,
+    /// The clock was set since, and the program wants to know.
+    is_cancelled: bool,
     timer: Option<Timer>,
 }
 
 impl TimerFd {
     /// Makes a disarmed one.
     pub(crate) fn new(clock: TimerClock, clock_number: i32) -> Arc<TimerFd> {
-        let state = State { next_ns: None, interval_ns: 0, timer: None };
-        let shared = Shared { state: SpinLock::new(Rank::Stream, state), readiness: Readiness::new() };
-        Arc::new(TimerFd { clock_number, clock, shared: Arc::new(shared) })
+        let start = TimerStart::Relative;
+        let state = State { next_ns: None, interval_ns: 0, clock, start, is_cancelled: false, timer: None };
+        let shared = Arc::new_cyclic(|this| Shared {
+            this: this.clone(),
+            state: SpinLock::new(Rank::Stream, state),
+            readiness: Readiness::new(),
+        });
+        Arc::new(TimerFd { clock_number, clock, shared })
     }
 
     /// timerfd_settime(2): arms or disarms; returns the setting before.
-    pub(crate) fn set(&self, setting: TimerSetting, is_absolute: bool) -> TimerSetting {
+    pub(crate) fn set(&self, setting: TimerSetting, start: TimerStart) -> TimerSetting {
         let mut state = self.shared.state.lock();
-        let before = self.remaining(&state);
-        state.timer = None;
+        let before = state.remaining();
         state.interval_ns = setting.interval_ns;
+        state.start = start;
+        state.is_cancelled = false;
+        state.clock = if start == TimerStart::Relative { TimerClock::Monotonic } else { self.clock };
         state.next_ns = match setting.value_ns {
             0 => None,
-            value if is_absolute => Some(value),
-            value => Some(self.clock.now_ns().saturating_add(value)),
+            value if start == TimerStart::Relative => Some(state.clock.now_ns().saturating_add(value)),
+            value => Some(value),
         };
-        self.arm(&mut state);
+        self.shared.arm(&mut state);
+        let follows_wall = state.clock == TimerClock::Wall;
+        drop(state);
+        if follows_wall {
+            let observer: Arc<dyn Observer> = self.shared.clone();
+            wall_clock::observe(&observer);
+        }
         before
     }
 
     /// timerfd_gettime(2): the time left and the interval.
     pub(crate) fn get(&self) -> TimerSetting {
-        self.remaining(&self.shared.state.lock())
-    }
-
-    fn remaining(&self, state: &State) -> TimerSetting {
-        let now = self.clock.now_ns();
-        let value_ns = match state.next_ns {
-            None => 0,
-            Some(next) if next > now => next - now,
-            Some(_) if state.interval_ns == 0 => 0,
-            Some(next) => state.interval_ns - (now - next) % state.interval_ns,
-        };
-        TimerSetting { value_ns, interval_ns: state.interval_ns }
-    }
-
-    fn arm(&self, state: &mut State) {
-        state.timer = state.next_ns.map(|next_ns| {
-            let shared = self.shared.clone();
-            let expire = move || shared.readiness.announce(Events::READABLE);
-            Timer::at(self.clock.to_monotonic_ns(next_ns), Box::new(expire))
-        });
+        self.shared.state.lock().remaining()
     }
 
     /// Takes the expirations since the last read. EAGAIN if there was none.
     fn take(&self) -> Result<u64> {
         let mut state = self.shared.state.lock();
-        let now = self.clock.now_ns();
+        if core::mem::take(&mut state.is_cancelled) {
+            return Err(Errno::ECANCELED);
+        }
+        let now = state.clock.now_ns();
         let Some(next) = state.next_ns.filter(|next| *next <= now) else {
             return Err(Errno::EAGAIN);
         };
@@ -132,8 +146,49 @@ impl TimerFd {
         }
         let count = (now - next) / state.interval_ns + 1;
         state.next_ns = Some(next + count * state.interval_ns);
-        self.arm(&mut state);
+        self.shared.arm(&mut state);
         Ok(count)
+    }
+}
+
+impl Shared {
+    fn arm(&self, state: &mut State) {
+        let armed = state.next_ns.zip(self.this.upgrade());
+        state.timer = armed.map(|(next_ns, shared)| {
+            let expire = move || shared.readiness.announce(Events::READABLE);
+            Timer::at(state.clock.to_monotonic_ns(next_ns), Box::new(expire))
+        });
+    }
+}
+
+impl State {
+    fn remaining(&self) -> TimerSetting {
+        let now = self.clock.now_ns();
+        let value_ns = match self.next_ns {
+            None => 0,
+            Some(next) if next > now => next - now,
+            Some(_) if self.interval_ns == 0 => 0,
+            Some(next) => self.interval_ns - (now - next) % self.interval_ns,
+        };
+        TimerSetting { value_ns, interval_ns: self.interval_ns }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.is_cancelled || self.next_ns.is_some_and(|next_ns| next_ns <= self.clock.now_ns())
+    }
+}
+
+/// Told that the wall clock was set.
+impl Observer for Shared {
+    fn notify(&self, _: Events) {
+        let mut state = self.state.lock();
+        if state.clock != TimerClock::Wall || state.next_ns.is_none() {
+            return;
+        }
+        state.is_cancelled = state.start == TimerStart::AbsoluteUnlessSet;
+        self.arm(&mut state);
+        drop(state);
+        self.readiness.announce(Events::READABLE);
     }
 }
 
@@ -157,11 +212,7 @@ impl File for TimerFd {
         if let Some(observer) = observer {
             self.shared.readiness.observe(observer, interest);
         }
-        let next_ns = self.shared.state.lock().next_ns;
-        match next_ns {
-            Some(next_ns) if next_ns <= self.clock.now_ns() => interest & Events::READ,
-            _ => Events::empty(),
-        }
+        if self.shared.state.lock().is_ready() { interest & Events::READ } else { Events::empty() }
     }
 
     fn can_poll(&self) -> bool {

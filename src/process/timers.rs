@@ -8,6 +8,7 @@ use super::signal::{Signal, SignalInfo};
 use super::{Process, Thread};
 use crate::errno::{Errno, Result};
 use crate::file::timerfd::{TimerClock, TimerSetting};
+use crate::file::{Events, Observer, wall_clock};
 use crate::machine::cpu;
 use crate::machine::sync::{IrqLock, Once, SpinLock};
 use crate::machine::task::{self, WaitQueue};
@@ -33,6 +34,14 @@ pub(crate) enum TimedBy {
 const CPU_TIME_STEP_NS: u64 = 4_000_000;
 
 impl TimedBy {
+    /// Returns the clock to use: for a time from now the one that nobody sets.
+    fn of(&self, is_relative: bool) -> TimedBy {
+        match self {
+            TimedBy::Clock(_) if is_relative => TimedBy::Clock(TimerClock::Monotonic),
+            _ => self.clone(),
+        }
+    }
+
     /// Returns the clock's time; of a process or thread that is gone, no time ever.
     fn now_ns(&self) -> u64 {
         match self {
@@ -77,6 +86,7 @@ pub(crate) enum Notice {
 /// One timer.
 pub(crate) struct SignalTimer {
     id: i32,
+    this: Weak<SignalTimer>,
     timed_by: TimedBy,
     notice: Notice,
     state: SpinLock<State>,
@@ -84,6 +94,8 @@ pub(crate) struct SignalTimer {
 
 #[derive(Default)]
 struct State {
+    /// Armed for a time from now: then setting the wall clock does not move it.
+    is_relative: bool,
     /// The next expiration in the clock's time; `None` when disarmed.
     next_ns: Option<u64>,
     interval_ns: u64,
@@ -113,19 +125,33 @@ fn start_sender() {
     });
 }
 
+/// Lets the sender look at a timer. Any context.
+fn fire(timer: Weak<SignalTimer>) {
+    FIRED.lock().push_back(timer);
+    ARRIVED.wake_one();
+}
+
+/// Told that the wall clock was set: the sender arms the timer anew.
+impl Observer for SignalTimer {
+    fn notify(&self, _: Events) {
+        fire(self.this.clone());
+    }
+}
+
 impl SignalTimer {
     /// Makes a disarmed timer.
     fn new(id: i32, timed_by: TimedBy, notice: Notice) -> Arc<SignalTimer> {
         let state = SpinLock::new(Rank::ProcessTimer, State::default());
-        Arc::new(SignalTimer { id, timed_by, notice, state })
+        Arc::new_cyclic(|this| SignalTimer { id, this: this.clone(), timed_by, notice, state })
     }
 
     /// Arms or disarms; returns the setting before.
     pub(crate) fn set(self: &Arc<SignalTimer>, setting: TimerSetting, is_absolute: bool) -> TimerSetting {
         start_sender();
-        let now = self.timed_by.now_ns();
+        let (now_before, now) = (self.now_ns(), self.timed_by.of(!is_absolute).now_ns());
         let mut state = self.state.lock();
-        let before = state.remaining(now);
+        let before = state.remaining(now_before);
+        state.is_relative = !is_absolute;
         state.interval_ns = setting.interval_ns;
         state.missed = 0;
         state.overrun = 0;
@@ -135,12 +161,23 @@ impl SignalTimer {
             value => Some(now.saturating_add(value)),
         };
         self.arm(&mut state, now);
+        drop(state);
+        if is_absolute && matches!(self.timed_by, TimedBy::Clock(TimerClock::Wall)) {
+            let observer: Arc<dyn Observer> = self.clone();
+            wall_clock::observe(&observer);
+        }
         before
+    }
+
+    /// Returns the time that the present setting counts by.
+    fn now_ns(&self) -> u64 {
+        let is_relative = self.state.lock().is_relative;
+        self.timed_by.of(is_relative).now_ns()
     }
 
     /// Returns the time left and the interval.
     pub(crate) fn get(&self) -> TimerSetting {
-        let now = self.timed_by.now_ns();
+        let now = self.now_ns();
         self.state.lock().remaining(now)
     }
 
@@ -151,25 +188,22 @@ impl SignalTimer {
 
     fn arm(self: &Arc<SignalTimer>, state: &mut State, now: u64) {
         state.timer = state.next_ns.map(|next_ns| {
-            let this = Arc::downgrade(self);
-            let fire = move || {
-                FIRED.lock().push_back(this);
-                ARRIVED.wake_one();
-            };
-            Timer::at(self.timed_by.earliest_monotonic_ns(next_ns, now), Box::new(fire))
+            let this = self.this.clone();
+            let clock = self.timed_by.of(state.is_relative);
+            Timer::at(clock.earliest_monotonic_ns(next_ns, now), Box::new(move || fire(this)))
         });
     }
 
     /// Sends what is due and arms the next expiration.
     fn look(self: &Arc<SignalTimer>) {
-        let now = self.timed_by.now_ns();
+        let now = self.now_ns();
         let is_pending = self.is_pending();
         let overrun = {
             let mut state = self.state.lock();
             let Some(next) = state.next_ns else { return };
             let mut count = 0;
             if next <= now {
-                count = if state.interval_ns == 0 { 1 } else { (now - next) / state.interval_ns + 1 };
+                count = (now - next).checked_div(state.interval_ns).unwrap_or(0) + 1;
                 state.next_ns = (state.interval_ns > 0).then(|| next + count * state.interval_ns);
             }
             self.arm(&mut state, now);

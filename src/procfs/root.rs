@@ -24,7 +24,7 @@ const TEXTS: &[(&str, fn() -> String)] = &[
     ("filesystems", system::filesystems),
     ("interrupts", system::interrupts),
     ("loadavg", system::loadavg),
-    ("locks", String::new),
+    ("locks", system::lock_list),
     ("meminfo", system::meminfo),
     ("modules", String::new),
     ("partitions", || String::from("major minor  #blocks  name\n\n")),

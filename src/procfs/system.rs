@@ -1,11 +1,13 @@
 //! The system-wide texts of /proc, in the format of Linux 6.1 (proc(5)).
 
 use super::mounts;
+use crate::file::locks::{self, LockDescription};
 use crate::fs::kinds;
 use crate::machine::{boot, cpu, memory, task, time, trap};
 use crate::process::table;
+use crate::util::lock_ranges::LockKind;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -161,4 +163,16 @@ pub(super) fn uuid() -> String {
 pub(super) fn vmstat() -> String {
     let frames = memory::statistics();
     format!("nr_free_pages {}\nnr_file_pages {}\n", frames.free, mounts::pages_in_files())
+}
+
+/// /proc/locks: advisory locks of all files.
+pub(super) fn lock_list() -> String {
+    let line = |(number, lock): (usize, &LockDescription)| {
+        let kind = if lock.kind == LockKind::Shared { "READ " } else { "WRITE" };
+        let last = if lock.last == i64::MAX as u64 { String::from("EOF") } else { lock.last.to_string() };
+        let (family, id, first) = (lock.family, lock.process_id, lock.first);
+        let (major, minor, inode) = (lock.device.major, lock.device.minor, lock.inode);
+        format!("{}: {family:<6} ADVISORY  {kind} {id} {major:02x}:{minor:02x}:{inode} {first} {last}\n", number + 1)
+    };
+    locks::all().iter().enumerate().map(line).collect()
 }

@@ -24,9 +24,9 @@ pub(crate) fn fcntl(ctx: &Ctx<'_>, fd: Fd, command: u32, argument: u64) -> Resul
         F_GETFL => Ok(file.flags().bits() as usize),
         _ if file.flags().contains(StatusFlags::PATH) => Err(Errno::EBADF),
         F_SETFL => set_flags(&file, argument),
-        F_GETLK => get_lock(&file, LockOwner::process(&ctx.files(), ctx.process().id()), ctx, argument),
+        F_GETLK => get_lock(&file, LockOwner::process(ctx.files(), ctx.process().id()), ctx, argument),
         F_SETLK | F_SETLKW => {
-            let owner = LockOwner::process(&ctx.files(), ctx.process().id());
+            let owner = LockOwner::process(ctx.files(), ctx.process().id());
             set_lock(ctx, &file, owner, argument, command == F_SETLKW)
         }
         F_OFD_GETLK => get_lock(&file, LockOwner::open_file(&file), ctx, argument),
@@ -173,7 +173,7 @@ fn set_lock(ctx: &Ctx<'_>, file: &OpenFile, owner: LockOwner, argument: u64, wai
     if !is_allowed {
         return Err(Errno::EBADF);
     }
-    locks::set_record(&ctx.files(), file, RangeLock { owner, kind, first, last }, wait).map(|()| 0)
+    locks::set_record(ctx.files(), file, RangeLock { owner, kind, first, last }, wait).map(|()| 0)
 }
 
 /// flock(2).

@@ -311,7 +311,7 @@ fn is_user_area(base: u64, length: usize) -> bool {
 }
 
 /// Cuts `areas` at `limit` bytes together.
-fn cut(areas: &mut Vec<(u64, usize)>, limit: usize) {
+fn cut(areas: &mut [(u64, usize)], limit: usize) {
     let mut left = limit;
     for (_, length) in areas.iter_mut() {
         *length = left.min(*length);

@@ -54,6 +54,9 @@ mod start;
 /// What a file is: stat, statx, statfs.
 mod stat;
 
+/// Sockets, as on a Linux without any.
+mod socket;
+
 /// The machine as a whole: names, memory, log, random bytes, its end.
 mod system;
 

@@ -49,7 +49,7 @@ pub(crate) fn ppoll(
     let deadline_ns = read_deadline(limit)?;
     let mask = read_mask(mask, mask_size)?;
     let result = with_mask(ctx, mask, || poll_descriptors(ctx, descriptors, count, deadline_ns));
-    store_time_left(limit.non_null().map(|limit| limit.cast()), deadline_ns, result, |left| TimeSpec::from_ns(left))
+    store_time_left(limit.non_null().map(|limit| limit.cast()), deadline_ns, result, TimeSpec::from_ns)
 }
 
 fn poll_descriptors(

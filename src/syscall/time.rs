@@ -5,8 +5,8 @@ use super::context::Ctx;
 use super::file::{CLOSE_ON_EXEC, install, operable};
 use super::time_value::{SECOND_NS, TimeSpec, TimeVal, deadline_after, time_left};
 use crate::errno::{Errno, Result};
-use crate::file::timerfd::{TimerClock, TimerFd, TimerSetting};
-use crate::file::{OpenFile, StatusFlags};
+use crate::file::timerfd::{TimerClock, TimerFd, TimerSetting, TimerStart};
+use crate::file::{OpenFile, StatusFlags, wall_clock};
 use crate::fs::Capabilities;
 use crate::machine::{task, time};
 use crate::process::table;
@@ -100,7 +100,7 @@ fn set_wall_clock(ctx: &Ctx<'_>, ns: u64) -> Result<usize> {
     if !ctx.thread().identity().can(Capabilities::SYS_TIME) {
         return Err(Errno::EPERM);
     }
-    time::set_wall_ns(ns);
+    wall_clock::set(ns);
     crate::process::update_clock();
     Ok(0)
 }
@@ -193,9 +193,9 @@ pub(crate) fn clock_nanosleep(
         let deadline_ns = deadline_after(request_ns);
         return go_on_sleeping(ctx, Sleep { deadline_ns, remaining: remaining.address() });
     }
-    // The wall clock may be set back meanwhile.
-    while timer.now_ns() < request_ns {
-        task::sleep_until(timer.to_monotonic_ns(request_ns)).map_err(|_| Errno::RESTART_NO_HANDLER)?;
+    match timer {
+        TimerClock::Wall => wall_clock::sleep_until(request_ns)?,
+        TimerClock::Monotonic => task::sleep_until(request_ns).map_err(|_| Errno::RESTART_NO_HANDLER)?,
     }
     Ok(0)
 }
@@ -251,7 +251,12 @@ pub(crate) fn timerfd_settime(
     }
     let setting = setting?;
     let timer = operable(ctx, fd)?.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
-    let before = timer.set(setting, flags & ABSOLUTE != 0);
+    let start = match flags {
+        0 | CANCEL_ON_SET => TimerStart::Relative,
+        ABSOLUTE => TimerStart::Absolute,
+        _ => TimerStart::AbsoluteUnlessSet,
+    };
+    let before = timer.set(setting, start);
     if let Some(old) = old.non_null() {
         old.write(&TimerSpec::from_setting(before))?;
     }
@@ -263,4 +268,64 @@ pub(crate) fn timerfd_gettime(ctx: &Ctx<'_>, fd: Fd, current: UserPtr<'_, TimerS
     let timer = operable(ctx, fd)?.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
     current.write(&TimerSpec::from_setting(timer.get()))?;
     Ok(0)
+}
+
+/// `struct timex` (adjtimex(2)).
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Timex {
+    modes: u32,
+    _padding: u32,
+    offset: i64,
+    frequency: i64,
+    maximum_error: i64,
+    estimated_error: i64,
+    status: i32,
+    _padding_status: u32,
+    constant: i64,
+    precision: i64,
+    tolerance: i64,
+    time: TimeVal,
+    tick: i64,
+    pulse: [i64; 2],
+    shift: i32,
+    _padding_shift: u32,
+    statistics: [i64; 5],
+    tai: i32,
+    _rest: [i32; 11],
+}
+
+const _: () = assert!(size_of::<Timex>() == 208);
+
+/// adjtimex(2): tells how the clock runs, which nobody disciplines. Adjusting is EINVAL.
+pub(crate) fn adjtimex(ctx: &Ctx<'_>, timex: UserPtr<'_, Timex>) -> Result<usize> {
+    const OFFSET_READ: u32 = 0xa001;
+    const UNSYNCHRONISED: i32 = 0x40;
+    const TIME_ERROR: usize = 5;
+
+    let modes = timex.read()?.modes;
+    if modes != 0 && modes != OFFSET_READ {
+        return Err(if ctx.identity().can(Capabilities::SYS_TIME) { Errno::EINVAL } else { Errno::EPERM });
+    }
+    timex.write(&Timex {
+        modes,
+        maximum_error: 16_000_000,
+        estimated_error: 16_000_000,
+        status: UNSYNCHRONISED,
+        constant: 2,
+        precision: 1,
+        tolerance: 32_768_000,
+        time: TimeVal::from_ns(time::wall_ns()),
+        tick: 10_000,
+        ..Timex::default()
+    })?;
+    Ok(TIME_ERROR)
+}
+
+/// clock_adjtime(2), of the wall clock.
+pub(crate) fn clock_adjtime(ctx: &Ctx<'_>, number: i32, timex: UserPtr<'_, Timex>) -> Result<usize> {
+    match number {
+        REALTIME => adjtimex(ctx, timex),
+        _ => clock(number).and(Err(Errno::EOPNOTSUPP)),
+    }
 }
