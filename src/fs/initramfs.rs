@@ -26,6 +26,9 @@ use ruzstd::io::Read;
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// A zstd block that is the last, raw and empty (RFC 8878, 3.1.1.2), and room for a checksum after it.
+const LAST_EMPTY_BLOCK: &[u8] = &[1, 0, 0, 0, 0, 0, 0];
+
 /// Bytes that a decompressor gives at a time; DEFLATE looks back 32 KiB and wants a power of two.
 const WINDOW: usize = 1 << 16;
 
@@ -192,9 +195,11 @@ fn zstd(bytes: &[u8], files: &mut Files<'_>) -> core::result::Result<usize, Dama
         }
         loop {
             let before = bytes.len() - source.len();
-            let is_finished = decoder
-                .decode_blocks(&mut source, BlockDecodingStrategy::UptoBytes(WINDOW))
-                .map_err(|error| damage(error, before))?;
+            let decoded = decoder.decode_blocks(&mut source, BlockDecodingStrategy::UptoBytes(WINDOW));
+            if decoded.is_err() {
+                // The decoder keeps back what later blocks may repeat: an end of its own making brings it out.
+                let _ = decoder.decode_blocks(LAST_EMPTY_BLOCK, BlockDecodingStrategy::All);
+            }
             let taken = bytes.len() - source.len();
             while decoder.can_collect() > 0 {
                 let count = decoder
@@ -202,7 +207,7 @@ fn zstd(bytes: &[u8], files: &mut Files<'_>) -> core::result::Result<usize, Dama
                     .map_err(|_| Damage { offset: taken, reason: "zstd: the output cannot be read".into() })?;
                 feed(&mut parser, &piece[..count], files, taken)?;
             }
-            if is_finished {
+            if decoded.map_err(|error| damage(error, before))? {
                 break;
             }
         }
