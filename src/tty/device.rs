@@ -57,11 +57,6 @@ impl TerminalFile {
         Ok(file)
     }
 
-    /// Returns the terminal.
-    pub(crate) fn terminal(&self) -> &Arc<Terminal> {
-        &self.terminal
-    }
-
     fn access(&self, flags: StatusFlags) -> Access {
         Access {
             generation: self.generation,

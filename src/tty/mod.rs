@@ -37,4 +37,7 @@ mod start;
 /// A terminal as programs see it.
 mod terminal;
 
+/// What programs read and write.
+mod transfer;
+
 pub(crate) use start::{finish_output, start};

@@ -4,6 +4,7 @@
 use super::device::{Opening, TerminalFile, metadata};
 use super::settings::{Settings, WindowSize};
 use super::terminal::{Access, Hardware, Terminal};
+use super::transfer::{CHUNK, wait};
 use super::{devpts, ioctl, job_control};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, Events, File, FileKind, Metadata, Observer, OpenFile, StatusFlags};
@@ -29,9 +30,6 @@ const TERMINAL_MAJOR: u32 = 136;
 
 /// The most pairs (/proc/sys/kernel/pty/max).
 const MAX_PAIRS: u32 = 4096;
-
-/// Bytes moved between user memory and the pair in one step.
-const CHUNK: usize = 512;
 
 /// Whom a terminal's node belongs to, as chown and chmod change it.
 #[derive(Clone, Copy)]
@@ -272,5 +270,49 @@ impl Drop for Controller {
         terminal.hang_up();
         let removed = PAIRS.lock().remove(&self.0.index);
         drop(removed);
+    }
+}
+
+/// The controller's side of a terminal.
+impl Terminal {
+    /// Takes output for a pseudo-terminal's controller, sleeping until there is some. EIO when nobody has the terminal
+    /// open any more.
+    fn read_as_controller(&self, bytes: &mut [u8], is_non_blocking: bool) -> Result<usize> {
+        let attempt = || match self.try_take_output(bytes) {
+            0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
+            0 => None,
+            count => Some(Ok(count)),
+        };
+        wait(&self.output_ready, is_non_blocking, attempt)
+    }
+
+    /// Types `bytes` for a pseudo-terminal's controller, sleeping until some of them went in.
+    fn write_as_controller(&self, bytes: &[u8], is_non_blocking: bool) -> Result<usize> {
+        let attempt = || match self.receive(bytes) {
+            0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
+            0 => None,
+            count => Some(Ok(count)),
+        };
+        wait(&self.input_room, is_non_blocking, attempt)
+    }
+
+    /// poll(2) of a pseudo-terminal's controller.
+    fn poll_as_controller(&self, interest: Events, observer: Option<&Arc<dyn Observer>>) -> Events {
+        if let Some(observer) = observer {
+            self.controller_readiness.observe(observer, interest | Events::HANG_UP);
+        }
+
+        let state = self.state.lock();
+        let mut events = Events::empty();
+        if state.output.pending() > 0 && !state.is_stopped {
+            events |= Events::READ | Events::READ_NORMAL;
+        }
+        if state.input.has_room(&state.settings) {
+            events |= Events::WRITE | Events::WRITE_NORMAL;
+        }
+        if state.is_closed() {
+            return interest & events | Events::HANG_UP;
+        }
+        interest & events
     }
 }

@@ -7,19 +7,14 @@
 use super::input::{Input, Received};
 use super::job_control::{self, JobControl};
 use super::output::Output;
-use super::settings::{Control, InputFlags, LocalFlags, Settings, WindowSize};
-use crate::errno::{Errno, Result};
+use super::settings::{Control, InputFlags, Settings, WindowSize};
+use crate::errno::Result;
 use crate::file::{DeviceNumber, Events, Observer, Readiness};
 use crate::machine::sync::SpinLock;
-use crate::machine::task::{WaitError, WaitQueue};
-use crate::machine::time;
+use crate::machine::task::WaitQueue;
 use crate::rank::Rank;
-use crate::vm::{Destination, Source};
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
-
-/// Bytes moved between user memory and the terminal in one step.
-const CHUNK: usize = 512;
 
 /// A terminal is writable while fewer bytes than this wait to go out (Linux: `WAKEUP_CHARS`).
 const WRITABLE_BELOW: usize = 256;
@@ -50,12 +45,12 @@ pub(crate) struct Terminal {
     /// Itself, to become a session's controlling terminal.
     this: Weak<Terminal>,
     pub(super) state: SpinLock<State>,
-    readers: WaitQueue,
-    writers: WaitQueue,
+    pub(super) readers: WaitQueue,
+    pub(super) writers: WaitQueue,
     /// Whoever feeds it, waiting for room.
-    input_room: WaitQueue,
+    pub(super) input_room: WaitQueue,
     /// Whoever empties it, waiting for output.
-    output_ready: WaitQueue,
+    pub(super) output_ready: WaitQueue,
     pub(super) readiness: Readiness,
     /// Observers of the other side: a pseudo-terminal's controller.
     pub(super) controller_readiness: Readiness,
@@ -199,139 +194,6 @@ impl Terminal {
         count
     }
 
-    /// read(2).
-    pub(crate) fn read(&self, to: &mut Destination<'_>, access: Access) -> Result<usize> {
-        if self.is_hung_up(access) {
-            return Ok(0);
-        }
-        job_control::check_read(self, access)?;
-
-        let (is_canonical, minimum, time_ns) = {
-            let settings = &self.state.lock().settings;
-            (settings.is_canonical(), settings.minimum(), settings.time_ns())
-        };
-        // termios(3), "Canonical and noncanonical mode": the four cases of MIN and TIME.
-        let mut deadline = match (is_canonical, minimum) {
-            (false, 0) => Some(time::monotonic_ns() + time_ns),
-            _ => None,
-        };
-        let can_wait = is_canonical || minimum > 0 || time_ns > 0;
-        let minimum = minimum.max(1);
-
-        let mut chunk = [0; CHUNK];
-        let mut done = 0;
-        while to.remaining() > 0 {
-            let limit = CHUNK.min(to.remaining());
-            let Some((count, is_line_over)) = self.try_read(&mut chunk[..limit]) else {
-                match self.wait_for_input(access, can_wait, deadline) {
-                    Ok(true) => continue,
-                    Ok(false) => break,
-                    Err(error) if done == 0 => return Err(error),
-                    Err(_) => break,
-                }
-            };
-
-            to.put(&chunk[..count])?;
-            done += count;
-            if is_canonical && is_line_over || !is_canonical && is_line_over && done >= minimum {
-                break;
-            }
-            if !is_canonical && time_ns > 0 {
-                deadline = Some(time::monotonic_ns() + time_ns);
-            }
-        }
-        Ok(done)
-    }
-
-    /// Takes input that is there; returns how many bytes and whether line or data ended with them.
-    fn try_read(&self, bytes: &mut [u8]) -> Option<(usize, bool)> {
-        let taken = {
-            let mut guard = self.state.lock();
-            let State { settings, input, .. } = &mut *guard;
-            if !input.is_ready(settings, 1) {
-                return None;
-            }
-            input.take(settings, bytes)
-        };
-        self.input_taken();
-        Some(taken)
-    }
-
-    /// Sleeps until there may be input; `false` when the read is over: hung up, or its time is.
-    fn wait_for_input(&self, access: Access, can_wait: bool, deadline: Option<u64>) -> Result<bool> {
-        if self.is_hung_up(access) || !can_wait {
-            return Ok(false);
-        }
-        if access.is_non_blocking {
-            return Err(Errno::EAGAIN);
-        }
-        let woken = self.readers.wait_deadline(deadline, || {
-            let state = self.state.lock();
-            (state.input.is_ready(&state.settings, 1) || state.is_hung_up(access)).then_some(())
-        });
-        match woken {
-            Ok(()) => Ok(true),
-            Err(WaitError::TimedOut) => Ok(false),
-            Err(WaitError::Interrupted) => Err(Errno::RESTART),
-        }
-    }
-
-    /// write(2).
-    pub(crate) fn write(&self, from: &mut Source<'_>, access: Access) -> Result<usize> {
-        if self.is_hung_up(access) {
-            return Err(Errno::EIO);
-        }
-        if self.state.lock().settings.local.contains(LocalFlags::TOSTOP) {
-            job_control::check_write(self, access)?;
-        }
-
-        let mut chunk = [0; CHUNK];
-        let mut done = 0;
-        loop {
-            let count = from.take(&mut chunk)?;
-            if count == 0 {
-                return Ok(done);
-            }
-            match self.write_chunk(&chunk[..count], access) {
-                (written, None) => done += written,
-                (written, Some(error)) if done + written == 0 => return Err(error),
-                (written, Some(_)) => return Ok(done + written),
-            }
-        }
-    }
-
-    /// Queues `bytes`, sleeping while there is no room; returns how many were queued, and what ended it early.
-    fn write_chunk(&self, bytes: &[u8], access: Access) -> (usize, Option<Errno>) {
-        let mut done = 0;
-        while done < bytes.len() {
-            let mut attempt = || {
-                let mut guard = self.state.lock();
-                if guard.is_hung_up(access) {
-                    return Some(Err(Errno::EIO));
-                }
-                if !self.takes_output(&guard) {
-                    return None;
-                }
-                let State { settings, output, .. } = &mut *guard;
-                match output.write(settings, &bytes[done..]) {
-                    0 => None,
-                    count => Some(Ok(count)),
-                }
-            };
-            let outcome = if access.is_non_blocking {
-                attempt().unwrap_or(Err(Errno::EAGAIN))
-            } else {
-                self.writers.wait_interruptible(attempt).unwrap_or(Err(Errno::RESTART))
-            };
-            match outcome {
-                Ok(count) => done += count,
-                Err(error) => return (done, Some(error)),
-            }
-            self.output_changed();
-        }
-        (done, None)
-    }
-
     /// poll(2).
     pub(crate) fn poll(&self, interest: Events, observer: Option<&Arc<dyn Observer>>, access: Access) -> Events {
         if let Some(observer) = observer {
@@ -357,47 +219,6 @@ impl Terminal {
     /// Returns the settings.
     pub(super) fn settings(&self) -> Settings {
         self.state.lock().settings
-    }
-
-    /// Takes output for a pseudo-terminal's controller, sleeping until there is some. EIO when nobody has the terminal
-    /// open any more.
-    pub(super) fn read_as_controller(&self, bytes: &mut [u8], is_non_blocking: bool) -> Result<usize> {
-        let attempt = || match self.try_take_output(bytes) {
-            0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
-            0 => None,
-            count => Some(Ok(count)),
-        };
-        wait(&self.output_ready, is_non_blocking, attempt)
-    }
-
-    /// Types `bytes` for a pseudo-terminal's controller, sleeping until some of them went in.
-    pub(super) fn write_as_controller(&self, bytes: &[u8], is_non_blocking: bool) -> Result<usize> {
-        let attempt = || match self.receive(bytes) {
-            0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
-            0 => None,
-            count => Some(Ok(count)),
-        };
-        wait(&self.input_room, is_non_blocking, attempt)
-    }
-
-    /// poll(2) of a pseudo-terminal's controller.
-    pub(super) fn poll_as_controller(&self, interest: Events, observer: Option<&Arc<dyn Observer>>) -> Events {
-        if let Some(observer) = observer {
-            self.controller_readiness.observe(observer, interest | Events::HANG_UP);
-        }
-
-        let state = self.state.lock();
-        let mut events = Events::empty();
-        if state.output.pending() > 0 && !state.is_stopped {
-            events |= Events::READ | Events::READ_NORMAL;
-        }
-        if state.input.has_room(&state.settings) {
-            events |= Events::WRITE | Events::WRITE_NORMAL;
-        }
-        if state.is_closed() {
-            return interest & events | Events::HANG_UP;
-        }
-        interest & events
     }
 
     /// Replaces the settings.
@@ -501,18 +322,18 @@ impl Terminal {
     }
 
     /// There may be more room for input.
-    fn input_taken(&self) {
+    pub(super) fn input_taken(&self) {
         self.input_room.wake_all();
         self.controller_readiness.announce(Events::WRITE | Events::WRITE_NORMAL);
     }
 
     /// Returns whether programs may write: while output is stopped a line still queues it, a pseudo-terminal does not.
-    fn takes_output(&self, state: &State) -> bool {
+    pub(super) fn takes_output(&self, state: &State) -> bool {
         !state.is_stopped || self.hardware.can_drain()
     }
 
     /// There may be more to take out, or it is stopped no more.
-    fn output_changed(&self) {
+    pub(super) fn output_changed(&self) {
         self.output_ready.wake_all();
         if !self.hardware.can_drain() {
             self.writers.wake_all();
@@ -522,17 +343,9 @@ impl Terminal {
     }
 }
 
-/// Sleeps on `queue` until `attempt` gives a result.
-fn wait<T>(queue: &WaitQueue, is_non_blocking: bool, mut attempt: impl FnMut() -> Option<Result<T>>) -> Result<T> {
-    if is_non_blocking {
-        return attempt().unwrap_or(Err(Errno::EAGAIN));
-    }
-    queue.wait_interruptible(attempt).unwrap_or(Err(Errno::RESTART))
-}
-
 impl State {
     /// Returns whether all who had the terminal open have closed it.
-    fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&self) -> bool {
         self.was_opened && self.opens == 0
     }
 

@@ -57,7 +57,7 @@ impl Pixels {
         let Display::Pixels { width, height, pitch, bits_per_pixel, red, green, blue } = *display else { return None };
         let file = match height {
             ..MEDIUM_HEIGHT => spleen_font::FONT_8X16,
-            ..LARGE_HEIGHT => spleen_font::FONT_12X24,
+            MEDIUM_HEIGHT..LARGE_HEIGHT => spleen_font::FONT_12X24,
             _ => spleen_font::FONT_16X32,
         };
         let font = Font::parse(file)?;

@@ -66,6 +66,7 @@ impl Grid {
     }
 
     /// Returns the cells of row `y`.
+    #[cfg(test)]
     pub(crate) fn row(&self, y: usize) -> &[Cell] {
         &self.rows[y]
     }

@@ -9,6 +9,9 @@ mod cell;
 /// Line drawing and widths.
 mod charset;
 
+/// Which control function each sequence is.
+mod dispatch;
+
 /// Rows, history, changes.
 mod grid;
 

@@ -1,13 +1,12 @@
-//! What the control functions do to the screen: cursor, modes, margins, tabs, character sets (console_codes(4)).
+//! The terminal's state and what changes it: cursor, modes, margins, tabs (console_codes(4)).
 
 use super::PALETTE;
 use super::cell::Cell;
-use super::charset::{self, special_graphic};
+use super::charset;
 use super::grid::Grid;
-use super::rendition;
 use alloc::vec;
 use alloc::vec::Vec;
-use vte::{Params, Perform};
+use vte::Params;
 
 const TAB_WIDTH: usize = 8;
 
@@ -36,36 +35,36 @@ struct Saved {
 /// A terminal's state.
 pub(crate) struct State {
     pub(super) grid: Grid,
-    x: usize,
-    y: usize,
+    pub(super) x: usize,
+    pub(super) y: usize,
     /// A character was put into the last column: the next one goes to the next line.
-    wraps_next: bool,
+    pub(super) wraps_next: bool,
     /// Colours and attributes of the characters to come.
-    pen: Cell,
+    pub(super) pen: Cell,
     /// First row of the scrolling region, and the row after its last.
-    top: usize,
-    bottom: usize,
-    tabs: Vec<bool>,
+    pub(super) top: usize,
+    pub(super) bottom: usize,
+    pub(super) tabs: Vec<bool>,
     /// Whether G0 and G1 are the special graphics set.
-    graphics: [bool; 2],
+    pub(super) graphics: [bool; 2],
     /// Which of the two is in use: SI, SO.
-    shift: usize,
+    pub(super) shift: usize,
     saved: Saved,
-    palette: [u32; 16],
-    cursor_shape: CursorShape,
-    is_cursor_on: bool,
-    wraps: bool,
-    inserts: bool,
-    is_origin_relative: bool,
-    line_feed_returns: bool,
-    is_reversed: bool,
-    has_application_cursor_keys: bool,
+    pub(super) palette: [u32; 16],
+    pub(super) cursor_shape: CursorShape,
+    pub(super) is_cursor_on: bool,
+    pub(super) wraps: bool,
+    pub(super) inserts: bool,
+    pub(super) is_origin_relative: bool,
+    pub(super) line_feed_returns: bool,
+    pub(super) is_reversed: bool,
+    pub(super) has_application_cursor_keys: bool,
     /// The last printed character, for REP.
-    last: char,
+    pub(super) last: char,
     /// The final byte of `CSI [` comes next and is not printed (a Linux function key that was echoed).
-    skips_next: bool,
-    replies: [u8; REPLY_SIZE],
-    reply_length: usize,
+    pub(super) skips_next: bool,
+    pub(super) replies: [u8; REPLY_SIZE],
+    pub(super) reply_length: usize,
 }
 
 impl State {
@@ -152,21 +151,21 @@ impl State {
         self.grid.mark_all();
     }
 
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.grid.columns()
     }
 
-    fn rows(&self) -> usize {
+    pub(super) fn rows(&self) -> usize {
         self.grid.rows()
     }
 
     /// What erased cells become: blanks in the background colour of now.
-    fn blank(&self) -> Cell {
+    pub(super) fn blank(&self) -> Cell {
         Cell { background: self.pen.background, ..Cell::BLANK }
     }
 
     /// Puts the cursor at column `x` and row `y` of the screen, or of the region in origin mode.
-    fn go_to(&mut self, x: usize, y: usize) {
+    pub(super) fn go_to(&mut self, x: usize, y: usize) {
         let (first, end) = if self.is_origin_relative { (self.top, self.bottom) } else { (0, self.rows()) };
         self.x = x.min(self.columns() - 1);
         self.y = y.clamp(first, end - 1);
@@ -174,12 +173,12 @@ impl State {
     }
 
     /// `go_to` with a row that counts from the region's top in origin mode.
-    fn go_to_relative(&mut self, x: usize, y: usize) {
+    pub(super) fn go_to_relative(&mut self, x: usize, y: usize) {
         let first = if self.is_origin_relative { self.top } else { 0 };
         self.go_to(x, first + y);
     }
 
-    fn line_feed(&mut self) {
+    pub(super) fn line_feed(&mut self) {
         if self.y + 1 == self.bottom {
             let blank = self.blank();
             self.grid.scroll_up(self.top, self.bottom, 1, blank);
@@ -189,7 +188,7 @@ impl State {
         self.wraps_next = false;
     }
 
-    fn reverse_line_feed(&mut self) {
+    pub(super) fn reverse_line_feed(&mut self) {
         if self.y == self.top {
             let blank = self.blank();
             self.grid.scroll_down(self.top, self.bottom, 1, blank);
@@ -199,24 +198,24 @@ impl State {
         self.wraps_next = false;
     }
 
-    fn carriage_return(&mut self) {
+    pub(super) fn carriage_return(&mut self) {
         self.x = 0;
         self.wraps_next = false;
     }
 
-    fn tab(&mut self) {
+    pub(super) fn tab(&mut self) {
         let next = (self.x + 1..self.columns()).find(|&x| self.tabs[x]);
         self.x = next.unwrap_or(self.columns() - 1);
         self.wraps_next = false;
     }
 
-    fn back_tab(&mut self) {
+    pub(super) fn back_tab(&mut self) {
         self.x = (0..self.x).rev().find(|&x| self.tabs[x]).unwrap_or(0);
         self.wraps_next = false;
     }
 
     /// Puts one character at the cursor.
-    fn put(&mut self, character: char) {
+    pub(super) fn put(&mut self, character: char) {
         let width = charset::width(character).min(self.columns());
         if width == 0 {
             return;
@@ -243,7 +242,7 @@ impl State {
         self.last = character;
     }
 
-    fn erase_display(&mut self, what: u16) {
+    pub(super) fn erase_display(&mut self, what: u16) {
         let blank = self.blank();
         let (y, rows) = (self.y, self.rows());
         match what {
@@ -265,7 +264,7 @@ impl State {
         self.wraps_next = false;
     }
 
-    fn erase_line(&mut self, what: u16) {
+    pub(super) fn erase_line(&mut self, what: u16) {
         let (blank, x, columns) = (self.blank(), self.x, self.columns());
         let range = match what {
             0 => x..columns,
@@ -277,13 +276,13 @@ impl State {
         self.wraps_next = false;
     }
 
-    fn erase_characters(&mut self, count: usize) {
+    pub(super) fn erase_characters(&mut self, count: usize) {
         let (blank, x, columns) = (self.blank(), self.x, self.columns());
         self.grid.row_mut(self.y)[x..columns.min(x.saturating_add(count))].fill(blank);
         self.wraps_next = false;
     }
 
-    fn insert_characters(&mut self, count: usize) {
+    pub(super) fn insert_characters(&mut self, count: usize) {
         let (blank, x, columns) = (self.blank(), self.x, self.columns());
         let count = count.min(columns - x);
         let row = self.grid.row_mut(self.y);
@@ -292,7 +291,7 @@ impl State {
         self.wraps_next = false;
     }
 
-    fn delete_characters(&mut self, count: usize) {
+    pub(super) fn delete_characters(&mut self, count: usize) {
         let (blank, x, columns) = (self.blank(), self.x, self.columns());
         let count = count.min(columns - x);
         let row = self.grid.row_mut(self.y);
@@ -301,13 +300,13 @@ impl State {
         self.wraps_next = false;
     }
 
-    fn insert_lines(&mut self, count: usize) {
+    pub(super) fn insert_lines(&mut self, count: usize) {
         let blank = self.blank();
         self.grid.scroll_down(self.y, self.bottom, count, blank);
         self.wraps_next = false;
     }
 
-    fn delete_lines(&mut self, count: usize) {
+    pub(super) fn delete_lines(&mut self, count: usize) {
         let (blank, y, bottom) = (self.blank(), self.y, self.bottom);
         if y == 0 {
             // Deleted lines did not scroll off: they do not belong into the history.
@@ -320,7 +319,7 @@ impl State {
         self.wraps_next = false;
     }
 
-    fn set_region(&mut self, top: usize, bottom: usize) {
+    pub(super) fn set_region(&mut self, top: usize, bottom: usize) {
         if top < bottom && bottom <= self.rows() {
             // A region has two rows at least.
             if bottom - top > 1 || self.rows() == 1 {
@@ -330,7 +329,7 @@ impl State {
         }
     }
 
-    fn set_modes(&mut self, is_private: bool, params: &Params, is_on: bool) {
+    pub(super) fn set_modes(&mut self, is_private: bool, params: &Params, is_on: bool) {
         for &mode in params.iter().flatten() {
             match (is_private, mode) {
                 (true, 1) => self.has_application_cursor_keys = is_on,
@@ -351,7 +350,7 @@ impl State {
         }
     }
 
-    fn save(&mut self) {
+    pub(super) fn save(&mut self) {
         self.saved = Saved {
             x: self.x,
             y: self.y,
@@ -362,7 +361,7 @@ impl State {
         };
     }
 
-    fn restore(&mut self) {
+    pub(super) fn restore(&mut self) {
         let saved = self.saved;
         self.pen = saved.pen;
         self.graphics = saved.graphics;
@@ -372,7 +371,7 @@ impl State {
     }
 
     /// Everything as at start (ESC c); the palette and the history stay.
-    fn reset(&mut self) {
+    pub(super) fn reset(&mut self) {
         self.pen = Cell::BLANK;
         (self.top, self.bottom) = (0, self.rows());
         self.wraps = true;
@@ -392,13 +391,13 @@ impl State {
     }
 
     /// Fills the screen with E (DECALN).
-    fn fill_for_alignment(&mut self) {
+    pub(super) fn fill_for_alignment(&mut self) {
         let rows = self.rows();
         self.grid.blank_rows(0, rows, Cell { character: 'E', ..Cell::BLANK });
         self.go_to(0, 0);
     }
 
-    fn reply(&mut self, bytes: &[u8]) {
+    pub(super) fn reply(&mut self, bytes: &[u8]) {
         let room = self.replies.len() - self.reply_length;
         if bytes.len() <= room {
             self.replies[self.reply_length..self.reply_length + bytes.len()].copy_from_slice(bytes);
@@ -406,7 +405,7 @@ impl State {
         }
     }
 
-    fn report_cursor(&mut self) {
+    pub(super) fn report_cursor(&mut self) {
         let first = if self.is_origin_relative { self.top } else { 0 };
         let mut text = [0; 16];
         let mut length = 0;
@@ -440,128 +439,4 @@ fn default_tabs(columns: usize) -> Vec<bool> {
     let mut tabs = vec![false; columns];
     tabs.iter_mut().step_by(TAB_WIDTH).for_each(|tab| *tab = true);
     tabs
-}
-
-impl Perform for State {
-    fn print(&mut self, character: char) {
-        if self.skips_next {
-            self.skips_next = false;
-            return;
-        }
-        if character == '\x7f' {
-            return;
-        }
-        let is_graphic = self.graphics[self.shift];
-        self.put(if is_graphic { special_graphic(character) } else { character });
-    }
-
-    fn execute(&mut self, byte: u8) {
-        match byte {
-            0x08 if self.x > 0 => {
-                self.x -= 1;
-                self.wraps_next = false;
-            }
-            b'\t' => self.tab(),
-            b'\n' | 0x0b | 0x0c => {
-                self.line_feed();
-                if self.line_feed_returns {
-                    self.carriage_return();
-                }
-            }
-            b'\r' => self.carriage_return(),
-            0x0e => self.shift = 1,
-            0x0f => self.shift = 0,
-            _ => {}
-        }
-    }
-
-    fn csi_dispatch(&mut self, params: &Params, intermediates: &[u8], ignore: bool, action: char) {
-        if ignore {
-            return;
-        }
-        let mut numbers = params.iter().map(|group| group.first().copied().unwrap_or(0));
-        let first = numbers.next().unwrap_or(0);
-        let second = numbers.next().unwrap_or(0);
-        let count = usize::from(first.max(1));
-        let (x, y) = (self.x, self.y);
-
-        match (intermediates, action) {
-            (b"", 'A') => self.go_to(x, y.saturating_sub(count)),
-            (b"", 'B' | 'e') => self.go_to(x, y + count),
-            (b"", 'C' | 'a') => self.go_to(x + count, y),
-            (b"", 'D') => self.go_to(x.saturating_sub(count), y),
-            (b"", 'E') => self.go_to(0, y + count),
-            (b"", 'F') => self.go_to(0, y.saturating_sub(count)),
-            (b"", 'G' | '`') => self.go_to(count - 1, y),
-            (b"", 'H' | 'f') => self.go_to_relative(usize::from(second.max(1)) - 1, count - 1),
-            (b"", 'd') => self.go_to_relative(x, count - 1),
-            (b"", 'I') => (0..count.min(self.columns())).for_each(|_| self.tab()),
-            (b"", 'Z') => (0..count.min(self.columns())).for_each(|_| self.back_tab()),
-            (b"" | b"?", 'J') => self.erase_display(first),
-            (b"" | b"?", 'K') => self.erase_line(first),
-            (b"", 'L') => self.insert_lines(count),
-            (b"", 'M') => self.delete_lines(count),
-            (b"", 'P') => self.delete_characters(count),
-            (b"", 'X') => self.erase_characters(count),
-            (b"", '@') => self.insert_characters(count),
-            (b"", 'S') => {
-                let blank = self.blank();
-                self.grid.scroll_up(self.top, self.bottom, count, blank);
-            }
-            (b"", 'T') => {
-                let blank = self.blank();
-                self.grid.scroll_down(self.top, self.bottom, count, blank);
-            }
-            (b"", 'b') => {
-                let last = self.last;
-                (0..count.min(self.columns() * self.rows())).for_each(|_| self.put(last));
-            }
-            (b"", 'c') if first == 0 => self.reply(b"\x1b[?6c"),
-            (b"?", 'c') => {
-                self.cursor_shape = match first & 0x0f {
-                    1 => CursorShape::Hidden,
-                    2 | 3 => CursorShape::Underline,
-                    _ => CursorShape::Block,
-                }
-            }
-            (b"", 'g') if first == 0 => self.tabs[x] = false,
-            (b"", 'g') if first == 3 => self.tabs.fill(false),
-            (b"" | b"?", 'h') => self.set_modes(intermediates == b"?", params, true),
-            (b"" | b"?", 'l') => self.set_modes(intermediates == b"?", params, false),
-            (b"", 'm') => rendition::select(&mut self.pen, params),
-            (b"", 'n') if first == 5 => self.reply(b"\x1b[0n"),
-            (b"", 'n') if first == 6 => self.report_cursor(),
-            (b"", 'r') => {
-                let bottom = if second == 0 { self.rows() } else { usize::from(second) };
-                self.set_region(count - 1, bottom);
-            }
-            (b"", 's') => self.save(),
-            (b"", 'u') => self.restore(),
-            (b"", '[') => self.skips_next = true,
-            _ => {}
-        }
-    }
-
-    fn esc_dispatch(&mut self, intermediates: &[u8], ignore: bool, byte: u8) {
-        if ignore {
-            return;
-        }
-        match (intermediates, byte) {
-            (b"", b'c') => self.reset(),
-            (b"", b'D') => self.line_feed(),
-            (b"", b'E') => {
-                self.carriage_return();
-                self.line_feed();
-            }
-            (b"", b'H') => self.tabs[self.x] = true,
-            (b"", b'M') => self.reverse_line_feed(),
-            (b"", b'Z') => self.reply(b"\x1b[?6c"),
-            (b"", b'7') => self.save(),
-            (b"", b'8') => self.restore(),
-            (b"#", b'8') => self.fill_for_alignment(),
-            (b"(", _) => self.graphics[0] = byte == b'0',
-            (b")", _) => self.graphics[1] = byte == b'0',
-            _ => {}
-        }
-    }
 }
