@@ -141,6 +141,7 @@ fn end(process: &Arc<Process>) {
         }
     });
 
+    process.announce_end();
     for member in &aftermath.orphaned {
         member.send_signal(SignalInfo::kernel(Signal::HUP));
         member.send_signal(SignalInfo::kernel(Signal::CONT));

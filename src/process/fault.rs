@@ -2,7 +2,7 @@
 //! (arch/x86/kernel/traps.c says which; sigaction(2) lists the codes), and one line in the log.
 
 use super::signal::{self, IGNORE, Signal, SignalInfo, code};
-use super::{Thread, exit, table};
+use super::{Thread, memory_shortage, table};
 use crate::machine::console::log;
 use crate::machine::trap::{Fault, PageFault};
 use crate::machine::user::Registers;
@@ -31,16 +31,10 @@ pub(crate) fn handle(thread: &Arc<Thread>, space: &AddressSpace, registers: &Reg
     signal::force(thread, info);
 }
 
-/// Ends the process because no memory was left for it.
-pub(crate) fn kill_for_memory(thread: &Thread) {
-    log!(Error, "Out of memory: Killed process {}", label(thread));
-    exit::end_process(thread.process(), Signal::KILL.number());
-}
-
 fn handle_page_fault(thread: &Arc<Thread>, space: &AddressSpace, registers: &Registers, fault: PageFault) {
     let (signal, code) = match space.handle_fault(fault) {
         FaultOutcome::Resolved => return,
-        FaultOutcome::OutOfMemory => return kill_for_memory(thread),
+        FaultOutcome::OutOfMemory => return memory_shortage::relieve(thread),
         FaultOutcome::NotMapped => (Signal::SEGV, code::SEGV_MAPERR),
         FaultOutcome::NotAllowed => (Signal::SEGV, code::SEGV_ACCERR),
         FaultOutcome::BeyondFile => (Signal::BUS, code::BUS_ADRERR),

@@ -30,6 +30,12 @@ pub(crate) mod job_control;
 /// Resource limits.
 mod limits;
 
+/// What happens when no memory is left.
+mod memory_shortage;
+
+/// Descriptors that name processes.
+mod pidfd;
+
 /// The change to a new program that is loaded.
 mod replace;
 
@@ -79,6 +85,7 @@ pub(crate) use thread_group::{Process, ProgramInformation, Usage};
 pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;
 
 pub(crate) use create::{CloneFlags, CloneRequest, create, create_first, wait_for_vfork};
+pub(crate) use pidfd::PidFd;
 pub(crate) use replace::replace_program;
 pub(crate) use vdso::update_clock;
 pub(crate) use wait::{WaitOptions, Which, wait};

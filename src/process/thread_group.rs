@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::signal::{Dispositions, Pending};
 use super::timers::Timers;
 use super::{Resource, Session, Thread};
-use crate::file::Readiness;
+use crate::file::{Events, Readiness};
 use crate::fs::{Identity, Path};
 use crate::machine::memory::PAGE_SIZE;
 use crate::machine::sync::SpinLock;
@@ -50,6 +50,9 @@ pub(crate) struct Process {
     timers: Timers,
     /// Wakes threads in wait(2): a child changed.
     pub(super) child_events: WaitQueue,
+    has_ended: AtomicBool,
+    /// Tells observers of pidfds that the process has ended.
+    end_events: Readiness,
     /// Tells readers of signalfds that a signal came.
     signal_arrivals: Readiness,
     /// Wakes stopped threads, vfork parents and exec: the process goes on, is being ended, or lost a thread.
@@ -188,6 +191,8 @@ impl Process {
             state: SpinLock::new(Rank::Process, state),
             timers: Timers::new(),
             child_events: WaitQueue::new(),
+            has_ended: AtomicBool::new(false),
+            end_events: Readiness::new(),
             signal_arrivals: Readiness::new(),
             resume: WaitQueue::new(),
         })
@@ -267,6 +272,22 @@ impl Process {
     /// Returns what tells readers of signalfds that a signal came.
     pub(super) fn signal_arrivals(&self) -> &Readiness {
         &self.signal_arrivals
+    }
+
+    /// Returns whether all its threads have ended.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::Acquire)
+    }
+
+    /// Returns what tells observers of pidfds that the process has ended.
+    pub(super) fn end_events(&self) -> &Readiness {
+        &self.end_events
+    }
+
+    /// Notes that all its threads have ended, and tells observers.
+    pub(super) fn announce_end(&self) {
+        self.has_ended.store(true, Ordering::Release);
+        self.end_events.announce(Events::READ);
     }
 
     /// Returns whether signals without a handler do not reach it: the first process.

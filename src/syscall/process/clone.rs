@@ -1,5 +1,6 @@
 //! fork(2), vfork(2), clone(2), exit(2) and what threads tell the kernel about themselves.
 
+use super::pidfd::Reserved;
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::process::{self, CloneFlags, CloneRequest, Signal, table};
@@ -17,12 +18,12 @@ const ROBUST_LIST_HEAD_SIZE: u64 = 24;
 
 /// fork(2).
 pub(crate) fn fork(ctx: &Ctx<'_>) -> Result<usize> {
-    make(ctx, &request(CloneFlags::empty()), 0)
+    make(ctx, &request(CloneFlags::empty()), 0, 0)
 }
 
 /// vfork(2).
 pub(crate) fn vfork(ctx: &Ctx<'_>) -> Result<usize> {
-    make(ctx, &request(CloneFlags::VFORK | CloneFlags::MEMORY), 0)
+    make(ctx, &request(CloneFlags::VFORK | CloneFlags::MEMORY), 0, 0)
 }
 
 fn request(flags: CloneFlags) -> CloneRequest {
@@ -37,7 +38,8 @@ pub(crate) fn clone(ctx: &Ctx<'_>, flags: u64, stack: u64, parent_tid: u64, chil
     if flags.contains(CloneFlags::PIDFD) && flags.contains(CloneFlags::PARENT_SET_TID) {
         return Err(Errno::EINVAL);
     }
-    make(ctx, &CloneRequest { flags, exit_signal, stack, tls, child_tid }, parent_tid)
+    // The old call has one pointer for both.
+    make(ctx, &CloneRequest { flags, exit_signal, stack, tls, child_tid }, parent_tid, parent_tid)
 }
 
 /// `struct clone_args` of clone3(2).
@@ -92,21 +94,34 @@ pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> 
         tls: arguments.tls,
         child_tid: arguments.child_tid,
     };
-    make(ctx, &request, arguments.parent_tid)
+    make(ctx, &request, arguments.parent_tid, arguments.pidfd)
 }
 
-fn make(ctx: &Ctx<'_>, request: &CloneRequest, parent_tid: u64) -> Result<usize> {
-    if request.flags.contains(CloneFlags::PIDFD) {
-        return Err(Errno::EINVAL);
-    }
-    let newborn = {
+fn make(ctx: &Ctx<'_>, request: &CloneRequest, parent_tid: u64, pidfd: u64) -> Result<usize> {
+    let reserved = if request.flags.contains(CloneFlags::PIDFD) { Some(Reserved::new(ctx)?) } else { None };
+    let created = {
         let user = ctx.user.borrow();
-        process::create(ctx.thread(), &user, request, run_thread)?
+        process::create(ctx.thread(), &user, request, run_thread)
+    };
+    let newborn = match created {
+        Ok(newborn) => newborn,
+        Err(error) => {
+            if let Some(reserved) = reserved {
+                reserved.cancel(ctx);
+            }
+            return Err(error);
+        }
     };
     let id = newborn.thread().id();
+    // As on Linux, bad pointers are the caller's own loss from here on.
     if request.flags.contains(CloneFlags::PARENT_SET_TID) {
-        // As on Linux, a bad pointer is the caller's own loss.
         let _ = UserPtr::<i32>::new(ctx.space(), parent_tid).write(&id);
+    }
+    if let Some(reserved) = reserved {
+        let child = newborn.thread();
+        if let Ok(fd) = reserved.name(ctx, child.process().clone(), &child.files()) {
+            let _ = UserPtr::<i32>::new(ctx.space(), pidfd).write(&fd);
+        }
     }
     let child = newborn.start();
     if request.flags.contains(CloneFlags::VFORK) {

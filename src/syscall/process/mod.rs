@@ -12,6 +12,9 @@ mod exec;
 /// Who one is: process, group, session, user and group ids.
 mod ids;
 
+/// Descriptors that name processes.
+mod pidfd;
+
 /// Resource limits, usage, priorities.
 mod limits;
 
@@ -29,4 +32,5 @@ pub(crate) use ids::{
     getuid, setfsgid, setfsuid, setgid, setgroups, setpgid, setregid, setresgid, setresuid, setreuid, setsid, setuid,
 };
 pub(crate) use limits::{getpriority, getrlimit, getrusage, prlimit64, setpriority, setrlimit, times};
+pub(crate) use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
 pub(crate) use wait::{wait4, waitid};

@@ -1,15 +1,19 @@
 //! wait4(2) and waitid(2).
 
 use super::limits::UserUsage;
+use super::pidfd::process_of;
 use crate::errno::{Errno, Result};
+use crate::file::StatusFlags;
 use crate::process::{self, Signal, SignalInfo, WaitOptions, Which, job_control::TICK_NS};
+use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
 
-/// P_ALL, P_PID, P_PGID of waitid(2).
+/// P_ALL, P_PID, P_PGID, P_PIDFD of waitid(2).
 const P_ALL: i32 = 0;
 const P_PID: i32 = 1;
 const P_PGID: i32 = 2;
+const P_PIDFD: i32 = 3;
 
 /// wait4(2).
 pub(crate) fn wait4(
@@ -52,7 +56,8 @@ pub(crate) fn waitid(
     usage: UserPtr<'_, UserUsage>,
 ) -> Result<usize> {
     let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
-    let options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
+    let mut options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
+    let asked_not_to_hang = options.contains(WaitOptions::NO_HANG);
     if !options.intersects(events) {
         return Err(Errno::EINVAL);
     }
@@ -61,9 +66,19 @@ pub(crate) fn waitid(
         P_PID if id > 0 => Which::Process(id),
         P_PGID if id > 0 => Which::Group(id),
         P_PGID if id == 0 => Which::Group(ctx.process().group_id()),
+        P_PIDFD if id >= 0 => {
+            let file = ctx.file(Fd(id))?;
+            if file.flags().contains(StatusFlags::NON_BLOCKING) {
+                options |= WaitOptions::NO_HANG;
+            }
+            Which::Process(process_of(ctx, Fd(id))?.id())
+        }
         _ => return Err(Errno::EINVAL),
     };
     let child = process::wait(ctx.thread(), which, options)?;
+    if child.is_none() && options.contains(WaitOptions::NO_HANG) && kind == P_PIDFD && !asked_not_to_hang {
+        return Err(Errno::EAGAIN);
+    }
     if let Some(usage) = usage.non_null()
         && let Some(child) = &child
     {

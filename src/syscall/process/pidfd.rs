@@ -1,0 +1,117 @@
+//! Calls on pidfds.
+
+use crate::errno::{Errno, Result};
+use crate::file::{FdTable, OpenFile, StatusFlags};
+use crate::fs::Capabilities;
+use crate::process::{PidFd, Process, Resource, Signal, SignalInfo, signal, table};
+use crate::syscall::argument::Fd;
+use crate::syscall::context::Ctx;
+use crate::vm::UserPtr;
+use alloc::sync::Arc;
+
+/// pidfd_open(2). ESRCH; EINVAL for a thread that is not a process' first.
+pub(crate) fn pidfd_open(ctx: &Ctx<'_>, id: i32, flags: u32) -> Result<usize> {
+    if flags & !StatusFlags::NON_BLOCKING.bits() != 0 || id <= 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = match table::find(id) {
+        Some(process) => process,
+        None if table::find_thread(id).is_some() => return Err(Errno::EINVAL),
+        None => return Err(Errno::ESRCH),
+    };
+    Ok(insert(ctx, process, StatusFlags::from_bits_truncate(flags))? as usize)
+}
+
+/// pidfd_send_signal(2).
+pub(crate) fn pidfd_send_signal(
+    ctx: &Ctx<'_>,
+    fd: Fd,
+    number: i32,
+    info: UserPtr<'_, SignalInfo>,
+    flags: u32,
+) -> Result<usize> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = process_of(ctx, fd)?;
+    let signal = if number == 0 { None } else { Some(Signal::from_number(number).ok_or(Errno::EINVAL)?) };
+    let own = SignalInfo::sent(Signal::KILL, signal::code::USER, ctx.process().id(), ctx.identity().uid);
+    let info = match info.non_null() {
+        None => own,
+        Some(info) => {
+            let info = info.read()?;
+            let is_forged = info.code() >= 0 || info.code() == signal::code::THREAD;
+            if is_forged && !Arc::ptr_eq(&process, ctx.process()) {
+                return Err(Errno::EPERM);
+            }
+            info
+        }
+    };
+    if table::find(process.id()).is_none_or(|found| !Arc::ptr_eq(&found, &process)) {
+        return Err(Errno::ESRCH);
+    }
+    if !signal::may_send(ctx.thread(), &process, signal) {
+        return Err(Errno::EPERM);
+    }
+    if let Some(signal) = signal {
+        process.send_signal(info.directed_as(signal));
+    }
+    Ok(0)
+}
+
+/// pidfd_getfd(2): a duplicate of another process' descriptor.
+pub(crate) fn pidfd_getfd(ctx: &Ctx<'_>, fd: Fd, target: Fd, flags: u32) -> Result<usize> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let process = process_of(ctx, fd)?;
+    let thread = process.main_thread().ok_or(Errno::ESRCH)?;
+    let (own, other) = (ctx.identity(), thread.identity());
+    let is_same = [other.uid, other.euid, other.suid] == [own.fsuid; 3] && process.dumpable() == 1;
+    if !is_same && !own.can(Capabilities::SYS_PTRACE) {
+        return Err(Errno::EPERM);
+    }
+    let file = thread.files().get(target.0)?;
+    Ok(ctx.files().insert(file, 0, ctx.process().limit(Resource::OpenFiles), true)? as usize)
+}
+
+/// Returns the process that the pidfd names. EBADF.
+pub(super) fn process_of(ctx: &Ctx<'_>, fd: Fd) -> Result<Arc<Process>> {
+    let file = ctx.file(fd)?.downcast::<PidFd>().ok_or(Errno::EBADF)?;
+    Ok(file.process().clone())
+}
+
+/// Puts a new pidfd, close-on-exec, at the lowest free descriptor. EMFILE.
+fn insert(ctx: &Ctx<'_>, process: Arc<Process>, flags: StatusFlags) -> Result<i32> {
+    let file = OpenFile::new(PidFd::new(process), StatusFlags::READ_WRITE | flags);
+    ctx.files().insert(file, 0, ctx.process().limit(Resource::OpenFiles), true)
+}
+
+/// A descriptor taken for the pidfd of a process that is yet to be made (CLONE_PIDFD): what could fail comes first.
+pub(super) struct Reserved {
+    fd: i32,
+}
+
+impl Reserved {
+    /// Takes the lowest free descriptor. EMFILE.
+    pub(super) fn new(ctx: &Ctx<'_>) -> Result<Reserved> {
+        Ok(Reserved { fd: insert(ctx, ctx.process().clone(), StatusFlags::empty())? })
+    }
+
+    /// Gives the descriptor back: no process was made.
+    pub(super) fn cancel(self, ctx: &Ctx<'_>) {
+        // Another thread may have closed it: then there is nothing to give back.
+        let _ = ctx.files().close(self.fd);
+    }
+
+    /// Lets the descriptor name `process`; takes it from the child, whose table was copied meanwhile. EBADF if another
+    /// thread interfered.
+    pub(super) fn name(self, ctx: &Ctx<'_>, process: Arc<Process>, child_files: &Arc<FdTable>) -> Result<i32> {
+        let file = OpenFile::new(PidFd::new(process), StatusFlags::READ_WRITE);
+        ctx.files().replace(self.fd, file, ctx.process().limit(Resource::OpenFiles), true)?;
+        if !Arc::ptr_eq(child_files, ctx.files()) {
+            child_files.close(self.fd)?;
+        }
+        Ok(self.fd)
+    }
+}
