@@ -27,6 +27,7 @@ class Debugger:
                 time.sleep(0.05)
         self.line.settimeout(limit)
         self.buffer = b""
+        self.command("qXfer:features:read:target.xml:0,1000")  # else QEMU refuses to write single registers
 
     def command(self, text):
         """Sends one packet and returns the answer's content."""
@@ -69,7 +70,8 @@ class Debugger:
 
     def set_register(self, number, value):
         """Changes a general register."""
-        self.command(f"P{number:x}={struct.pack('<Q', value).hex()}")
+        if self.command(f"P{number:x}={struct.pack('<Q', value).hex()}") != "OK":
+            raise Failure("QEMU's gdb stub does not set registers")
 
     def read(self, address, length):
         """Reads memory."""

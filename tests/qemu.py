@@ -89,7 +89,7 @@ class Machine:
                 if match := re.compile(pattern, re.M).search(self.output, self.seen):
                     self.seen = match.end()
                     return match
-                if "STELE PANIC" in self.output[self.seen :] and "PANIC" not in pattern:
+                if "\nPANIC: " in self.output[self.seen :] and "PANIC" not in pattern:
                     self.changed.wait(2)
                     raise Failure(f"panic while waiting for {pattern!r}; the console:\n{self.output}")
                 left = end - time.monotonic()
@@ -113,7 +113,7 @@ class Machine:
     def monitor(self, command):
         """Gives QEMU's monitor a command; returns its answer."""
         with socket.socket(socket.AF_UNIX) as line:
-            line.connect(self.monitor_path)
+            self._connect(line)
             line.settimeout(20)
             text = b""
             while not text.endswith(b"(qemu) "):
@@ -123,6 +123,17 @@ class Machine:
             while not text.endswith(b"(qemu) "):
                 text += line.recv(4096)
         return text.decode("utf-8", "replace")
+
+    def _connect(self, line):
+        """Connects to the monitor, which a QEMU that has just started has not made yet."""
+        end = time.monotonic() + 20
+        while True:
+            try:
+                return line.connect(self.monitor_path)
+            except OSError:
+                if time.monotonic() > end:
+                    raise Failure("QEMU's monitor did not answer") from None
+                time.sleep(0.05)
 
     def keys(self, text):
         """Types on the PS/2 keyboard."""

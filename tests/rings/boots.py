@@ -135,7 +135,7 @@ def _relocated():
     kernel.write_bytes(data)
     image = iso("relocated", KERNEL=kernel)
     with Machine(image) as machine:
-        place = int(machine.expect(r"kernel at physical (0x[0-9a-f]+)").group(1), 16)
+        place = int(machine.expect(r"kernel: \d+ KiB at (0x[0-9a-f]+)").group(1), 16)
         if place < 48 << 20:
             raise Failure(f"the kernel runs at {place:#x}")
         machine.expect(PROMPT)
@@ -228,15 +228,15 @@ def _information_at(address):
 
 LIES = {
     "not started by a Multiboot2 loader": (_wrong_magic, "not started by a Multiboot2 loader"),
-    "no memory map": (_hide(6), "memory map"),
-    "no initramfs": (_hide(3), "initramfs"),
+    "no memory map": (_hide(6), "PANIC.*memory map"),
+    "no initramfs": (_hide(3), "PANIC.*no initramfs"),
     "information of no size": (_total_size(0), "boot information"),
     "information of enormous size": (_total_size(0xFFFF_FFF0), "boot information"),
     "information at an odd address": (_information_at(0x1003), "boot information"),
     "a tag of enormous size": (_tag_size(6, 0xFFFF_FFF0), "boot information|memory map"),
     "a tag of no size": (_tag_size(6, 0), "boot information|memory map"),
-    "a module that ends before it starts": (_module_range(0x800_0000, 0x100_0000), "module|initramfs"),
-    "a module outside memory": (_module_range(0xF000_0000, 0xF100_0000), "module|initramfs"),
+    "a module that ends before it starts": (_module_range(0x800_0000, 0x100_0000), "boot information is damaged"),
+    "a module outside memory": (_module_range(0xF000_0000, 0xF100_0000), "PANIC.*(module|initramfs|boot information)"),
 }
 
 
