@@ -6,7 +6,7 @@ use super::{Identity, now};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, Events, File, FileKind, Metadata, Observer, StatusFlags, anonymous};
 use crate::machine::console::{self, Level};
-use crate::machine::cpu::random_bytes;
+use crate::machine::random;
 use crate::machine::task;
 use crate::machine::time::monotonic_ns;
 use crate::vm::{Destination, PageCache, Source};
@@ -69,7 +69,7 @@ impl File for MemoryFile {
                 let mut piece = [0; 256];
                 put_pieces(to, |to, length| {
                     let piece = &mut piece[..length.min(256)];
-                    random_bytes(piece);
+                    random::fill(piece);
                     to.put(piece)
                 })
             }

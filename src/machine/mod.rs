@@ -12,6 +12,9 @@ pub(crate) mod cpu;
 /// Locks whose type says what they forbid.
 pub(crate) mod sync;
 
+/// Unpredictable bytes.
+pub(crate) mod random;
+
 /// The log and the panic screen.
 pub(crate) mod console;
 

@@ -2,8 +2,8 @@
 //! random bytes and the strings (System V ABI x86-64, 3.4.1; the places of the strings as on Linux).
 
 use crate::errno::{Errno, Result};
-use crate::machine::cpu::random_bytes;
 use crate::machine::memory::PAGE_SIZE;
+use crate::machine::random;
 use crate::vm::{AddressSpace, MapRequest, Placement, Protection, round_up};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -97,7 +97,7 @@ impl FirstStack<'_> {
             image.put_word(value);
         }
         let mut random_data = [0; RANDOM_BYTES];
-        random_bytes(&mut random_data);
+        random::fill(&mut random_data);
         image.put_at(random, &random_data);
         image.put_at(platform, PLATFORM);
         image.put_strings(arguments.start, self.argv);
@@ -175,6 +175,6 @@ impl StackImage {
 
 fn random_gap() -> u64 {
     let mut bytes = [0; 2];
-    random_bytes(&mut bytes);
+    random::fill(&mut bytes);
     u64::from(u16::from_le_bytes(bytes) % GAP_RANDOM)
 }

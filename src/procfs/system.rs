@@ -3,7 +3,7 @@
 use super::mounts;
 use crate::file::locks::{self, LockDescription};
 use crate::fs::kinds;
-use crate::machine::{boot, cpu, memory, task, time, trap};
+use crate::machine::{boot, cpu, memory, random, task, time, trap};
 use crate::process::table;
 use crate::util::lock_ranges::LockKind;
 use alloc::format;
@@ -151,7 +151,7 @@ pub(super) fn devices() -> String {
 /// Random numbers in the form of a UUID, version 4 (RFC 4122).
 pub(super) fn uuid() -> String {
     let mut bytes = [0; 16];
-    cpu::random_bytes(&mut bytes);
+    random::fill(&mut bytes);
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();

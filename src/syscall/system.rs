@@ -7,7 +7,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::Capabilities;
 use crate::machine::console::{self, log};
 use crate::machine::memory::{self, PAGE_SIZE};
-use crate::machine::{cpu, platform, task, time};
+use crate::machine::{cpu, platform, random, task, time};
 use crate::process::{system_log, system_name, table};
 use crate::tty;
 use crate::vm::UserPtr;
@@ -101,7 +101,7 @@ pub(crate) fn getrandom(_: &Ctx<'_>, buffer: UserPtr<'_, u8>, length: usize, fla
     let mut bytes = [0; 256];
     while to.remaining() > 0 {
         let count = bytes.len().min(to.remaining());
-        cpu::random_bytes(&mut bytes[..count]);
+        random::fill(&mut bytes[..count]);
         match to.put(&bytes[..count]) {
             Ok(put) if put == count => {}
             Err(error) if to.done() == 0 => return Err(error),

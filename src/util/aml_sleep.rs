@@ -14,10 +14,7 @@ const DWORD_PREFIX: u8 = 0x0c;
 pub(crate) fn find_soft_off(aml: &[u8]) -> Option<(u8, u8)> {
     let mut places = (0..aml.len()).filter(|&place| aml[place..].starts_with(b"_S5_"));
     places.find_map(|place| {
-        let is_name = match aml[..place] {
-            [.., NAME_OP] | [.., NAME_OP, ROOT_CHARACTER] => true,
-            _ => false,
-        };
+        let is_name = matches!(aml[..place], [.., NAME_OP] | [.., NAME_OP, ROOT_CHARACTER]);
         is_name.then(|| read_package(&aml[place + 4..])).flatten()
     })
 }

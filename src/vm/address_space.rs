@@ -8,8 +8,8 @@
 use super::area::{Area, AreaDescription};
 use super::{PAGE, PageCache};
 use crate::errno::Result;
-use crate::machine::cpu::random_bytes;
 use crate::machine::memory::{Access, Frame, PageTable, USER_END};
+use crate::machine::random;
 use crate::machine::task::{Mutex, MutexGuard};
 use crate::rank::Rank;
 use crate::util::interval_map::IntervalMap;
@@ -256,6 +256,6 @@ fn map_base(stack_limit: u64) -> u64 {
 /// Returns a random multiple of the page size below `limit` (a power of two).
 pub(crate) fn random_offset(limit: u64) -> u64 {
     let mut bytes = [0; 8];
-    random_bytes(&mut bytes);
+    random::fill(&mut bytes);
     u64::from_le_bytes(bytes) & (limit - 1) & !(PAGE - 1)
 }

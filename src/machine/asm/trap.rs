@@ -9,7 +9,6 @@ const STUB_SIZE: usize = 16;
 /// The registers of the interrupted kernel function. Changes take effect when the handler returns.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-#[expect(missing_docs, reason = "the names are the registers' own")]
 pub(in crate::machine) struct TrapFrame {
     pub(in crate::machine) r15: u64,
     pub(in crate::machine) r14: u64,

@@ -2,10 +2,10 @@
 //!
 //! Read once, on the boot CPU; all CPUs are assumed alike.
 
-use super::super::sync::Once;
 use alloc::string::String;
 use bitflags::bitflags;
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
+use spin::Once;
 
 bitflags! {
     /// Optional CPU features that Stele uses where CPUID has them (SDM vol. 2A, CPUID).
@@ -57,7 +57,6 @@ bitflags! {
 /// One register of one CPUID leaf.
 #[derive(Clone, Copy)]
 enum Register {
-    Eax,
     Ebx,
     Ecx,
     Edx,
@@ -144,7 +143,6 @@ fn read_features() -> Features {
     for &(feature, leaf, register, bit) in FEATURE_BITS {
         let Some(values) = read_leaf(leaf, 0) else { continue };
         let value = match register {
-            Register::Eax => values.eax,
             Register::Ebx => values.ebx,
             Register::Ecx => values.ecx,
             Register::Edx => values.edx,

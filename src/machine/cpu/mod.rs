@@ -14,9 +14,6 @@ mod flags;
 /// Data that each CPU has for itself.
 mod per_cpu;
 
-/// Unpredictable bytes.
-mod random;
-
 /// The user state that stays in the CPU between entries.
 mod user_context;
 
@@ -24,6 +21,5 @@ pub(crate) use features::{Description, Features, describe, features, hardware_ca
 pub(crate) use flags::flags;
 pub(in crate::machine) use per_cpu::{Attention, PerCpu, install_boot_cpu, is_installed, this};
 pub(crate) use per_cpu::{MAX_CPUS, count, index};
-pub(crate) use random::random_bytes;
 pub(in crate::machine) use user_context::{UserContext, size as extended_state_size};
-pub(in crate::machine) use {control::enable_protections, features::read_leaf, random::add_entropy};
+pub(in crate::machine) use {control::enable_protections, features::read_leaf};

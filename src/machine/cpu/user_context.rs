@@ -6,12 +6,12 @@
 
 use super::features::{Features, features, read_leaf};
 use super::per_cpu::{self, PerCpu};
-use crate::machine::sync::Once;
 use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use core::arch::asm;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use spin::Once;
 use x86_64::VirtAddr;
 use x86_64::registers::model_specific::{FsBase, KernelGsBase};
 use x86_64::registers::segmentation::{FS, Segment64};

@@ -38,12 +38,6 @@ pub(super) fn start(tables: &Tables) {
     );
 }
 
-/// Switches a further CPU's local APIC on.
-pub(in crate::machine) fn start_cpu(index: usize) {
-    trap::start_counting(index);
-    local_apic::start_cpu(None, LineSource::IoApic, false);
-}
-
 fn report_errors() {
     if let Some(apic) = local_apic() {
         log!(Warning, "local APIC error {:#x}", apic.take_errors());

@@ -1,5 +1,4 @@
-//! This CPU's local APIC (SDM vol. 3A, chapter 11): acknowledges interrupts, sends them to other CPUs, and
-//! has the timer.
+//! This CPU's local APIC (SDM vol. 3A, chapter 11): acknowledges interrupts, and has the timer.
 //!
 //! In x2APIC mode, used where the CPU has it, registers are MSRs and need no mapping; else they are memory.
 //! The registers are the running CPU's own, so no lock is needed.
@@ -29,8 +28,6 @@ const END_OF_INTERRUPT: usize = 0xb0;
 const SPURIOUS: usize = 0xf0;
 const INTERRUPT_REQUEST: usize = 0x200;
 const ERROR_STATUS: usize = 0x280;
-const COMMAND: usize = 0x300;
-const COMMAND_HIGH: usize = 0x310;
 const LVT_TIMER: usize = 0x320;
 const LVT_LINT0: usize = 0x350;
 const LVT_LINT1: usize = 0x360;
@@ -43,8 +40,6 @@ const SOFTWARE_ENABLED: u32 = 1 << 8;
 const MASKED: u32 = 1 << 16;
 const DELIVERY_NMI: u32 = 4 << 8;
 const DELIVERY_EXTERNAL: u32 = 7 << 8;
-const DELIVERY_PENDING: u32 = 1 << 12;
-const LEVEL_ASSERT: u32 = 1 << 14;
 const TIMER_DEADLINE: u32 = 2 << 17;
 const DIVIDE_BY_1: u32 = 0b1011;
 
@@ -139,11 +134,6 @@ impl LocalApic {
         self.read(ERROR_STATUS)
     }
 
-    /// Sends the interrupt `vector` to the CPU with APIC id `target`. Any context with interrupts off.
-    pub(in crate::machine) fn send(self, target: u32, vector: LocalVector) {
-        self.send_command(target, LEVEL_ASSERT | vector as u32);
-    }
-
     /// Lets the timer interrupt once after `count` of its own ticks; 0 stops it.
     pub(in crate::machine) fn set_timer(self, count: u32) {
         self.write(TIMER_INITIAL, count);
@@ -185,22 +175,6 @@ impl LocalApic {
     pub(in crate::machine) fn set_deadline(self, counter: u64) {
         // SAFETY: `enable_deadline_timer` was possible only where CPUID has the register.
         unsafe { Msr::new(TSC_DEADLINE).write(counter) };
-    }
-
-    fn send_command(self, target: u32, command: u32) {
-        match self.access {
-            // SAFETY: in x2APIC mode the command register is one MSR (SDM 11.12.9).
-            Access::X2Apic => unsafe {
-                Msr::new(X2APIC_FIRST + (COMMAND as u32 >> 4)).write(u64::from(target) << 32 | u64::from(command));
-            },
-            Access::Memory(_) => {
-                while self.read(COMMAND) & DELIVERY_PENDING != 0 {
-                    core::hint::spin_loop();
-                }
-                self.write(COMMAND_HIGH, target << 24);
-                self.write(COMMAND, command);
-            }
-        }
     }
 
     fn read(self, register: usize) -> u32 {

@@ -41,7 +41,6 @@ pub(crate) use port::Port;
 pub(crate) use power::{halt, power_off, restart};
 pub(in crate::machine) use {
     counter::{Counter, find_counters},
-    interrupts::start_cpu,
     local_apic::local_apic,
     pit::Pit,
     rtc::read_wall_seconds,

@@ -59,7 +59,7 @@ pub(super) fn read_counter() -> u64 {
 fn ns_at(counter: u64) -> u64 {
     let scale = load_scale();
     let ticks = counter.saturating_sub(scale.base);
-    (u128::from(ticks) * u128::from(scale.multiplier) >> scale.shift) as u64
+    ((u128::from(ticks) * u128::from(scale.multiplier)) >> scale.shift) as u64
 }
 
 /// Returns what the counter reads at monotonic time `ns`, rounded up.

@@ -12,7 +12,7 @@ mod event;
 /// Timers and each CPU's queue of them.
 mod timer;
 
-pub(crate) use clock::{TscScale, monotonic_ns, tsc_khz, tsc_scale};
+pub(crate) use clock::{monotonic_ns, tsc_khz, tsc_scale};
 pub(crate) use timer::Timer;
 pub(in crate::machine) use timer::start_cpu;
 

@@ -1,10 +1,11 @@
 //! Interrupt vectors, lines and their handlers.
 //!
-//! Vectors 0x20 to 0x2f are the ISA lines, whichever controller routes them; from `FIRST_FREE_VECTOR` on they
-//! are given to lines that a driver asks for; the last are this CPU's own (timer, calls from other CPUs).
+//! Vectors 0x20 to 0x2f are the ISA lines, whichever controller routes them; the last are
+//! each CPU's own (timer, calls from other CPUs).
 //! Each line has a lock of its own, which is free while handlers run; so a handler may drop its own line.
 
 use crate::machine::cpu::{self, MAX_CPUS};
+use crate::machine::random;
 use crate::machine::sync::{IrqLock, Once};
 use crate::rank::Rank;
 use alloc::borrow::ToOwned;
@@ -18,9 +19,6 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub(in crate::machine) const FIRST_ISA_VECTOR: u8 = 0x20;
 
 const ISA_LINES: u8 = 16;
-
-/// Vectors from here to below `FIRST_LOCAL_VECTOR` have no fixed use.
-const FIRST_FREE_VECTOR: u8 = FIRST_ISA_VECTOR + ISA_LINES;
 
 /// Vectors from here on are each CPU's own.
 const FIRST_LOCAL_VECTOR: u8 = 0xf0;
@@ -173,7 +171,7 @@ pub(in crate::machine) fn dispatch_interrupt(vector: u8) {
         if controller.is_spurious(vector) {
             return;
         }
-        cpu::add_entropy(u64::from(vector));
+        random::add_entropy(u64::from(vector));
         let handlers = LINES[usize::from(vector)].lock().clone();
         for handler in handlers.iter().flat_map(|handlers| handlers.iter()) {
             (handler.function)();

@@ -21,7 +21,7 @@ mod idt;
 mod irq;
 
 pub(crate) use fault::{Fault, PageFault};
-pub(crate) use irq::{IrqCount, IrqLine, statistics};
+pub(crate) use irq::{IrqLine, statistics};
 pub(in crate::machine) use {
     fault::fault_from_vector,
     irq::{

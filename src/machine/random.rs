@@ -4,8 +4,8 @@
 //! Each request uses a fresh key: the first half of each run of the cipher replaces the key, so bytes given
 //! out earlier cannot be computed from the state later ("fast key erasure").
 
-use super::features::{Features, features};
-use crate::machine::sync::IrqLock;
+use super::cpu::{Features, features};
+use super::sync::IrqLock;
 use crate::rank::Rank;
 use crate::util::chacha;
 use core::arch::asm;
@@ -24,7 +24,7 @@ struct Generator {
 
 /// Fills `bytes` with unpredictable bytes: a ChaCha20 generator seeded from RDSEED or RDRAND where there,
 /// interrupt and TSC jitter otherwise. Any context.
-pub(crate) fn random_bytes(bytes: &mut [u8]) {
+pub(crate) fn fill(bytes: &mut [u8]) {
     let key = GENERATOR.lock().next_key();
     for (index, chunk) in (0..).zip(bytes.chunks_mut(chacha::BLOCK_SIZE)) {
         let block = chacha::block(&key, index);
@@ -33,7 +33,7 @@ pub(crate) fn random_bytes(bytes: &mut [u8]) {
 }
 
 /// Stirs the time of an event, and `value`, into the generator. Any context; cheap.
-pub(in crate::machine) fn add_entropy(value: u64) {
+pub(super) fn add_entropy(value: u64) {
     let mut generator = GENERATOR.lock();
     generator.stir(read_counter() ^ value.rotate_left(32));
 }
