@@ -13,6 +13,7 @@ import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+KERNEL = ROOT / "build/tests/stele.elf"  # a copy, so that a change of the source does not reach a run that goes on
 FIRMWARE = "/usr/share/OVMF/OVMF_CODE_4M.fd"
 FIRMWARE_VARIABLES = "/usr/share/OVMF/OVMF_VARS_4M.fd"
 PROMPT = r"root@stele:\S*# "
@@ -25,6 +26,7 @@ class Failure(Exception):
 def iso(name, **variables):
     """Builds an ISO `build/tests/NAME.iso` by the project's own Makefile; returns its path."""
     target = ROOT / "build/tests" / f"{name}.iso"
+    variables.setdefault("KERNEL", KERNEL)
     words = [f"{key}={value}" for key, value in variables.items()]
     result = subprocess.run(
         ["make", "--no-print-directory", "iso", f"ISO={target}", *words], cwd=ROOT, capture_output=True, text=True

@@ -10,6 +10,7 @@ import concurrent.futures
 import importlib
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import time
@@ -37,6 +38,8 @@ def main():
     if subprocess.run(["make", "--no-print-directory", "iso"], cwd=ROOT).returncode:
         print("0 passed, 1 failed")
         sys.exit(1)
+    (ROOT / "build/tests").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "build/stele.elf", ROOT / "build/tests/stele.elf")
     tests = [
         (f"{ring}: {name}", function)
         for ring in RINGS
