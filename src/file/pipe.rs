@@ -5,13 +5,19 @@
 //! `Readiness`, writers on the other, so that neither wakes its own kind. Capacity counts pages as Linux does: a small
 //! write is appended to the last page if it fits there whole, else it starts a new one.
 
+/// The queue of pages.
+mod content;
+
+/// splice(2) and tee(2).
+mod splice;
+
+use self::content::Content;
 use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, anonymous};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::{Frame, PAGE_SIZE};
+use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::{Mutex, WaitQueue};
 use crate::rank::Rank;
 use crate::vm::{AddressSpace, Destination, Source, UserPtr};
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -38,31 +44,6 @@ pub(crate) struct Pipe {
     readable: Readiness,
     writable: Readiness,
     openers: WaitQueue,
-}
-
-struct Content {
-    pages: VecDeque<Page>,
-    capacity: usize,
-    /// A page read empty, kept for the next write.
-    spare: Option<Frame>,
-}
-
-/// Some consecutive bytes in the queue.
-struct Page {
-    frame: Frame,
-    start: usize,
-    length: usize,
-    kind: PageKind,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PageKind {
-    /// Later writes may be appended.
-    Growing,
-    /// The frame is shared (tee(2)): nothing may be appended.
-    Shared,
-    /// A write in packet mode (pipe2(2), O_DIRECT): a read takes it whole.
-    Packet,
 }
 
 /// An open end of a pipe; both ends at once for a FIFO opened O_RDWR.
@@ -128,9 +109,8 @@ pub(crate) fn open_fifo(pipe: &Arc<Pipe>, flags: StatusFlags) -> Result<Arc<Pipe
 impl Pipe {
     /// Makes an empty pipe without ends.
     pub(crate) fn new() -> Arc<Pipe> {
-        let content = Content { pages: VecDeque::new(), capacity: DEFAULT_PAGES, spare: None };
         Arc::new(Pipe {
-            content: Mutex::new(Rank::PipeContent, content),
+            content: Mutex::new(Rank::PipeContent, Content::new(DEFAULT_PAGES)),
             used_pages: AtomicUsize::new(0),
             capacity_pages: AtomicUsize::new(DEFAULT_PAGES),
             readers: AtomicUsize::new(0),
@@ -221,86 +201,7 @@ impl Pipe {
 
     /// Returns how many bytes wait.
     fn length(&self) -> usize {
-        self.content.lock().pages.iter().map(|page| page.length).sum()
-    }
-}
-
-impl Content {
-    /// Moves bytes out until `to` is full or the queue is empty.
-    fn read(&mut self, to: &mut Destination<'_>) -> Result<usize> {
-        let mut done = 0;
-        while to.remaining() > 0
-            && let Some(page) = self.pages.front_mut()
-        {
-            let wanted = page.length.min(to.remaining());
-            let count = match to.put_frame(&page.frame, page.start, wanted) {
-                Err(_) if done > 0 => break,
-                result => result?,
-            };
-            done += count;
-            page.start += count;
-            page.length -= count;
-            let is_packet = page.kind == PageKind::Packet;
-            if page.length == 0 || is_packet {
-                self.pop();
-            }
-            if count < wanted || is_packet {
-                break;
-            }
-        }
-        Ok(done)
-    }
-
-    /// Takes the first page away, keeping its frame for the next write if nobody else has it.
-    fn pop(&mut self) {
-        if let Some(page) = self.pages.pop_front()
-            && page.kind != PageKind::Shared
-            && page.frame.references() == 1
-        {
-            self.spare = Some(page.frame);
-        }
-    }
-
-    /// Takes the rest of the `total` bytes in, counting them in `done`; EAGAIN when there is no room for more now.
-    fn write(&mut self, from: &mut Source<'_>, total: usize, packets: bool, done: &mut usize) -> Result {
-        if *done == 0 && !packets {
-            self.append(from, total, done)?;
-        }
-        while *done < total {
-            if self.pages.len() >= self.capacity {
-                return Err(Errno::EAGAIN);
-            }
-            let frame = match self.spare.take() {
-                Some(frame) => frame,
-                None => Frame::zeroed()?,
-            };
-            let wanted = (total - *done).min(PAGE_SIZE);
-            let length = from.take_to_frame(&frame, 0, wanted)?;
-            if length > 0 {
-                *done += length;
-                let kind = if packets { PageKind::Packet } else { PageKind::Growing };
-                self.pages.push_back(Page { frame, start: 0, length, kind });
-            }
-            if length < wanted {
-                return Err(Errno::EFAULT);
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends what does not fill a page to the last page if it fits there whole: so small writes share pages, and
-    /// writes up to PIPE_BUF stay atomic.
-    fn append(&mut self, from: &mut Source<'_>, total: usize, done: &mut usize) -> Result {
-        let odd = total % PAGE_SIZE;
-        let Some(page) = self.pages.back_mut() else { return Ok(()) };
-        let end = page.start + page.length;
-        if odd == 0 || page.kind != PageKind::Growing || end + odd > PAGE_SIZE {
-            return Ok(());
-        }
-        let count = from.take_to_frame(&page.frame, end, odd)?;
-        page.length += count;
-        *done += count;
-        if count < odd { Err(Errno::EFAULT) } else { Ok(()) }
+        self.content.lock().length()
     }
 }
 
@@ -337,149 +238,6 @@ impl PipeEnd {
         drop(content);
         self.pipe.writable.announce(Events::WRITABLE);
         Ok(())
-    }
-
-    /// Duplicates up to `length` bytes of this pipe into `other` without taking them out (tee(2)); returns how many.
-    /// EAGAIN when nothing is there, or `other` is full.
-    pub(crate) fn tee(&self, other: &PipeEnd, length: usize, non_blocking: bool) -> Result<usize> {
-        if !self.pipe.has_readers() || !other.pipe.has_readers() {
-            return Err(Errno::EPIPE);
-        }
-        let mut pages = self.pipe.readable.block_on(non_blocking, || {
-            let mut content = self.pipe.content.lock();
-            match content.pages.is_empty() {
-                true if self.pipe.has_writers() => Err(Errno::EAGAIN),
-                _ => Ok(content.share(length)),
-            }
-        })?;
-        if pages.is_empty() {
-            return Ok(0);
-        }
-        other.pipe.writable.block_on(non_blocking, || {
-            if !other.pipe.has_readers() {
-                return Err(Errno::EPIPE);
-            }
-            let mut content = other.pipe.content.lock();
-            let mut done = 0;
-            while content.pages.len() < content.capacity
-                && let Some(page) = pages.pop_front()
-            {
-                done += page.length;
-                content.pages.push_back(page);
-            }
-            other.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
-            drop(content);
-            if done == 0 {
-                return Err(Errno::EAGAIN);
-            }
-            other.pipe.readable.announce(Events::READABLE);
-            Ok(done)
-        })
-    }
-}
-
-impl PipeEnd {
-    /// Passes up to `length` bytes to `sink`, page by page, and takes out what it accepted (splice(2)); returns how many.
-    /// Sleeps only until there is something. `sink` may sleep.
-    pub(crate) fn drain(
-        &self,
-        length: usize,
-        non_blocking: bool,
-        mut sink: impl FnMut(&Frame, usize, usize) -> Result<usize>,
-    ) -> Result<usize> {
-        let mut taken = self.pipe.readable.block_on(non_blocking, || {
-            let mut content = self.pipe.content.lock();
-            if content.pages.is_empty() && self.pipe.has_writers() {
-                return Err(Errno::EAGAIN);
-            }
-            let taken = content.take(length);
-            self.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
-            Ok(taken)
-        })?;
-
-        let mut done = 0;
-        let mut result = Ok(());
-        while let Some(page) = taken.front_mut() {
-            match sink(&page.frame, page.start, page.length) {
-                Ok(count) if count == page.length => {
-                    done += count;
-                    taken.pop_front();
-                }
-                Ok(count) => {
-                    done += count;
-                    page.start += count;
-                    page.length -= count;
-                    break;
-                }
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            }
-        }
-        if !taken.is_empty() {
-            let mut content = self.pipe.content.lock();
-            taken.append(&mut content.pages);
-            content.pages = taken;
-            self.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
-            drop(content);
-            self.pipe.readable.announce(Events::READABLE);
-        }
-        if done > 0 {
-            self.pipe.writable.announce(Events::WRITABLE);
-            return Ok(done);
-        }
-        result.map(|()| 0)
-    }
-
-    /// Sleeps until a page is free; returns how many bytes the free pages take. EPIPE without readers.
-    pub(crate) fn wait_for_room(&self, non_blocking: bool) -> Result<usize> {
-        self.pipe.writable.block_on(non_blocking, || {
-            if !self.pipe.has_readers() {
-                return Err(Errno::EPIPE);
-            }
-            let capacity = self.pipe.capacity_pages.load(Ordering::SeqCst);
-            match capacity.saturating_sub(self.pipe.used_pages.load(Ordering::SeqCst)) {
-                0 => Err(Errno::EAGAIN),
-                pages => Ok(pages * PAGE_SIZE),
-            }
-        })
-    }
-}
-
-impl Content {
-    /// Takes the first `length` bytes out.
-    fn take(&mut self, length: usize) -> VecDeque<Page> {
-        let taken = self.share(length);
-        let mut left = length;
-        while left > 0
-            && let Some(page) = self.pages.front_mut()
-        {
-            let count = page.length.min(left);
-            left -= count;
-            page.start += count;
-            page.length -= count;
-            if page.length == 0 {
-                self.pages.pop_front();
-            }
-        }
-        taken
-    }
-
-    /// Returns the first `length` bytes as pages that share their frames with the queue.
-    fn share(&mut self, length: usize) -> VecDeque<Page> {
-        let mut left = length;
-        let mut shared = VecDeque::new();
-        for page in &mut self.pages {
-            page.kind = PageKind::Shared;
-            let length = page.length.min(left);
-            left -= length;
-            shared.push_back(Page { frame: page.frame.clone(), start: page.start, length, kind: PageKind::Shared });
-            if left == 0 {
-                break;
-            }
-        }
-        shared
     }
 }
 

@@ -69,6 +69,7 @@ fn poll_descriptors(
         .map(|entry| Watch {
             file: if entry.fd < 0 { None } else { table.get(entry.fd).ok() },
             interest: Events::from_bits_truncate(u32::from(entry.events)),
+            counted: Events::all(),
             // "This field may be negative; … the revents field returns zero" (poll(2)).
             found: Events::empty(),
         })
@@ -93,6 +94,8 @@ fn poll_descriptors(
 struct Watch {
     file: Option<Arc<OpenFile>>,
     interest: Events,
+    /// What ends the wait: for select(2) not a hang-up or error that none of the file's sets shows.
+    counted: Events,
     found: Events,
 }
 
@@ -135,7 +138,7 @@ fn look(watches: &mut [Watch], observer: Option<&Arc<dyn Observer>>) -> usize {
     let mut ready = 0;
     for watch in watches {
         if let Some(file) = &watch.file {
-            watch.found = file.poll(watch.interest, observer);
+            watch.found = file.poll(watch.interest, observer) & watch.counted;
         }
         ready += usize::from(!watch.found.is_empty());
     }
@@ -219,15 +222,16 @@ fn select_sets(ctx: &Ctx<'_>, count: i32, sets: [UserPtr<'_, u64>; 3], deadline_
     let mut numbers = Vec::new();
     for fd in 0..count {
         let is_in = |set: usize| wanted[set][fd / 64] & 1 << (fd % 64) != 0;
-        let interest = (0..3).filter(|set| is_in(*set)).fold(Events::empty(), |all, set| all | SELECT_SETS[set].0);
+        let in_sets = (0..3).filter(|set| is_in(*set)).map(|set| SELECT_SETS[set]);
+        let nothing = (Events::empty(), Events::empty());
+        let (interest, counted) = in_sets.fold(nothing, |all, set| (all.0 | set.0, all.1 | set.1));
         if !interest.is_empty() {
-            watches.push(Watch { file: Some(table.get(fd as i32)?), interest, found: Events::empty() });
+            watches.push(Watch { file: Some(table.get(fd as i32)?), interest, counted, found: Events::empty() });
             numbers.push(fd);
         }
     }
 
-    // HANG_UP alone makes readable only; a file that is waited for by others must not end the wait by it.
-    let ready = wait_for_any_of_sets(&mut watches, deadline_ns)?;
+    let ready = wait_for_any(&mut watches, deadline_ns)?;
     let mut found = [vec![0u64; words], vec![0u64; words], vec![0u64; words]];
     let mut bits = 0;
     if ready > 0 {
@@ -249,28 +253,6 @@ fn select_sets(ctx: &Ctx<'_>, count: i32, sets: [UserPtr<'_, u64>; 3], deadline_
         }
     }
     Ok(bits)
-}
-
-/// `wait_for_any`, for files whose hang-up or error counts only in the set that it belongs to.
-fn wait_for_any_of_sets(watches: &mut [Watch], deadline_ns: Option<u64>) -> Result<usize> {
-    // A hang-up or error that no set of this file shows would end `wait_for_any` at once, again and again: such a file
-    // is asked no more.
-    loop {
-        let ready = wait_for_any(watches, deadline_ns)?;
-        let mut counted = 0;
-        for watch in watches.iter_mut().filter(|watch| !watch.found.is_empty()) {
-            let shown = SELECT_SETS.iter().filter(|(interest, _)| watch.interest.contains(*interest));
-            if shown.fold(Events::empty(), |all, (_, shown)| all | *shown).intersects(watch.found) {
-                counted += 1;
-            } else {
-                watch.found = Events::empty();
-                watch.file = None;
-            }
-        }
-        if counted > 0 || ready == 0 {
-            return Ok(counted);
-        }
-    }
 }
 
 /// Reads the signal mask of ppoll and relatives: EINVAL for a size other than 8.
