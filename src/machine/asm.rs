@@ -29,4 +29,4 @@ pub(super) use user_copy::{
     user_copy, user_copy_erms, user_copy_fixup, user_copy_smap, user_exchange_u32, user_load_u32, user_zero,
 };
 pub(crate) use user_entry::Registers;
-pub(super) use user_entry::{CpuHead, UserExit, VECTOR_SYSCALL, selector, syscall_entry, user_enter, user_trap};
+pub(super) use user_entry::{CpuHead, UserExit, VECTOR_SYSCALL, selector, syscall_entry, user_enter};

@@ -1,7 +1,7 @@
 //! What happens when the kernel cannot go on: the report, then a stop or, as `panic=` says, a restart.
 
 use super::console::log;
-use super::{boot, console, platform, sync};
+use super::{boot, console, platform, sync, task};
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicI32, Ordering};
 use x86_64::instructions::port::Port;
@@ -22,7 +22,7 @@ pub(super) fn start() {
 #[panic_handler]
 fn panic(panic: &PanicInfo<'_>) -> ! {
     sync::stop_checks();
-    if !console::report::show(panic) {
+    if !console::report::show(panic, task::current_name()) {
         halt();
     }
 

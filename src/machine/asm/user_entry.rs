@@ -18,6 +18,9 @@ pub(in crate::machine) mod selector {
     pub(in crate::machine) const USER_CODE: u16 = 0x30 | 3;
     /// The CPU's task state.
     pub(in crate::machine) const TASK_STATE: u16 = 0x38;
+
+    const _: () = assert!(KERNEL_DATA == KERNEL_CODE + 8);
+    const _: () = assert!(USER_DATA == USER_CODE_32 + 8 && USER_CODE == USER_CODE_32 + 16);
 }
 
 /// The vector that `user_enter` returns for the SYSCALL instruction.
@@ -26,7 +29,6 @@ pub(in crate::machine) const VECTOR_SYSCALL: u64 = 256;
 /// A thread's user registers. `rax` is also where a system call's result goes.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
-#[expect(missing_docs, reason = "the names are the registers' own")]
 pub(crate) struct Registers {
     pub(crate) r15: u64,
     pub(crate) r14: u64,
@@ -83,6 +85,4 @@ unsafe extern "C" {
     pub(in crate::machine) fn user_enter(registers: *mut Registers) -> UserExit;
     /// Where SYSCALL jumps; not to be called.
     pub(in crate::machine) fn syscall_entry();
-    /// Where interrupt stubs jump if they came from user mode; not to be called.
-    pub(in crate::machine) fn user_trap();
 }

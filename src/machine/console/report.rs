@@ -66,9 +66,9 @@ pub(in crate::machine) fn set_command_line(words: &'static str) {
     COMMAND_LINE.call_once(|| words);
 }
 
-/// Shows the report; `false` if this is a panic inside another one, about which only one line is shown.
+/// Shows the report, with the name of the running task, if it has one; `false` if this is a panic inside another one, about which only one line is shown.
 #[must_use]
-pub(in crate::machine) fn show(panic: &PanicInfo<'_>) -> bool {
+pub(in crate::machine) fn show(panic: &PanicInfo<'_>, task: &str) -> bool {
     interrupts::disable();
     let earlier = PANICS.fetch_add(1, Ordering::SeqCst);
     if earlier == 1 {
@@ -80,20 +80,21 @@ pub(in crate::machine) fn show(panic: &PanicInfo<'_>) -> bool {
 
     say(format_args!("\n"));
     show_log();
-    show_message(panic);
+    show_message(panic, task);
     show_registers();
     show_backtrace();
     say(format_args!("Stele {} {}\n", env!("CARGO_PKG_VERSION"), COMMAND_LINE.get().unwrap_or(&"")));
     true
 }
 
-fn show_message(panic: &PanicInfo<'_>) {
+fn show_message(panic: &PanicInfo<'_>, task: &str) {
     let mut line = Line::<{ COLUMNS * MESSAGE_LINES }>::new();
     let _ = write!(line, "PANIC: {}", panic.message());
     let _ = line.write_str("\n");
     say_text(line.text());
     if let Some(place) = panic.location() {
-        say(format_args!("  at {}:{}\n", place.file(), place.line()));
+        let separator = if task.is_empty() { "" } else { ", task " };
+        say(format_args!("  at {}:{}{separator}{task}\n", place.file(), place.line()));
     }
 }
 

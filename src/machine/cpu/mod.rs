@@ -19,7 +19,7 @@ mod user_context;
 
 pub(crate) use features::{Description, Features, describe, features, hardware_capabilities};
 pub(crate) use flags::flags;
-pub(in crate::machine) use per_cpu::{Attention, PerCpu, install_boot_cpu, is_installed, this};
+pub(in crate::machine) use per_cpu::{Attention, install_boot_cpu, is_installed, this};
 pub(crate) use per_cpu::{MAX_CPUS, count, index};
 pub(in crate::machine) use user_context::{UserContext, size as extended_state_size};
 pub(in crate::machine) use {control::enable_protections, features::read_leaf};

@@ -17,4 +17,4 @@ pub(in crate::machine) use irq_lock::InterruptsOff;
 pub(crate) use irq_lock::{IrqGuard, IrqLock};
 pub(in crate::machine) use order::{assert_may_sleep, stop_checks};
 pub(crate) use spin::{Lazy, Once};
-pub(crate) use spin_lock::{SpinGuard, SpinLock};
+pub(crate) use spin_lock::SpinLock;

@@ -39,12 +39,6 @@ impl<T: ?Sized> SpinLock<T> {
         let held = Held::take_nested(self.rank);
         SpinGuard::new(self.value.lock(), held)
     }
-
-    /// Takes the lock if it is free. Not from interrupt handlers.
-    pub(crate) fn try_lock(&self) -> Option<SpinGuard<'_, T>> {
-        let value = self.value.try_lock()?;
-        Some(SpinGuard::new(value, Held::note(self.rank)))
-    }
 }
 
 impl<'a, T: ?Sized> SpinGuard<'a, T> {

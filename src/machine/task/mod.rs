@@ -1,7 +1,7 @@
 //! Kernel threads, the scheduler, sleeping and waking.
 //!
 //! No kernel preemption: a CPU switches when a task sleeps or yields, and on return to user mode.
-//! `task` is what one task is, `scheduler` decides which one runs, `switch` changes stacks, `accounting` keeps
+//! `task` is what one task is, `queue` says whose turn it is, `scheduler` lets tasks run, `switch` changes stacks, `accounting` keeps
 //! the figures; `wait`, `waiter` and `mutex` are the ways to sleep, all built on `scheduler::park`.
 
 /// Where the time went.
@@ -9,6 +9,9 @@ mod accounting;
 
 /// The sleeping lock.
 mod mutex;
+
+/// The tasks of one CPU.
+mod queue;
 
 /// Which task runs.
 mod scheduler;
@@ -26,8 +29,9 @@ mod wait;
 /// Waiting for any of several events.
 mod waiter;
 
-pub(crate) use accounting::{CpuTime, Statistics, statistics};
+pub(crate) use accounting::{CpuTime, statistics};
 pub(crate) use mutex::{Mutex, MutexGuard};
+pub(in crate::machine) use scheduler::current_name;
 pub(crate) use scheduler::{current, current_data, exit, reschedule_point, run, set_page_table, yield_now};
 pub(crate) use task::{Activity, Class, Task, spawn};
 pub(crate) use wait::{Interrupted, WaitError, WaitQueue, sleep_until};

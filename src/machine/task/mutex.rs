@@ -48,11 +48,6 @@ impl<T: ?Sized> Mutex<T> {
         self.guard(self.wait())
     }
 
-    /// Takes the lock if it is free.
-    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
-        self.value.try_lock().map(|value| self.guard(value))
-    }
-
     fn wait(&self) -> spin::MutexGuard<'_, T> {
         match self.value.try_lock() {
             Some(value) => value,

@@ -4,17 +4,18 @@
 //! once if there is one. So a sleeper says where it can be woken, checks its condition, then parks, and the
 //! waker makes the condition true, then unparks. `park` may also return for no reason.
 //!
-//! The lock of a CPU's queue guards which task is current, which wait, and the scheduling fields of both.
+//! The lock of a CPU's queue (`queue`) guards which task is current, which wait, and the scheduling fields of both.
 
 use super::accounting::{self, CpuFigures};
+use super::queue::Queue;
 use super::switch;
 use super::task::{Activity, Class, Task};
 use crate::machine::cpu::{self, Attention, MAX_CPUS};
-use crate::machine::memory::{self, PageTable};
+use crate::machine::memory::PageTable;
 use crate::machine::sync::{self, InterruptsOff, IrqGuard, IrqLock};
 use crate::machine::time::{self, Timer};
 use crate::rank::Rank;
-use crate::util::run_queue::{Place, RunQueue, Turn, weighted};
+use crate::util::run_queue::Place;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -23,36 +24,9 @@ use x86_64::instructions::interrupts;
 
 /// While any task runs, a timer looks this often whether its turn is over, and notes what it does.
 const TICK_NS: u64 = 4_000_000;
-/// How long a fair task runs before others that want the CPU too.
-const TURN_NS: u64 = 4_000_000;
-/// How long a round-robin task runs before others of its priority (sched_rr_get_interval(2)).
-const REAL_TIME_TURN_NS: u64 = 100_000_000;
-/// A fair task that wakes up interrupts one that is ahead of it by more than this,
-const WAKE_ADVANTAGE_NS: u64 = 1_000_000;
-/// and that has run at least so long in this turn. Else a pipe's two ends would take turns at each small write.
-const SHORTEST_TURN_NS: u64 = 1_000_000;
-/// How far a task that slept long is put before those that did not.
-const SLEEP_BONUS_NS: u64 = 3_000_000;
-
-/// What is scheduled on one CPU.
-pub(super) struct Queue {
-    /// The CPU's index.
-    cpu: usize,
-    waiting: RunQueue<Arc<Task>>,
-    /// `None` until the first task is made: boot runs.
-    current: Option<Arc<Task>>,
-    idle: Option<Arc<Task>>,
-    /// Up to when the current task's time has been charged.
-    charged_until_ns: u64,
-    /// When the current task's turn began.
-    turn_start_ns: u64,
-    /// The user address space in the CPU; kept while kernel threads run, because the next task is often the same.
-    loaded: Option<Arc<PageTable>>,
-}
-
+/// What the scheduler keeps for one CPU.
 struct Cpu {
     queue: IrqLock<Queue>,
-    figures: CpuFigures,
     /// A task that has ended, whose stack the next task frees; else null.
     ended: AtomicPtr<Task>,
     /// The timer that expires each `TICK_NS` while tasks run.
@@ -67,18 +41,8 @@ static TASKS: AtomicUsize = AtomicUsize::new(0);
 
 impl Cpu {
     const fn new() -> Cpu {
-        let queue = Queue {
-            cpu: 0,
-            waiting: RunQueue::new(),
-            current: None,
-            idle: None,
-            charged_until_ns: 0,
-            turn_start_ns: 0,
-            loaded: None,
-        };
         Cpu {
-            queue: IrqLock::new(Rank::RunQueue, queue),
-            figures: CpuFigures::new(),
+            queue: IrqLock::new(Rank::RunQueue, Queue::new()),
             ended: AtomicPtr::new(core::ptr::null_mut()),
             tick: IrqLock::new(Rank::SchedulerTick, None),
             is_ticking: AtomicBool::new(false),
@@ -116,6 +80,11 @@ pub(crate) fn current() -> Arc<Task> {
         Arc::increment_strong_count(current);
         Arc::from_raw(current)
     }
+}
+
+/// Returns the running task's name, for the panic report; empty for tasks of user programs and before there are any.
+pub(in crate::machine) fn current_name() -> &'static str {
+    with_current(Task::name).unwrap_or("")
 }
 
 /// Calls `with` on the running task; `None` before there is one.
@@ -260,7 +229,7 @@ pub(super) fn change(task: &Task, change: impl FnOnce()) {
 /// Charges the time since the last switch if `task` runs.
 pub(super) fn charge(task: &Task) {
     let mut queue = queue_of(task);
-    if queue.current.as_ref().is_some_and(|current| core::ptr::eq(&**current, task)) {
+    if queue.is_current(task) {
         queue.charge_current(time::monotonic_ns());
     }
 }
@@ -297,14 +266,11 @@ pub(super) fn take_ended() -> Option<Arc<Task>> {
 }
 
 /// Calls `with` for each CPU that runs: its figures, and how many tasks run or wait there.
-pub(super) fn for_each_cpu(mut with: impl FnMut(&'static CpuFigures, usize)) {
+pub(super) fn for_each_cpu(mut with: impl FnMut(&CpuFigures, usize)) {
     for cpu in &CPUS[..cpu::count()] {
-        let runnable = {
-            let mut queue = cpu.queue.lock();
-            queue.charge_current(time::monotonic_ns());
-            queue.waiting.len() + usize::from(!queue.is_idle())
-        };
-        with(&cpu.figures, runnable);
+        let mut queue = cpu.queue.lock();
+        queue.charge_current(time::monotonic_ns());
+        with(&queue.figures, queue.waiting.len() + usize::from(!queue.is_idle()));
     }
 }
 
@@ -330,18 +296,15 @@ pub(super) fn reschedule() {
 
 /// Switches to the task whose turn it is; returns when the present task's turn comes again. Interrupts are off.
 fn switch_away(mut queue: IrqGuard<'static, Queue>) {
-    let now = time::monotonic_ns();
-    queue.charge_current(now);
-    let next = queue.waiting.pop().unwrap_or_else(|| queue.idle());
-    queue.turn_start_ns = now;
-    if queue.current.as_ref().is_some_and(|current| Arc::ptr_eq(current, &next)) {
+    let was_idle = queue.is_idle();
+    let next = queue.take_next();
+    if queue.is_current(&next) {
         return;
     }
-
-    if !Arc::ptr_eq(&next, &queue.idle()) {
+    if was_idle {
         start_tick();
     }
-    this_cpu().figures.count_switch();
+    queue.figures.count_switch();
     switch::switch_to(queue, next);
 }
 
@@ -365,16 +328,13 @@ fn this_cpu() -> &'static Cpu {
 fn idle_of_this_cpu() -> Arc<Task> {
     let index = cpu::index();
     let mut queue = this_queue().lock();
-    if let Some(idle) = &queue.idle {
-        return Arc::clone(idle);
+    if let Some(idle) = queue.idle() {
+        return idle;
     }
     let idle = Task::idle(index);
     idle.set_activity(Activity::Running);
     cpu::this().current.store(Arc::as_ptr(&idle).cast_mut().cast(), Ordering::Relaxed);
-    queue.cpu = index;
-    queue.charged_until_ns = time::monotonic_ns();
-    queue.current = Some(Arc::clone(&idle));
-    queue.idle = Some(Arc::clone(&idle));
+    queue.begin(index, &idle);
     idle
 }
 
@@ -401,7 +361,7 @@ fn tick() {
             && !queue.is_idle()
         {
             current.time.count_tick(is_user);
-            cpu.figures.count_tick(is_user);
+            queue.figures.count_tick(is_user);
         }
         if queue.is_turn_over() && queue.has_rival() {
             cpu::this().ask_attention(Attention::Reschedule);
@@ -411,125 +371,5 @@ fn tick() {
     if !is_idle {
         start_tick();
         accounting::update_load();
-    }
-}
-
-impl Queue {
-    /// Makes `next` current and returns who was.
-    pub(super) fn replace_current(&mut self, next: Arc<Task>) -> Arc<Task> {
-        self.current.replace(next).expect("the idle task is there before any other")
-    }
-
-    /// Loads a user address space, or the kernel's; returns the one that was kept loaded.
-    pub(super) fn load_page_table(&mut self, table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
-        let is_loaded = match (&self.loaded, table) {
-            (Some(loaded), Some(table)) => Arc::ptr_eq(loaded, table),
-            (None, None) => true,
-            _ => false,
-        };
-        if is_loaded {
-            return None;
-        }
-        memory::load_page_table(table.map(|table| &**table));
-        core::mem::replace(&mut self.loaded, table.cloned())
-    }
-
-    fn idle(&self) -> Arc<Task> {
-        Arc::clone(self.idle.as_ref().expect("the idle task is there before any other"))
-    }
-
-    fn is_idle(&self) -> bool {
-        match (&self.current, &self.idle) {
-            (Some(current), Some(idle)) => Arc::ptr_eq(current, idle),
-            _ => true,
-        }
-    }
-
-    /// Adds what the current task used since the last call to its time and its CPU's.
-    fn charge_current(&mut self, now: u64) {
-        let used = now.saturating_sub(self.charged_until_ns);
-        self.charged_until_ns = now;
-        let figures = &CPUS[self.cpu].figures;
-        if self.is_idle() {
-            figures.add_idle(used);
-            return;
-        }
-        let Some(current) = &self.current else { return };
-        figures.add_busy(used);
-        current.time.add(used);
-        if let Class::Fair { nice } = current.class() {
-            let total = current.weighted_ns.load(Ordering::Relaxed) + weighted(used, nice);
-            current.weighted_ns.store(total, Ordering::Relaxed);
-            self.waiting.raise_floor(total);
-        }
-    }
-
-    /// Makes a sleeping or new task wait for the CPU, and the current one give way if it is less urgent.
-    fn wake(&mut self, task: &Arc<Task>) {
-        task.set_activity(Activity::Running);
-        let least = self.waiting.floor().saturating_sub(SLEEP_BONUS_NS);
-        if task.weighted_ns.load(Ordering::Relaxed) < least {
-            task.weighted_ns.store(least, Ordering::Relaxed);
-        }
-        let turn = task.turn();
-        self.enqueue(Arc::clone(task), Place::Last);
-        if self.must_give_way(turn) && self.cpu == cpu::index() {
-            cpu::this().ask_attention(Attention::Reschedule);
-        }
-    }
-
-    fn enqueue(&mut self, task: Arc<Task>, place: Place) {
-        self.waiting.push(task.turn(), place, task);
-    }
-
-    /// Has the current task wait for its next turn.
-    fn requeue_current(&mut self, place: Place) {
-        if self.is_idle() {
-            return;
-        }
-        self.charge_current(time::monotonic_ns());
-        if let Some(current) = self.current.clone() {
-            self.enqueue(current, place);
-        }
-    }
-
-    /// Returns whether a task that wakes up with this turn interrupts the current one.
-    fn must_give_way(&mut self, turn: Turn) -> bool {
-        let Some(current) = &self.current else { return false };
-        if self.is_idle() {
-            return true;
-        }
-        match (turn, current.turn()) {
-            (Turn::Fair(_), Turn::Fair(_)) => {
-                self.charge_current(time::monotonic_ns());
-                if self.charged_until_ns.saturating_sub(self.turn_start_ns) < SHORTEST_TURN_NS {
-                    return false;
-                }
-                let Some(Turn::Fair(running)) = self.current.as_ref().map(|task| task.turn()) else { return false };
-                matches!(turn, Turn::Fair(woken) if woken + WAKE_ADVANTAGE_NS < running)
-            }
-            (woken, running) => woken < running,
-        }
-    }
-
-    /// Returns whether the current task has run as long as a turn lasts.
-    fn is_turn_over(&self) -> bool {
-        let ran = self.charged_until_ns.saturating_sub(self.turn_start_ns);
-        match self.current.as_ref().map(|task| task.class()) {
-            Some(Class::Fair { .. }) => ran >= TURN_NS,
-            Some(Class::RealTime { round_robin, .. }) => round_robin && ran >= REAL_TIME_TURN_NS,
-            None => false,
-        }
-    }
-
-    /// Returns whether a task waits that may run instead of the current one.
-    fn has_rival(&self) -> bool {
-        let Some(current) = &self.current else { return false };
-        match (self.waiting.next_turn(), current.turn()) {
-            (None, _) => false,
-            // Whoever has waited runs next, even if it is ahead: its turn comes by the time it is due.
-            (Some(Turn::Fair(_)), Turn::Fair(_)) => true,
-            (Some(waiting), running) => waiting <= running,
-        }
     }
 }

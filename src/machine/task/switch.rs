@@ -3,7 +3,8 @@
 //! The run queue stays locked over the change of stacks, so that no other CPU takes a task whose stack is still
 //! in use; the task that runs then unlocks it (`finish`).
 
-use super::scheduler::{self, Queue};
+use super::queue::Queue;
+use super::scheduler;
 use super::task::{Activity, Task};
 use crate::machine::asm::{self, FirstFrame};
 use crate::machine::cpu::{self, UserContext};

@@ -191,7 +191,7 @@ impl Task {
     }
 
     /// Returns the name given to `spawn`; empty for tasks of user programs.
-    pub(crate) fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         self.name
     }
 
