@@ -50,7 +50,7 @@ pub(super) fn unpack(view: &View, number: usize, module: Module) {
     let result = unpack_all(bytes, &mut files);
     files.set_directory_times();
     if let Err(Damage { offset, reason }) = result {
-        log!(Error, "initramfs: module {number} is damaged at byte {offset}: {reason}; what came before is kept");
+        log!(Error, "initramfs: module {number} is damaged at offset {offset}: {reason}; what came before is kept");
     }
     if let Some((name, error)) = &files.first_error {
         let name = name.escape_ascii();

@@ -1,6 +1,7 @@
 """The second ring, second part: what goes wrong ends in plain words, and what can survive does."""
 
 import pathlib
+import random
 import re
 import subprocess
 import tempfile
@@ -60,7 +61,8 @@ def _damaged_initramfs(damage, words, goes_on):
             subprocess.run(["cp", "/bin/busybox", root / "bin/busybox"], check=True)
             (root / "init").write_text("#!/bin/busybox sh\necho the first file is there\n/bin/busybox poweroff -f\n")
             (root / "init").chmod(0o755)
-            (root / "zzz").write_bytes(bytes(200_000))
+            # Random, so that it stays long when compressed: the damage is to hit it and nothing before.
+            (root / "zzz").write_bytes(random.Random(1).randbytes(200_000))
             archive = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=b"bin\nbin/busybox\ninit\nzzz\n",
                                      capture_output=True, check=True).stdout
             file = pathlib.Path(folder, "archive")
@@ -97,6 +99,46 @@ def _cut_gzip(archive):
 
 def _empty(_archive):
     return b""
+
+
+def _zstd(bytes_):
+    return subprocess.run(["zstd", "-q", "-c"], input=bytes_, capture_output=True, check=True).stdout
+
+
+def _cut_zstd(archive):
+    # Within the last block, of at most 128 KiB: what is damaged is lost by whole blocks.
+    return _zstd(archive)[:-1_000]
+
+
+def _archives_in_a_row():
+    """Plain, gzip and zstd archives follow each other, zeros between: later ones add to and replace what came before."""
+    import gzip
+
+    def archive(folder, **files):
+        root = pathlib.Path(folder)
+        for name, text in files.items():
+            (root / name).write_bytes(text)
+            (root / name).chmod(0o755)
+        names = "".join(f"{name}\n" for name in files).encode()
+        return subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=root, input=names, capture_output=True,
+                              check=True).stdout
+
+    with tempfile.TemporaryDirectory(prefix="stele-archives-") as folder:
+        busybox = pathlib.Path("/bin/busybox").read_bytes()
+        init = b"#!/busybox sh\n/busybox cat /one /two /three\n/busybox poweroff -f\n"
+        modules = [
+            archive(folder, busybox=busybox, one=b"the first\n"),
+            bytes(700),
+            gzip.compress(archive(folder, one=b"the first again\n", two=b"the second\n")),
+            _zstd(archive(folder, three=b"the third\n")),
+            bytes(4),
+            archive(folder, init=init),
+        ]
+        file = pathlib.Path(folder, "archives")
+        file.write_bytes(b"".join(modules))
+        with Machine(iso("archives", INITRAMFS=file)) as machine:
+            machine.expect("the first again\\s+the second\\s+the third")
+            machine.wait_for_end()
 
 
 def _bad_programs():
@@ -153,6 +195,8 @@ def tests(_long):
         ("initramfs cut short", _damaged_initramfs(_cut_short, "(?i)initramfs.*offset", True)),
         ("initramfs with a spoiled header", _damaged_initramfs(_spoiled, "(?i)initramfs.*offset", True)),
         ("gzip initramfs cut short", _damaged_initramfs(_cut_gzip, "(?i)initramfs.*offset", True)),
+        ("zstd initramfs cut short", _damaged_initramfs(_cut_zstd, "(?i)initramfs.*offset", True)),
+        ("initramfs of several archives", _archives_in_a_row),
         ("not an archive", _damaged_initramfs(_not_an_archive, "(?i)initramfs", False)),
         ("empty initramfs", _damaged_initramfs(_empty, "(?i)initramfs|init", False)),
         ("bad programs", _bad_programs),
