@@ -105,8 +105,6 @@ pub(crate) enum Rank {
     Frames,
     /// The log ring.
     Log,
-    /// The serial port's registers.
-    Serial,
     /// The screen's cells; the log shows its lines from any context.
     Screen,
 }

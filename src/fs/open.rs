@@ -54,11 +54,6 @@ impl View {
         }
     }
 
-    /// Opens what is at `path`, as open(2) without O_CREAT does: for files reached by other ways than a name.
-    pub(crate) fn open_path(&self, path: Path, flags: u32) -> Result<Arc<OpenFile>> {
-        self.open_found(path, &Request::new(flags, 0)?, false)
-    }
-
     fn find_or_create(&self, directory: &Path, name: &[u8], request: &Request) -> Result<(Path, bool)> {
         match directory.child(name) {
             Ok(path) => return Ok((path, false)),

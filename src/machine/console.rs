@@ -158,11 +158,6 @@ pub(crate) fn set_console_level(level: u8) {
     CONSOLE_LEVEL.store(level, Ordering::Relaxed);
 }
 
-/// Returns the level set by `set_console_level`.
-pub(crate) fn console_level() -> u8 {
-    CONSOLE_LEVEL.load(Ordering::Relaxed)
-}
-
 /// Adds a console; it is first shown what the log holds so far.
 pub(crate) fn attach(sink: &'static dyn LogSink) {
     let free = {

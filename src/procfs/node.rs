@@ -32,13 +32,8 @@ const WRITE_LIMIT: usize = 4096;
 /// What a node is.
 pub(super) enum Content {
     Directory(Box<dyn Directory>),
-    Text {
-        read: Read,
-        write: Option<Write>,
-    },
+    Text { read: Read, write: Option<Write> },
     Link(Target),
-    /// A file that is opened by a function of its own (/proc/PID/mem).
-    Special(Box<dyn Fn() -> Result<Arc<dyn File>> + Send + Sync>),
 }
 
 /// A directory whose entries are found when asked for.
@@ -91,7 +86,7 @@ impl Node {
     fn kind(&self) -> FileKind {
         match self.content {
             Content::Directory(_) => FileKind::Directory,
-            Content::Text { .. } | Content::Special(_) => FileKind::Regular,
+            Content::Text { .. } => FileKind::Regular,
             Content::Link(_) => FileKind::Symlink,
         }
     }
@@ -158,7 +153,6 @@ impl Inode for Node {
 
     fn open(self: Arc<Self>, path: &Path, _flags: StatusFlags, _identity: &Identity) -> Result<Arc<dyn File>> {
         match &self.content {
-            Content::Special(open) => open(),
             Content::Link(_) => Err(Errno::ELOOP),
             _ => Ok(Arc::new(OpenNode { node: self, path: path.clone(), text: Mutex::new(Rank::FileContent, None) })),
         }
@@ -224,9 +218,6 @@ impl File for OpenNode {
         String::from_utf8_lossy(&self.path.name(&fs::namespace().root().root_path())).into_owned()
     }
 }
-
-/// One entry of a fixed table of texts: a name and what makes its content.
-pub(super) type TextEntry = (&'static str, fn() -> Vec<u8>);
 
 /// Wraps a function that makes text as a `Read`.
 pub(super) fn text(make: impl Fn() -> String + Send + Sync + 'static) -> Read {

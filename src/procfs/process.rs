@@ -264,12 +264,12 @@ impl Directory for Descriptors {
         if self.shows_details {
             let identity = identity(self.device, &self.subject, &format!("fdinfo/{fd}"), 0o400);
             let position = open.position();
-            let flags = open.flags().bits() | u32::from(files.is_close_on_exec(fd)?) * 0o2000000;
+            let flags = open.flags().bits() | (u32::from(files.is_close_on_exec(fd)?) * 0o2000000);
             let details =
                 format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t0\nino:\t0\n{}", open.file().details());
             return Ok(Node::new(identity, Content::Text { read: text(move || details.clone()), write: None }));
         }
-        let permissions = u32::from(open.is_readable()) * 0o500 | u32::from(open.is_writable()) * 0o300;
+        let permissions = (u32::from(open.is_readable()) * 0o500) | (u32::from(open.is_writable()) * 0o300);
         let identity = identity(self.device, &self.subject, &format!("fd/{fd}"), permissions);
         let target: Target = Box::new(move || {
             let Some(path) = fs::path_of(&open) else {

@@ -15,8 +15,11 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+/// Makes a text.
+type Show = fn() -> String;
+
 /// Texts in the root.
-const TEXTS: &[(&str, fn() -> String)] = &[
+const TEXTS: &[(&str, Show)] = &[
     ("cmdline", system::cmdline),
     ("cpuinfo", system::cpuinfo),
     ("devices", system::devices),

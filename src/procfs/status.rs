@@ -260,10 +260,13 @@ pub(super) fn status(subject: &Subject) -> String {
 fn memory_lines(text: &mut String, subject: &Subject, usage: Usage) {
     let memory = subject.memory();
     let peak = memory.resident.max(usage.peak_resident_pages as usize);
+    let pages = |bytes: u64| (bytes / PAGE_SIZE as u64) as usize;
+    let sizes = subject.process.space().map(|space| space.statistics());
+    let (peak_total, locked) = sizes.map_or((memory.total, 0), |sizes| (pages(sizes.peak_total), pages(sizes.locked)));
     for (name, pages) in [
-        ("VmPeak", memory.total),
+        ("VmPeak", peak_total),
         ("VmSize", memory.total),
-        ("VmLck", 0),
+        ("VmLck", locked),
         ("VmPin", 0),
         ("VmHWM", peak),
         ("VmRSS", memory.resident),

@@ -11,8 +11,11 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+/// Makes a value's text.
+type Show = fn() -> String;
+
 /// Every value, by its path below /sys, in order.
-const VALUES: &[(&str, fn() -> String)] = &[
+const VALUES: &[(&str, Show)] = &[
     ("class/tty/console/active", || String::from("tty0 ttyS0")),
     ("devices/system/clocksource/clocksource0/available_clocksource", || String::from("tsc")),
     ("devices/system/clocksource/clocksource0/current_clocksource", || String::from("tsc")),

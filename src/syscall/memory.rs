@@ -46,7 +46,7 @@ pub(crate) fn mmap(
     fd: Fd,
     offset: u64,
 ) -> Result<usize> {
-    if offset % PAGE != 0 {
+    if !offset.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let has = |flag: u32| flags & flag != 0;
@@ -149,13 +149,13 @@ pub(crate) fn munmap(ctx: &Ctx<'_>, address: u64, length: u64) -> Result<usize> 
 pub(crate) fn mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32) -> Result<usize> {
     let direction = protection & (linux::PROT_GROWSDOWN | linux::PROT_GROWSUP);
     let kinds = protection & !direction;
-    if direction == linux::PROT_GROWSDOWN | linux::PROT_GROWSUP || address % PAGE != 0 {
+    if direction == linux::PROT_GROWSDOWN | linux::PROT_GROWSUP || !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     if length == 0 {
         return Ok(0);
     }
-    if !checked_end(address, length).is_some_and(|end| end > address) {
+    if checked_end(address, length).is_none_or(|end| end <= address) {
         return Err(Errno::ENOMEM);
     }
     if kinds & !(linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC | linux::PROT_SEM) != 0 {
@@ -176,7 +176,8 @@ pub(crate) fn mremap(ctx: &Ctx<'_>, old: u64, old_length: u64, new_length: u64, 
     // MREMAP_DONTUNMAP is not offered: EINVAL, as on kernels before 5.7.
     let is_fixed = flags & linux::MREMAP_FIXED != 0;
     let may_move = flags & linux::MREMAP_MAYMOVE != 0;
-    if flags & !(linux::MREMAP_FIXED | linux::MREMAP_MAYMOVE) != 0 || is_fixed && !may_move || old % PAGE != 0 {
+    if flags & !(linux::MREMAP_FIXED | linux::MREMAP_MAYMOVE) != 0 || is_fixed && !may_move || !old.is_multiple_of(PAGE)
+    {
         return Err(Errno::EINVAL);
     }
     let growth = round_up(new_length).saturating_sub(round_up(old_length));
@@ -221,7 +222,7 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
             | linux::MADV_POPULATE_READ
             | linux::MADV_POPULATE_WRITE
     );
-    if !is_known || address % PAGE != 0 {
+    if !is_known || !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let end = checked_end(address, length).ok_or(Errno::EINVAL)?;
@@ -279,7 +280,7 @@ pub(crate) fn msync(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Res
     let has = |flag: u32| flags & flag != 0;
     let is_valid = flags & !(linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC) == 0
         && !(has(linux::MS_ASYNC) && has(linux::MS_SYNC))
-        && address % PAGE == 0;
+        && address.is_multiple_of(PAGE);
     if !is_valid {
         return Err(Errno::EINVAL);
     }
@@ -304,7 +305,7 @@ pub(crate) fn msync(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Res
 /// mincore(2).
 pub(crate) fn mincore(ctx: &Ctx<'_>, address: u64, length: u64, vector: UserPtr<'_, u8>) -> Result<usize> {
     const CHUNK: u64 = 512;
-    if address % PAGE != 0 {
+    if !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     let end = checked_end(address, length).filter(|end| *end <= USER_END).ok_or(Errno::ENOMEM)?;

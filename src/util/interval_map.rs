@@ -125,14 +125,6 @@ impl<T: Piece> IntervalMap<T> {
         }
     }
 
-    /// Moves the end of the range that starts at `start` to `end`, over free addresses only.
-    pub(crate) fn extend_to(&mut self, start: u64, end: u64) {
-        if let Some(entry) = self.entries.get_mut(&start) {
-            entry.0 = end;
-        }
-        self.join_at(end);
-    }
-
     /// Finds the highest free range of `length` that lies in `within`; `guard` says how much must stay free below a
     /// range. Returns its start.
     pub(crate) fn free_top_down(&self, within: Range<u64>, length: u64, guard: impl Fn(&T) -> u64) -> Option<u64> {

@@ -80,8 +80,6 @@ pub(crate) struct MemoryStatistics {
     pub(crate) shared: u64,
     /// Locked areas.
     pub(crate) locked: u64,
-    /// Bytes of page tables are not counted.
-    pub(crate) areas: usize,
 }
 
 impl AddressSpace {
@@ -160,7 +158,6 @@ impl AddressSpace {
             peak_total: areas.peak_total,
             resident: areas.resident as u64 * PAGE,
             peak_resident: areas.peak_resident.max(areas.resident) as u64 * PAGE,
-            areas: areas.map.len(),
             ..MemoryStatistics::default()
         };
         for (range, area) in areas.map.iter() {

@@ -126,11 +126,6 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Returns how many bytes were taken.
-    pub(crate) fn done(&self) -> usize {
-        self.done
-    }
-
     /// Takes as many bytes as are left and fit into `bytes`; returns how many. EFAULT if none could be taken because
     /// of a bad address. May sleep (page faults): hold no spin lock.
     pub(crate) fn take(&mut self, bytes: &mut [u8]) -> Result<usize> {

@@ -73,7 +73,7 @@ impl AddressSpace {
 
     /// Changes the protection: EACCES beyond the area's maximum, ENOMEM where something is not mapped.
     pub(crate) fn protect(&self, address: u64, length: u64, protection: Protection) -> Result {
-        if address % PAGE != 0 {
+        if !address.is_multiple_of(PAGE) {
             return Err(Errno::EINVAL);
         }
         if length == 0 {
@@ -380,7 +380,7 @@ impl Areas {
 
 /// Returns the pages that `length` bytes at the aligned `address` take, if that is in user space.
 pub(super) fn checked_range(address: u64, length: u64) -> Option<Range<u64>> {
-    if address % PAGE != 0 || length > USER_END {
+    if !address.is_multiple_of(PAGE) || length > USER_END {
         return None;
     }
     let end = address.checked_add(round_up(length)).filter(|end| *end <= USER_END)?;

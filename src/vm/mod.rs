@@ -39,12 +39,12 @@ mod user_copy;
 /// Pointers into user memory that cannot be dereferenced.
 mod user_pointer;
 
-pub(crate) use address_space::{AddressSpace, MemoryStatistics, random_offset};
+pub(crate) use address_space::{AddressSpace, random_offset};
 pub(crate) use area::{AreaDescription, MapRequest, Mapping, Placement, Protection};
 pub(crate) use buffer::{Destination, Source};
 pub(crate) use fault::FaultOutcome;
-pub(crate) use page_cache::{PageCache, Pager};
-pub(crate) use user_pointer::{UserPtr, UserSlice};
+pub(crate) use page_cache::PageCache;
+pub(crate) use user_pointer::UserPtr;
 
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 

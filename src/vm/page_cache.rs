@@ -252,14 +252,6 @@ impl PageCache {
         Ok(())
     }
 
-    /// Makes sure that the pages of a range exist (fallocate(2), mode 0). ENOSPC.
-    pub(crate) fn allocate(&self, offset: u64, length: u64) -> Result {
-        for index in offset / PAGE..offset.saturating_add(length).min(self.size()).div_ceil(PAGE) {
-            self.page(index).map_err(|error| if error == Errno::ENOMEM { Errno::ENOSPC } else { error })?;
-        }
-        Ok(())
-    }
-
     /// Writes all changed pages through the pager.
     pub(crate) fn sync(&self) -> Result {
         let Some(pager) = &self.pager else { return Ok(()) };

@@ -127,11 +127,6 @@ impl<'a> UserPtr<'a, u8> {
         }
         Ok(Source::user_area(self.space, self.address, length))
     }
-
-    /// Sets `length` bytes to zero. EFAULT.
-    pub(crate) fn fill_zero(self, length: usize) -> Result {
-        if self.destination(length)?.put_zeros(length)? == length { Ok(()) } else { Err(Errno::EFAULT) }
-    }
 }
 
 /// Alleged consecutive values in user memory.

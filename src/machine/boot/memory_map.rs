@@ -56,7 +56,7 @@ pub(super) fn read(block: &'static BootInformation<'static>) {
             }
         }
         if let Some(limit) = super::word("mem").and_then(parse_size) {
-            map.ram.remove(limit.next_multiple_of(PAGE)..u64::MAX & !(PAGE - 1));
+            map.ram.remove(limit.next_multiple_of(PAGE)..!(PAGE - 1));
         }
 
         map.reachable = map.ram.clone();
@@ -112,5 +112,5 @@ fn inner_pages(start: u64, size: u64) -> Range<u64> {
 /// Returns the pages that an area touches.
 fn outer_pages(start: u64, size: u64) -> Range<u64> {
     let end = start.saturating_add(size);
-    start & !(PAGE - 1)..end.checked_next_multiple_of(PAGE).unwrap_or(u64::MAX & !(PAGE - 1))
+    start & !(PAGE - 1)..end.checked_next_multiple_of(PAGE).unwrap_or(!(PAGE - 1))
 }

@@ -161,7 +161,7 @@ fn show_return_address(address: u64) {
 
 /// Returns whether a frame pointer may be followed: an aligned address in the kernel's half.
 fn is_frame(frame: u64) -> bool {
-    frame.is_multiple_of(8) && frame >= 0xffff_8000_0000_0000 && frame < u64::MAX - 16 && !image().text.contains(&frame)
+    frame.is_multiple_of(8) && (0xffff_8000_0000_0000..u64::MAX - 16).contains(&frame) && !image().text.contains(&frame)
 }
 
 fn frame_pointer() -> u64 {

@@ -17,7 +17,7 @@ mod per_cpu;
 /// The user state that stays in the CPU between entries.
 mod user_context;
 
-pub(crate) use features::{Description, Features, describe, features, hardware_capabilities};
+pub(crate) use features::{Features, describe, features, hardware_capabilities};
 pub(crate) use flags::flags;
 pub(in crate::machine) use per_cpu::{Attention, install_boot_cpu, is_installed, this};
 pub(crate) use per_cpu::{MAX_CPUS, count, index};

@@ -174,7 +174,7 @@ impl KernelTable {
                 table = self.next_level(table, address + done, upper)?;
             }
             let bits = if level == 0 { bits } else { large(bits) };
-            table.entries()[entry::index(address + done, level)].store(physical + done | bits, Ordering::Relaxed);
+            table.entries()[entry::index(address + done, level)].store((physical + done) | bits, Ordering::Relaxed);
             done += 1 << (12 + 9 * level);
         }
         Ok(())

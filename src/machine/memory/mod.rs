@@ -33,7 +33,6 @@ pub(in crate::machine) use kernel_table::{Caching, map_device, map_firmware};
 pub(in crate::machine) use page_table::load_page_table;
 pub(crate) use page_table::{Access, PageTable};
 pub(in crate::machine) use stack::{KernelStack, is_below_stack};
-pub(in crate::machine) use tlb::{flush_here, set_shoot_down};
 pub(crate) use x86_64::{PhysAddr, VirtAddr};
 
 use super::boot;
@@ -77,5 +76,5 @@ pub(super) fn start() {
         unsafe { boot::set_video_memory(address) };
     }
     let FrameStatistics { total, free } = statistics();
-    log!(Info, "memory: {} KiB managed, {} KiB free", total * PAGE_SIZE >> 10, free * PAGE_SIZE >> 10);
+    log!(Info, "memory: {} KiB managed, {} KiB free", (total * PAGE_SIZE) >> 10, (free * PAGE_SIZE) >> 10);
 }

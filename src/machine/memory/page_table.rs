@@ -116,7 +116,7 @@ impl PageTable {
 
     /// Changes the access of each mapped page in `range` to what `change` makes of it.
     pub(crate) fn protect(&self, range: Range<u64>, change: &mut dyn FnMut(Access) -> Access) {
-        let mut lost = u64::MAX..0;
+        let mut lost = Range { start: u64::MAX, end: 0 };
         self.each_entry(range.clone(), &mut |address, slot| {
             let old = slot.load(Ordering::Relaxed);
             let (before, after) = (access(old), change(access(old)));
@@ -140,7 +140,7 @@ impl PageTable {
         share_writable: bool,
     ) -> Result<usize, OutOfMemory> {
         let mut shared = 0;
-        let mut protected = u64::MAX..0;
+        let mut protected = Range { start: u64::MAX, end: 0 };
         let result = self.each_leaf(self.root, ROOT_LEVEL, clip(range), &mut |leaf, base, indexes| {
             let target = child.make_leaf(base)?;
             let mut copied = 0;
@@ -330,7 +330,7 @@ impl<'a> Removal<'a> {
             frames_length: 0,
             tables: [None; 8],
             tables_length: 0,
-            range: u64::MAX..0,
+            range: Range { start: u64::MAX, end: 0 },
             pages: 0,
         }
     }
@@ -390,7 +390,7 @@ impl<'a> Removal<'a> {
 
     /// Flushes and drops what was gathered.
     fn finish(&mut self) {
-        self.table.flush(core::mem::replace(&mut self.range, u64::MAX..0));
+        self.table.flush(core::mem::replace(&mut self.range, Range { start: u64::MAX, end: 0 }));
         for &page in &self.frames[..self.frames_length] {
             // SAFETY: the entry's reference is nobody's now, and no CPU has the translation any more.
             drop(unsafe { Frame::from_number(page) });

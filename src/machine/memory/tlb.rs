@@ -16,6 +16,7 @@ pub(in crate::machine) type ShootDown = fn(cpus: u64, range: Range<u64>);
 static SHOOT_DOWN: Once<ShootDown> = Once::new();
 
 /// Sets how other CPUs are told to flush; they call `flush_here`.
+#[expect(dead_code, reason = "for the start of further CPUs")]
 pub(in crate::machine) fn set_shoot_down(shoot_down: ShootDown) {
     SHOOT_DOWN.call_once(|| shoot_down);
 }
@@ -45,7 +46,7 @@ pub(super) fn flush_others(cpus: u64, range: Range<u64>) {
 pub(super) fn unmap_kernel_pages(pages: impl Iterator<Item = u64> + Clone) {
     let mut freed = [0; 16];
     let mut length = 0;
-    let mut range = u64::MAX..0;
+    let mut range = Range { start: u64::MAX, end: 0 };
     for address in pages {
         if let Some(page) = kernel_table::unmap_page(address) {
             freed[length] = page;

@@ -114,6 +114,9 @@ pub(crate) fn prlimit64(
 fn set(ctx: &Ctx<'_>, process: &Process, resource: Resource, limit: UserLimit) -> Result<usize> {
     let may_raise = ctx.identity().can(Capabilities::SYS_RESOURCE);
     process.limits().set(resource, Limit { soft: limit.soft, hard: limit.hard }, may_raise)?;
+    if let (Resource::Stack, Some(space)) = (resource, process.space()) {
+        space.set_stack_limit(limit.soft);
+    }
     Ok(0)
 }
 
