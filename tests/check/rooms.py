@@ -4,7 +4,6 @@ modules listed above it."""
 import re
 
 MODULE = re.compile(r"^\s*(?:pub(?:\(crate\))? )?mod (\w+);", re.M)
-LINE_LIMIT = 30_000
 
 
 def _files(folder, name):
@@ -81,8 +80,16 @@ def assembly(root):
     ]
 
 
-def size(root):
-    """More lines than one head holds."""
-    paths = [*(root / "src").rglob("*.rs"), *(root / "asm").rglob("*.s")]
-    lines = sum(len(path.read_text().splitlines()) for path in paths)
-    return [f"{lines} lines"] if lines >= LINE_LIMIT else []
+def lines(root):
+    """Lines of code by room: without blank lines, comments and tests."""
+    counts = {}
+    for path in [*(root / "src").rglob("*.rs"), *(root / "asm").rglob("*.s")]:
+        text = path.read_text() if path.name != "tests.rs" else ""
+        comment = "//" if path.suffix == ".rs" else "#"
+        if re.search(r"^mod tests \{", text, re.M):
+            text = text[: text.index("#[cfg(test)]")]
+        code = [line for line in text.splitlines() if line.strip() and not line.strip().startswith(comment)]
+        parts = path.relative_to(root).parts
+        room = parts[1] if parts[0] == "src" and len(parts) > 2 else parts[0]
+        counts[room] = counts.get(room, 0) + len(code)
+    return counts

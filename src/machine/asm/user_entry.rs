@@ -12,6 +12,10 @@ pub(in crate::machine) mod selector {
     pub(in crate::machine) const KERNEL_DATA: u16 = 0x18;
     /// 32-bit user code, never used; SYSRET counts from here.
     pub(in crate::machine) const USER_CODE_32: u16 = 0x20 | 3;
+    /// User data: the one after 32-bit user code.
+    pub(in crate::machine) const USER_DATA: u16 = 0x28 | 3;
+    /// User code: the second after 32-bit user code.
+    pub(in crate::machine) const USER_CODE: u16 = 0x30 | 3;
     /// The CPU's task state.
     pub(in crate::machine) const TASK_STATE: u16 = 0x38;
 

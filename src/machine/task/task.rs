@@ -17,7 +17,6 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize
 
 /// A thread of execution in the kernel, which may run user mode in between.
 pub(crate) struct Task {
-    #[expect(dead_code, reason = "for the debugger")]
     name: &'static str,
     /// What `activity` tells; `STATE_*`.
     state: AtomicU8,
