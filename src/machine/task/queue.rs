@@ -133,6 +133,24 @@ impl Queue {
         }
         let turn = task.turn();
         self.enqueue(Arc::clone(task), Place::Last);
+        self.give_way_to(turn);
+    }
+
+    /// Changes what decides about the turn of `task`, and its place with it.
+    pub(super) fn change(&mut self, task: &Task, change: impl FnOnce()) {
+        let waiting = self.waiting.remove(|waiting| core::ptr::eq(&**waiting, task));
+        change();
+        if let Some(waiting) = waiting {
+            self.enqueue(waiting, Place::Last);
+        }
+        // It may be urgent now, or the current one that is not any more.
+        if let Some(next) = self.waiting.next_turn() {
+            self.give_way_to(next);
+        }
+    }
+
+    /// Has the current task give way to a waiting one with this turn if that is more urgent.
+    fn give_way_to(&mut self, turn: Turn) {
         if self.must_give_way(turn) && self.cpu == cpu::index() {
             cpu::this().ask_attention(Attention::Reschedule);
         }

@@ -218,12 +218,7 @@ pub(super) fn end_interrupt(task: &Task) {
 
 /// Changes what decides about the task's turn, and its place in the queue with it.
 pub(super) fn change(task: &Task, change: impl FnOnce()) {
-    let mut queue = queue_of(task);
-    let waiting = queue.waiting.remove(|waiting| core::ptr::eq(&**waiting, task));
-    change();
-    if let Some(waiting) = waiting {
-        queue.enqueue(waiting, Place::Last);
-    }
+    queue_of(task).change(task, change);
 }
 
 /// Charges the time since the last switch if `task` runs.

@@ -86,13 +86,18 @@ pub(crate) enum Activity {
 }
 
 impl Task {
-    /// Makes a task that will run `entry` once `start`ed. `data` is what `current_data` finds.
+    /// Makes a task that will run `entry` once `start`ed, with the class and the CPUs of the running task. `data` is
+    /// what `current_data` finds.
     pub(crate) fn new(
         data: Option<Arc<dyn Any + Send + Sync>>,
         entry: Box<dyn FnOnce() + Send>,
     ) -> Result<Arc<Task>, OutOfMemory> {
         let stack = KernelStack::new()?;
         let task = Task::with_stack("", Some(stack), data, Some(entry));
+        scheduler::with_current(|parent| {
+            task.class.store(parent.class.load(Ordering::Relaxed), Ordering::Relaxed);
+            task.affinity.store(parent.affinity(), Ordering::Relaxed);
+        });
         super::switch::prepare_first(&task);
         scheduler::make_room();
         Ok(task)
