@@ -187,6 +187,9 @@ impl View {
         }
         path.require_writable()?;
         permission::check(&self.identity, &**path.entry.inode(), Access::WRITE)?;
+        if let Some(content) = path.entry.inode().content() {
+            content.require_not_running()?;
+        }
         path.entry.inode().truncate(size)
     }
 }

@@ -12,6 +12,7 @@ use crate::vm::{Destination, PageCache, Source};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicI32, Ordering};
 
 /// The greatest size of a file (MAX_LFS_FILESIZE).
 const SIZE_LIMIT: u64 = i64::MAX as u64;
@@ -21,12 +22,26 @@ pub(crate) struct Content {
     pub(crate) pages: Arc<PageCache>,
     /// Held over writes and changes of size.
     pub(crate) order: Mutex<()>,
+    /// How many have it open for writing; below zero, how many programs run from it. Never both (ETXTBSY).
+    writers: AtomicI32,
 }
 
 impl Content {
     /// Wraps a page cache.
     pub(crate) fn new(pages: Arc<PageCache>) -> Content {
-        Content { pages, order: Mutex::new(Rank::FileContent, ()) }
+        Content { pages, order: Mutex::new(Rank::FileContent, ()), writers: AtomicI32::new(0) }
+    }
+
+    /// "ETXTBSY pathname refers to an executable image which is currently being executed" (truncate(2)).
+    pub(super) fn require_not_running(&self) -> Result {
+        if self.writers.load(Ordering::Relaxed) < 0 { Err(Errno::ETXTBSY) } else { Ok(()) }
+    }
+
+    /// Counts a user of the kind `by` (1 writes, -1 runs). ETXTBSY if one of the other kind is there.
+    fn begin(&self, by: i32) -> Result {
+        let join = |users: i32| (users * by >= 0).then_some(users + by);
+        self.writers.fetch_update(Ordering::AcqRel, Ordering::Relaxed, join).map_err(|_| Errno::ETXTBSY)?;
+        Ok(())
     }
 }
 
@@ -36,14 +51,28 @@ pub(crate) struct RegularFile {
     pages: Arc<PageCache>,
     /// Whoever opened it may write without losing the set-user-ID bits (CAP_FSETID).
     keeps_set_id: bool,
+    /// What it counts as in `Content::writers`: 1 open for writing, -1 for running, 0 for reading.
+    use_count: i32,
 }
 
 impl RegularFile {
-    /// Opens the regular file at `path`, whose inode has content.
-    pub(super) fn new(path: Path, keeps_set_id: bool) -> Arc<RegularFile> {
-        let pages = path.entry().inode().content().map(|content| content.pages.clone());
-        let pages = pages.unwrap_or_else(|| PageCache::new(0, None));
-        Arc::new(RegularFile { path, pages, keeps_set_id })
+    /// Opens the regular file at `path` for reading, or for writing too. ETXTBSY.
+    pub(super) fn new(path: Path, writes: bool, keeps_set_id: bool) -> Result<Arc<RegularFile>> {
+        RegularFile::make(path, i32::from(writes), keeps_set_id)
+    }
+
+    /// Opens the regular file at `path` to run it: nobody writes to it meanwhile. ETXTBSY.
+    pub(super) fn new_running(path: Path) -> Result<Arc<RegularFile>> {
+        RegularFile::make(path, -1, true)
+    }
+
+    fn make(path: Path, use_count: i32, keeps_set_id: bool) -> Result<Arc<RegularFile>> {
+        let content = path.entry().inode().content().ok_or(Errno::EINVAL)?;
+        if use_count != 0 {
+            content.begin(use_count)?;
+        }
+        let pages = content.pages.clone();
+        Ok(Arc::new(RegularFile { path, pages, keeps_set_id, use_count }))
     }
 
     /// Returns where it was opened.
@@ -64,6 +93,14 @@ impl RegularFile {
             return Ok(());
         }
         inode.set_attributes(AttributeChange { permissions: Some(permissions & !lost), ..AttributeChange::default() })
+    }
+}
+
+impl Drop for RegularFile {
+    fn drop(&mut self) {
+        if let (true, Some(content)) = (self.use_count != 0, self.path.entry().inode().content()) {
+            content.writers.fetch_sub(self.use_count, Ordering::AcqRel);
+        }
     }
 }
 

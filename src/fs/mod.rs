@@ -78,7 +78,7 @@ pub(crate) use inode::{AttributeChange, FileSystem, FileSystemStatistics, Inode,
 pub(crate) use memory_file::memory_file;
 pub(crate) use mount::{Mount, MountFlags, Namespace, Volume};
 pub(crate) use mounting::MountRequest;
-pub(crate) use open::{KNOWN_FLAGS, metadata_of, path_of};
+pub(crate) use open::{KNOWN_FLAGS, metadata_of, open_to_run, path_of};
 pub(crate) use path::{Path, View};
 pub(crate) use permission::Access;
 pub(crate) use rename::RenameFlags;

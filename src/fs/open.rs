@@ -84,6 +84,9 @@ impl View {
         }
         if request.has(TRUNCATE) && kind == FileKind::Regular && !is_new {
             path.require_writable()?;
+            if let Some(content) = path.entry.inode().content() {
+                content.require_not_running()?;
+            }
             path.entry.inode().truncate(0)?;
         }
         open_file(&path, request.status, &self.identity)
@@ -190,7 +193,10 @@ pub(super) fn open_file(path: &Path, status: StatusFlags, identity: &Identity) -
 pub(super) fn open_by_kind(path: &Path, flags: StatusFlags, identity: &Identity) -> Result<Arc<dyn File>> {
     let inode = path.entry.inode();
     match path.entry.kind() {
-        FileKind::Regular => Ok(RegularFile::new(path.clone(), identity.can(Capabilities::FSETID))),
+        FileKind::Regular => {
+            let writes = flags.intersects(StatusFlags::WRITE_ONLY | StatusFlags::READ_WRITE);
+            Ok(RegularFile::new(path.clone(), writes, identity.can(Capabilities::FSETID))?)
+        }
         FileKind::Directory => Ok(DirectoryFile::new(path.clone())),
         FileKind::CharacterDevice | FileKind::BlockDevice => {
             let metadata = inode.metadata();
@@ -201,6 +207,15 @@ pub(super) fn open_by_kind(path: &Path, flags: StatusFlags, identity: &Identity)
         FileKind::Socket => Err(Errno::ENXIO),
         FileKind::Symlink => Err(Errno::ELOOP),
     }
+}
+
+/// Opens a regular file to run it, without checks: as long as it is open, nobody opens it for writing. ETXTBSY.
+pub(crate) fn open_to_run(path: &Path, identity: &Identity) -> Result<Arc<OpenFile>> {
+    let inode = path.entry.inode();
+    if inode.content().is_some() {
+        return Ok(OpenFile::new(RegularFile::new_running(path.clone())?, StatusFlags::empty()));
+    }
+    open_file(path, StatusFlags::empty(), identity)
 }
 
 /// Returns where an open file was found; `None` for what never had a name (pipes, sockets).

@@ -3,7 +3,7 @@
 use super::exec::check_executable;
 use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, StatusFlags};
-use crate::fs::{Path, View};
+use crate::fs::{Path, View, open_to_run};
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 use crate::util::elf_layout::{HEADER_SIZE, Header, Layout, Malformed, PROGRAM_HEADER_SIZE, Segment};
 use crate::vm::{
@@ -52,8 +52,16 @@ impl From<Malformed> for Errno {
 }
 
 impl Executable {
-    /// Opens a file to run it: EACCES if it is not regular or must not be executed.
+    /// Opens a file to run it: EACCES if it is not regular or must not be executed, ETXTBSY if it is open for writing.
+    /// While its pages are mapped, nobody opens it for writing.
     pub(super) fn open(view: &View, path: Path) -> Result<Executable> {
+        check_executable(&path, &view.identity)?;
+        let open = open_to_run(&path, &view.identity)?;
+        Ok(Executable { path, open })
+    }
+
+    /// Opens an ELF interpreter: as `open`, but writing to it stays possible, as on Linux.
+    pub(super) fn open_interpreter(view: &View, path: Path) -> Result<Executable> {
         check_executable(&path, &view.identity)?;
         let flags = StatusFlags::empty();
         let file = path.inode().open(&path, flags, &view.identity)?;

@@ -68,7 +68,7 @@ pub(crate) fn load_program(
     let image = Image::read(&executable)?;
     let interpreter = match &image.interpreter {
         Some(name) => {
-            let found = Executable::open(view, view.look_up(name, true)?)?;
+            let found = Executable::open_interpreter(view, view.look_up(name, true)?)?;
             let image = Image::read(&found).map_err(|error| match error {
                 Errno::ENOEXEC => Errno::ELIBBAD,
                 other => other,
