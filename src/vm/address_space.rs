@@ -85,7 +85,6 @@ pub(crate) struct MemoryStatistics {
 impl AddressSpace {
     /// Makes an empty address space.
     pub(crate) fn new() -> Result<Arc<AddressSpace>> {
-        let map_base = map_base(0);
         AddressSpace::with_areas(Areas {
             map: IntervalMap::new(),
             set_aside: BTreeMap::new(),
@@ -93,7 +92,8 @@ impl AddressSpace {
             peak_resident: 0,
             total: 0,
             peak_total: 0,
-            map_base,
+            // `reserve_stack` sets it at random.
+            map_base: USER_END - STACK_ROOM_MINIMUM,
             heap: 0..0,
             stack_limit: 8 << 20,
             locks_future: false,

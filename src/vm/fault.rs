@@ -8,9 +8,10 @@ use super::address_space::{AddressSpace, Areas, GUARD_GAP};
 use super::area::{Area, Mapping, Protection, Wanted};
 use super::{PAGE, PageCache, budget};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::{Access, Frame, USER_END};
+use crate::machine::memory::{Access, Frame, OutOfMemory, USER_END};
 use crate::machine::sync::Once;
 use crate::machine::trap::PageFault;
+use alloc::collections::BTreeMap;
 use core::ops::Range;
 
 /// How many pages of a file one fault maps at most, if they are in memory: one aligned window.
@@ -86,7 +87,7 @@ impl AddressSpace {
             present = Some((frame, access));
         }
 
-        let filler = Filler { space: self, area, range, address };
+        let filler = Filler { space: self, area, range, address, set_aside };
         let result = match present {
             Some((frame, access)) if wanted == Wanted::Write && !access.contains(Access::WRITE) => {
                 filler.make_writable(frame)
@@ -140,6 +141,8 @@ struct Filler<'a> {
     area: &'a mut Area,
     range: Range<u64>,
     address: u64,
+    /// Where a page of the file must not be shown, because there is a private one.
+    set_aside: &'a BTreeMap<u64, Frame>,
 }
 
 impl Filler<'_> {
@@ -173,37 +176,39 @@ impl Filler<'_> {
         let mut access = self.area.access();
         if is_write {
             cache.mark_dirty(index);
-        } else if !self.area.is_shared || cache.needs_write_back() {
+            self.space.table.map(self.address, frame, access)?;
+            return Ok(1);
+        }
+        if !self.area.is_shared || cache.needs_write_back() {
             access -= Access::WRITE;
         }
-        self.space.table.map(self.address, frame, access)?;
-        let around = if is_write { 0 } else { self.map_around(cache, index, access)? };
-        Ok(1 + around)
+        Ok(self.map_around(cache, index, frame, access)?)
     }
 
-    /// Maps the neighbours in the window that are in memory but not mapped; returns how many.
-    fn map_around(&self, cache: &PageCache, index: u64, access: Access) -> Result<usize> {
+    /// Maps the page `index`, which is `frame`, and its neighbours in the window that are in memory but not mapped;
+    /// returns how many.
+    fn map_around(
+        &self,
+        cache: &PageCache,
+        index: u64,
+        frame: Frame,
+        access: Access,
+    ) -> core::result::Result<usize, OutOfMemory> {
         let window_start = (self.address & !(AROUND as u64 * PAGE - 1)).max(self.range.start);
         let window_end = ((self.address | (AROUND as u64 * PAGE - 1)) + 1).min(self.range.end);
-        let first_index = index - (self.address - window_start) / PAGE;
-        let last_index = first_index + (window_end - window_start) / PAGE;
+        let length = ((window_end - window_start) / PAGE) as usize;
+        let own = ((self.address - window_start) / PAGE) as usize;
+        let first = index - own as u64;
 
         let mut frames = [const { None }; AROUND];
-        cache.collect_present(first_index..last_index, |index, frame| {
-            frames[(index - first_index) as usize] = Some(frame.clone());
+        cache.collect_present(first..first + length as u64, |index, frame| {
+            frames[(index - first) as usize] = Some(frame.clone());
         });
-        self.space.table.visit(window_start..window_end, &mut |address, _, _, _, _| {
+        frames[own] = Some(frame);
+        for (&address, _) in self.set_aside.range(window_start..window_end) {
             frames[((address - window_start) / PAGE) as usize] = None;
-        });
-
-        let mut count = 0;
-        for (position, frame) in frames.into_iter().enumerate() {
-            if let Some(frame) = frame {
-                self.space.table.map(window_start + position as u64 * PAGE, frame, access)?;
-                count += 1;
-            }
         }
-        Ok(count)
+        self.space.table.map_missing(window_start, &mut frames[..length], access)
     }
 
     /// A store to a page that is present but not writable; returns how many pages were added (none).

@@ -52,6 +52,11 @@ int main(void)
 	char *private = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, read_only, 0);
 	check("private can", mprotect(private, PAGE, rw) == 0 && touch(private, 1) == 0 && shared[0] == 'a');
 
+	char *kept = mmap(NULL, 2 * PAGE, rw, MAP_PRIVATE, fd, 0);
+	kept[PAGE] = 'k';
+	mprotect(kept, 2 * PAGE, PROT_NONE);
+	check("a private page beside a file's page comes back", mprotect(kept, 2 * PAGE, rw) == 0 && kept[0] == 'a' && kept[PAGE] == 'k');
+
 	char *advised = map_private(4 * PAGE);
 	advised[0] = advised[PAGE] = 1;
 	check("discard", madvise(advised, PAGE, MADV_DONTNEED) == 0 && advised[0] == 0 && advised[PAGE] == 1);

@@ -95,6 +95,28 @@ impl PageTable {
         Ok(())
     }
 
+    /// Maps the frames that are in `frames` at consecutive pages from `address` on, but leaves alone what is mapped
+    /// there; returns how many were mapped. The pages must lie in the same 2 MiB.
+    pub(crate) fn map_missing(
+        &self,
+        address: u64,
+        frames: &mut [Option<Frame>],
+        access: Access,
+    ) -> Result<usize, OutOfMemory> {
+        let leaf = self.make_leaf(address)?;
+        let mut mapped = 0;
+        for (slot, frame) in leaf.entries()[entry::index(address, 0)..].iter().zip(frames) {
+            if slot.load(Ordering::Relaxed) & entry::PRESENT == 0
+                && let Some(frame) = frame.take()
+            {
+                slot.store(u64::from(frame.into_number()) << 12 | bits(access), Ordering::Release);
+                mapped += 1;
+            }
+        }
+        leaf.count(mapped);
+        Ok(mapped as usize)
+    }
+
     /// Returns the frame at the page `address` (as one more reference) and its access.
     pub(crate) fn look_up(&self, address: u64) -> Option<(Frame, Access)> {
         let leaf = self.leaf(address)?;
@@ -144,7 +166,11 @@ impl PageTable {
         let result = self.each_leaf(self.root, ROOT_LEVEL, clip(range), &mut |leaf, base, indexes| {
             let target = child.make_leaf(base)?;
             let mut copied = 0;
+            let present_count = leaf.count(0).cast_signed();
             for index in indexes {
+                if copied == present_count {
+                    break;
+                }
                 let slot = &leaf.entries()[index];
                 let mut present = slot.load(Ordering::Relaxed);
                 if present & entry::PRESENT == 0 {
@@ -214,9 +240,14 @@ impl PageTable {
     /// Calls `visit` for each present entry in `range`.
     fn each_entry(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &AtomicU64)) {
         let all = self.each_leaf(self.root, ROOT_LEVEL, clip(range), &mut |leaf, base, indexes| {
+            let mut left = leaf.count(0);
             for index in indexes {
+                if left == 0 {
+                    break;
+                }
                 let slot = &leaf.entries()[index];
                 if slot.load(Ordering::Relaxed) & entry::PRESENT != 0 {
+                    left -= 1;
                     visit(base + (index * PAGE_SIZE) as u64, slot);
                 }
             }
@@ -343,11 +374,15 @@ impl<'a> Removal<'a> {
         let mut removed = 0;
         if level == 0 {
             let first = entry::index(range.start, 0);
+            let present = table.count(0).cast_signed();
             for (offset, slot) in table.entries()[first..=entry::index(range.end - 1, 0)].iter().enumerate() {
                 if slot.load(Ordering::Relaxed) & entry::PRESENT != 0 {
                     let old = slot.swap(0, Ordering::AcqRel);
                     removed += 1;
                     self.add_frame(range.start + (offset * PAGE_SIZE) as u64, entry::page(old));
+                    if removed == present {
+                        break;
+                    }
                 }
             }
             self.pages += removed as usize;
@@ -406,11 +441,13 @@ impl<'a> Removal<'a> {
 
 /// Returns the tables below `table` that have entries for `range`, each with its part of the range.
 fn children(table: Table, level: u32, range: Range<u64>) -> impl Iterator<Item = (Table, Range<u64>)> {
+    // Most tables are nearly empty: the count says when the rest need not be looked at.
+    let present = table.count(0) as usize;
     let span = span(level);
     let base = range.start & !(span - 1);
     let first = entry::index(range.start, level);
     let last = entry::index(range.end - 1, level);
-    table.entries()[first..=last].iter().enumerate().filter_map(move |(offset, slot)| {
+    let all = table.entries()[first..=last].iter().enumerate().filter_map(move |(offset, slot)| {
         let present = slot.load(Ordering::Acquire);
         if present & entry::PRESENT == 0 {
             return None;
@@ -418,7 +455,8 @@ fn children(table: Table, level: u32, range: Range<u64>) -> impl Iterator<Item =
         let start = base + offset as u64 * span;
         // SAFETY: user tables have no large pages.
         Some((unsafe { Table::of(present) }, start.max(range.start)..(start + span).min(range.end)))
-    })
+    });
+    all.take(present)
 }
 
 /// Returns how many bytes one entry of a table on `level` maps.
