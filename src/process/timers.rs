@@ -10,7 +10,7 @@ use crate::errno::{Errno, Result};
 use crate::file::timerfd::{TimerClock, TimerSetting};
 use crate::file::{Events, Observer, wall_clock};
 use crate::machine::cpu;
-use crate::machine::sync::{IrqLock, Once, SpinLock};
+use crate::machine::sync::{IrqLock, SpinLock};
 use crate::machine::task::{self, WaitQueue};
 use crate::machine::time::{self, Timer};
 use crate::rank::Rank;
@@ -110,18 +110,15 @@ struct State {
 static FIRED: IrqLock<VecDeque<Weak<SignalTimer>>> = IrqLock::new(Rank::FiredTimers, VecDeque::new());
 static ARRIVED: WaitQueue = WaitQueue::new();
 
-/// Starts the kernel thread that sends, at the first timer.
-fn start_sender() {
-    static STARTED: Once<()> = Once::new();
-    STARTED.call_once(|| {
-        task::spawn("timers", || {
-            loop {
-                let timer = ARRIVED.wait_until(|| FIRED.lock().pop_front());
-                if let Some(timer) = timer.upgrade() {
-                    timer.look();
-                }
+/// Starts the kernel thread that sends. Once, before the first process.
+pub(crate) fn start() {
+    task::spawn("timers", || {
+        loop {
+            let timer = ARRIVED.wait_until(|| FIRED.lock().pop_front());
+            if let Some(timer) = timer.upgrade() {
+                timer.look();
             }
-        });
+        }
     });
 }
 
@@ -147,7 +144,6 @@ impl SignalTimer {
 
     /// Arms or disarms; returns the setting before.
     pub(crate) fn set(self: &Arc<SignalTimer>, setting: TimerSetting, is_absolute: bool) -> TimerSetting {
-        start_sender();
         let (now_before, now) = (self.now_ns(), self.timed_by.of(!is_absolute).now_ns());
         let mut state = self.state.lock();
         let before = state.remaining(now_before);

@@ -10,6 +10,7 @@ use crate::vm::UserPtr;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct pollfd` (poll(2)).
@@ -61,34 +62,39 @@ fn poll_descriptors(
     if u64::from(count) > ctx.process().limit(Resource::OpenFiles) {
         return Err(Errno::EINVAL);
     }
-    let slice = descriptors.slice(count as usize)?;
-    let mut entries = if count == 0 { Vec::new() } else { slice.read_all()? };
-    let table = ctx.files();
-    let mut watches: Vec<Watch> = entries
-        .iter()
-        .map(|entry| Watch {
-            file: if entry.fd < 0 { None } else { table.get(entry.fd).ok() },
-            interest: Events::from_bits_truncate(u32::from(entry.events)),
-            counted: Events::all(),
-            // "This field may be negative; … the revents field returns zero" (poll(2)).
-            found: Events::empty(),
-        })
-        .collect();
-    for (watch, entry) in watches.iter_mut().zip(&entries) {
-        if watch.file.is_none() && entry.fd >= 0 {
-            watch.found = Events::INVALID;
+    let count = count as usize;
+    descriptors.slice(count)?;
+    // Most calls are for a few descriptors: those need no memory of the heap.
+    let mut few = [const { Watch::NOTHING }; FEW];
+    let mut many = Vec::new();
+    let watches = match few.get_mut(..count) {
+        Some(few) => few,
+        None => {
+            many.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+            many.resize_with(count, || Watch::NOTHING);
+            &mut many[..]
+        }
+    };
+    for (index, watch) in watches.iter_mut().enumerate() {
+        let entry = descriptors.add(index).read()?;
+        // "This field may be negative; … the revents field returns zero" (poll(2)).
+        if entry.fd >= 0 {
+            watch.file = ctx.files().get(entry.fd).ok();
+            watch.interest = Events::from_bits_truncate(u32::from(entry.events));
+            watch.found = if watch.file.is_none() { Events::INVALID } else { Events::empty() };
         }
     }
 
-    let ready = wait_for_any(&mut watches, deadline_ns)?;
-    for (watch, entry) in watches.iter().zip(&mut entries) {
-        entry.returned = watch.found.bits() as u16;
-    }
-    if count > 0 {
-        slice.write_all(&entries)?;
+    let ready = wait_for_any(watches, deadline_ns)?;
+    for (index, watch) in watches.iter().enumerate() {
+        let returned = descriptors.add(index).cast::<u8>().add(offset_of!(PollFd, returned));
+        returned.cast::<u16>().write(&(watch.found.bits() as u16))?;
     }
     Ok(ready)
 }
+
+/// How many descriptors poll(2) waits for without memory of the heap.
+const FEW: usize = 8;
 
 /// One file to wait for.
 struct Watch {
@@ -97,6 +103,12 @@ struct Watch {
     /// What ends the wait: for select(2) not a hang-up or error that none of the file's sets shows.
     counted: Events,
     found: Events,
+}
+
+impl Watch {
+    /// Finds nothing, ever.
+    const NOTHING: Watch =
+        Watch { file: None, interest: Events::empty(), counted: Events::all(), found: Events::empty() };
 }
 
 /// Wakes the waiting thread.

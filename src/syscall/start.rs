@@ -60,6 +60,7 @@ pub(crate) fn start_first_process(root: Path) {
     log!(Info, "Run {name} as init process");
     let newborn = process::create_first(program, root, files, run_thread)
         .unwrap_or_else(|error| panic!("No memory for the first process ({error:?})"));
+    process::timers::start();
     newborn.start();
 }
 

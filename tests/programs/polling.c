@@ -58,6 +58,12 @@ static void polls(void)
     pthread_join(thread, NULL);
     read(fds[0], &byte, 1);
 
+    struct pollfd many[40];
+    for (int i = 0; i < 40; i++)
+        many[i] = (struct pollfd){i % 3 == 0 ? fds[1] : fds[0], i % 3 == 0 ? POLLOUT : POLLIN, 9};
+    check("many descriptors", poll(many, 40, 1000) == 14);
+    check("each in its place", many[39].revents == POLLOUT && many[38].revents == 0 && many[0].revents == POLLOUT);
+
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
     sigaction(SIGALRM, &action, NULL);
     alarm(1);
