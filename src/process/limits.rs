@@ -119,6 +119,12 @@ impl Limits {
         self.soft[resource as usize].load(Ordering::Relaxed)
     }
 
+    /// Raises the soft limit, not above the hard one.
+    pub(super) fn raise_soft(&self, resource: Resource, soft: u64) {
+        let soft = soft.min(self.get(resource).hard);
+        self.soft[resource as usize].store(soft, Ordering::Relaxed);
+    }
+
     /// Changes both. EINVAL if soft is above hard; EPERM if the hard limit rises and the caller `may_raise` not, or
     /// beyond what the kernel can do.
     pub(crate) fn set(&self, resource: Resource, limit: Limit, may_raise: bool) -> Result {

@@ -3,6 +3,9 @@
 /// New threads and processes.
 mod create;
 
+/// RLIMIT_CPU.
+pub(crate) mod cpu_limit;
+
 /// Root directory, working directory, umask.
 mod directories;
 
@@ -31,7 +34,7 @@ pub(crate) mod job_control;
 mod limits;
 
 /// What happens when no memory is left.
-mod memory_shortage;
+pub(crate) mod memory_shortage;
 
 /// Descriptors that name processes.
 mod pidfd;

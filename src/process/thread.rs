@@ -84,6 +84,8 @@ pub(super) struct Attributes {
     pub(super) no_new_privileges: bool,
     pub(super) secure_bits: u32,
     pub(super) timer_slack_ns: u64,
+    /// ioprio_set(2).
+    pub(super) io_priority: u32,
 }
 
 impl Attributes {
@@ -95,6 +97,7 @@ impl Attributes {
             no_new_privileges: false,
             secure_bits: 0,
             timer_slack_ns: 50_000,
+            io_priority: 0,
         };
         attributes.set_name(name);
         attributes
@@ -404,6 +407,16 @@ impl Thread {
     /// Sets PR_SET_TIMERSLACK.
     pub(crate) fn set_timer_slack_ns(&self, slack_ns: u64) {
         self.attributes.lock().timer_slack_ns = slack_ns;
+    }
+
+    /// Returns ioprio_get(2).
+    pub(crate) fn io_priority(&self) -> u32 {
+        self.attributes.lock().io_priority
+    }
+
+    /// Sets ioprio_set(2).
+    pub(crate) fn set_io_priority(&self, priority: u32) {
+        self.attributes.lock().io_priority = priority;
     }
 
     /// Sends a signal to this thread alone; permission was checked.

@@ -10,7 +10,7 @@ use crate::file::FdTable;
 use crate::machine::task;
 use crate::machine::user::{Trap, UserMode};
 use crate::process::signal::{self, Delivery, InterruptedCall};
-use crate::process::{Thread, exit, fault};
+use crate::process::{Thread, cpu_limit, exit, fault, memory_shortage};
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(crate) fn run_thread(thread: Arc<Thread>, mut user: UserMode) {
             match user.run() {
                 Trap::Syscall => interrupted = serve(&thread, &mut held, &mut user),
                 Trap::Fault(fault) => fault::handle(&thread, &held.space, &user.registers, fault),
-                Trap::Interrupt => {}
+                Trap::Interrupt => cpu_limit::check(&thread),
             }
         }
         let is_due = thread.needs_attention() || interrupted.is_some();
@@ -72,6 +72,11 @@ fn serve(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode) -> Option<I
         Ok(value) => user.registers.rax = value as u64,
         Err(result) if is_interruption(result) => {
             return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result });
+        }
+        Err(Errno::EFAULT) if held.space.take_shortage() => {
+            // Not the pointer was bad: there was no memory to bring its page in.
+            memory_shortage::relieve(thread);
+            return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result: Errno::RESTART_ALWAYS });
         }
         Err(error) => user.registers.rax = (-i64::from(error.number())) as u64,
     }

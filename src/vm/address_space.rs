@@ -17,6 +17,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The lowest address that programs may map (Linux's vm.mmap_min_addr).
 pub(super) const LOWEST: u64 = 0x1_0000;
@@ -39,6 +40,8 @@ pub(crate) struct AddressSpace {
     areas: Mutex<Areas>,
     /// For the files that must know who maps them.
     pub(super) this: Weak<AddressSpace>,
+    /// A user copy stopped because no frame was left.
+    shortage: AtomicBool,
 }
 
 /// What the lock guards, beside the page table.
@@ -106,7 +109,18 @@ impl AddressSpace {
             table,
             areas: Mutex::new(Rank::AddressSpace, areas),
             this: this.clone(),
+            shortage: AtomicBool::new(false),
         }))
+    }
+
+    /// Notes that a user copy stopped because no frame was left.
+    pub(super) fn note_shortage(&self) {
+        self.shortage.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns, once, whether a user copy stopped because no frame was left: then the call's EFAULT says the wrong thing.
+    pub(crate) fn take_shortage(&self) -> bool {
+        self.shortage.swap(false, Ordering::Relaxed)
     }
 
     /// Returns the page table, for `task::set_page_table`.

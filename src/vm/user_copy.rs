@@ -47,8 +47,16 @@ impl AddressSpace {
                 is_execute: false,
                 is_protection: false,
             };
-            if attempts == MAX_ATTEMPTS || self.handle_fault(fault) != FaultOutcome::Resolved {
+            if attempts == MAX_ATTEMPTS {
                 break;
+            }
+            match self.handle_fault(fault) {
+                FaultOutcome::Resolved => {}
+                FaultOutcome::OutOfMemory => {
+                    self.note_shortage();
+                    break;
+                }
+                _ => break,
             }
             let moved = copy(done);
             attempts = if moved == 0 { attempts + 1 } else { 0 };

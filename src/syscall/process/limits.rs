@@ -200,7 +200,8 @@ pub(crate) fn setpriority(ctx: &Ctx<'_>, which: i32, who: u32, nice: i32) -> Res
     answer
 }
 
-fn threads_of(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<Vec<Arc<Thread>>> {
+/// Returns the threads that PRIO_PROCESS, PRIO_PGRP or PRIO_USER names. EINVAL.
+pub(super) fn threads_of(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<Vec<Arc<Thread>>> {
     match which {
         PRIO_PROCESS if who == 0 => Ok(alloc::vec![ctx.thread().clone()]),
         PRIO_PROCESS => Ok(table::find_thread(who as i32).into_iter().collect()),

@@ -15,8 +15,14 @@ mod ids;
 /// Descriptors that name processes.
 mod pidfd;
 
+/// ioprio_get, ioprio_set.
+mod io_priority;
+
 /// Resource limits, usage, priorities.
 mod limits;
+
+/// Copies between two programs.
+mod remote;
 
 /// wait4, waitid.
 mod wait;
@@ -31,6 +37,8 @@ pub(crate) use ids::{
     getegid, geteuid, getgid, getgroups, getpgid, getpgrp, getpid, getppid, getresgid, getresuid, getsid, gettid,
     getuid, setfsgid, setfsuid, setgid, setgroups, setpgid, setregid, setresgid, setresuid, setreuid, setsid, setuid,
 };
+pub(crate) use io_priority::{ioprio_get, ioprio_set};
 pub(crate) use limits::{getpriority, getrlimit, getrusage, prlimit64, setpriority, setrlimit, times};
 pub(crate) use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
+pub(crate) use remote::{process_vm_readv, process_vm_writev};
 pub(crate) use wait::{wait4, waitid};

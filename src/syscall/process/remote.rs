@@ -1,0 +1,129 @@
+//! process_vm_readv(2) and process_vm_writev(2): copies between two programs.
+
+use crate::errno::{Errno, Result};
+use crate::fs::Capabilities;
+use crate::process::{Thread, table};
+use crate::syscall::context::Ctx;
+use crate::syscall::file::{IoVec, read_areas};
+use crate::vm::{AddressSpace, Destination, Source, UserPtr};
+use alloc::sync::Arc;
+use alloc::vec;
+
+/// Bytes moved at once.
+const CHUNK: usize = 16 * 4096;
+
+/// Which way the bytes go, seen from the caller.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Read,
+    Write,
+}
+
+/// process_vm_readv(2).
+pub(crate) fn process_vm_readv(
+    ctx: &Ctx<'_>,
+    id: i32,
+    local: UserPtr<'_, IoVec>,
+    local_count: i32,
+    remote: UserPtr<'_, IoVec>,
+    remote_count: i32,
+    flags: u64,
+) -> Result<usize> {
+    transfer(ctx, id, (local, local_count), (remote, remote_count), flags, Direction::Read)
+}
+
+/// process_vm_writev(2).
+pub(crate) fn process_vm_writev(
+    ctx: &Ctx<'_>,
+    id: i32,
+    local: UserPtr<'_, IoVec>,
+    local_count: i32,
+    remote: UserPtr<'_, IoVec>,
+    remote_count: i32,
+    flags: u64,
+) -> Result<usize> {
+    transfer(ctx, id, (local, local_count), (remote, remote_count), flags, Direction::Write)
+}
+
+/// Moves what fits into both lists, until something cannot be accessed; EFAULT only if that was the first byte.
+fn transfer(
+    ctx: &Ctx<'_>,
+    id: i32,
+    local: (UserPtr<'_, IoVec>, i32),
+    remote: (UserPtr<'_, IoVec>, i32),
+    flags: u64,
+    direction: Direction,
+) -> Result<usize> {
+    if flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let local = read_areas(local.0, local.1)?;
+    let remote = read_areas(remote.0, remote.1)?;
+    let thread = table::find_thread(id).ok_or(Errno::ESRCH)?;
+    check_may_access(ctx, &thread)?;
+    let space = thread.process().space().ok_or(Errno::ESRCH)?;
+
+    let mut to = Destination::user(ctx.space(), local.clone());
+    let mut from = Source::user(ctx.space(), local);
+    let mut done = 0;
+    for (address, length) in remote {
+        let moved = match direction {
+            Direction::Read => read_area(&space, address, length, &mut to),
+            Direction::Write => write_area(&space, address, length, &mut from),
+        };
+        match moved {
+            Ok(moved) => done += moved,
+            Err(error) => return if done > 0 { Ok(done) } else { Err(error) },
+        }
+        if moved != Ok(length) {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+fn read_area(space: &AddressSpace, address: u64, length: usize, to: &mut Destination<'_>) -> Result<usize> {
+    let mut bytes = vec![0; length.min(CHUNK)];
+    let mut done = 0;
+    while done < length && to.remaining() > 0 {
+        let wanted = (length - done).min(CHUNK).min(to.remaining());
+        let read = space.read_remote(address.wrapping_add(done as u64), &mut bytes[..wanted]);
+        if read == 0 {
+            break;
+        }
+        let put = to.put(&bytes[..read]);
+        done += if done > 0 { put.unwrap_or(0) } else { put? };
+        if read < wanted {
+            break;
+        }
+    }
+    if done == 0 && length > 0 && to.remaining() > 0 { Err(Errno::EFAULT) } else { Ok(done) }
+}
+
+fn write_area(space: &AddressSpace, address: u64, length: usize, from: &mut Source<'_>) -> Result<usize> {
+    let mut bytes = vec![0; length.min(CHUNK)];
+    let mut done = 0;
+    while done < length && from.remaining() > 0 {
+        let wanted = (length - done).min(CHUNK).min(from.remaining());
+        let taken = from.take(&mut bytes[..wanted]);
+        let taken = if done > 0 { taken.unwrap_or(0) } else { taken? };
+        let written = space.write_remote(address.wrapping_add(done as u64), &bytes[..taken]);
+        done += written;
+        if written < wanted {
+            break;
+        }
+    }
+    if done == 0 && length > 0 && from.remaining() > 0 { Err(Errno::EFAULT) } else { Ok(done) }
+}
+
+/// "… PTRACE_MODE_ATTACH_REALCREDS": the same user in all respects, or CAP_SYS_PTRACE (ptrace(2)).
+fn check_may_access(ctx: &Ctx<'_>, thread: &Arc<Thread>) -> Result {
+    if Arc::ptr_eq(thread.process(), ctx.process()) {
+        return Ok(());
+    }
+    let (own, other) = (ctx.identity(), thread.identity());
+    let is_same = [other.uid, other.euid, other.suid] == [own.uid; 3]
+        && [other.gid, other.egid, other.sgid] == [own.gid; 3]
+        && thread.process().dumpable() == 1;
+    if is_same || own.can(Capabilities::SYS_PTRACE) { Ok(()) } else { Err(Errno::EPERM) }
+}
