@@ -3,6 +3,7 @@
 //! `create` makes everything but starts nothing, so that whatever fails leaves no trace; `Newborn::start` lets the
 //! new thread run.
 
+use super::cpu_limit;
 use super::limits::Limits;
 use super::signal::{self, Dispositions, Signal, SignalSet};
 use super::thread::{AlternateStack, Attributes, ThreadSeed};
@@ -132,6 +133,9 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     }
     let newborn = make_task(thread, user, entry)?;
     enter(parent, &child_process, newborn.thread(), flags)?;
+    if !flags.contains(CloneFlags::THREAD) {
+        cpu_limit::watch(&child_process);
+    }
     core::mem::forget(id);
     Ok(newborn)
 }

@@ -5,7 +5,7 @@
 //! CPU-time clocks have no interrupt of their own: the timer is looked at when the time could be up at the earliest.
 
 use super::signal::{Signal, SignalInfo};
-use super::{Process, Thread};
+use super::{Process, Thread, cpu_limit};
 use crate::errno::{Errno, Result};
 use crate::file::timerfd::{TimerClock, TimerSetting};
 use crate::file::{Events, Observer, wall_clock};
@@ -79,6 +79,8 @@ pub(crate) enum Notice {
     Plain(Weak<Process>, Signal),
     /// A signal with the timer's id and the program's value, to the process.
     Process(Weak<Process>, Signal, u64),
+    /// A look at RLIMIT_CPU.
+    CpuLimit(Weak<Process>),
     /// The same to one thread (SIGEV_THREAD_ID).
     Thread(Weak<Thread>, Signal, u64),
 }
@@ -220,7 +222,7 @@ impl SignalTimer {
     /// Returns whether the signal sent last waits still: then expirations are counted instead of sent again.
     fn is_pending(&self) -> bool {
         match &self.notice {
-            Notice::None | Notice::Plain(..) => false,
+            Notice::None | Notice::Plain(..) | Notice::CpuLimit(_) => false,
             Notice::Process(process, signal, _) => {
                 process.upgrade().is_some_and(|process| process.pending_signals().0.contains(*signal))
             }
@@ -233,6 +235,11 @@ impl SignalTimer {
     fn send(&self, overrun: i32) {
         match &self.notice {
             Notice::None => {}
+            Notice::CpuLimit(process) => {
+                if let Some(process) = process.upgrade() {
+                    cpu_limit::check(&process);
+                }
+            }
             Notice::Plain(process, signal) => {
                 if let Some(process) = process.upgrade() {
                     process.send_signal(SignalInfo::kernel(*signal));
@@ -280,6 +287,8 @@ const MAX_TIMERS: usize = 1024;
 pub(crate) struct Timers {
     interval: SpinLock<[Option<Arc<SignalTimer>>; 3]>,
     created: SpinLock<BTreeMap<i32, Arc<SignalTimer>>>,
+    /// Watches RLIMIT_CPU.
+    cpu_limit: SpinLock<Option<Arc<SignalTimer>>>,
 }
 
 impl Timers {
@@ -288,6 +297,7 @@ impl Timers {
         Timers {
             interval: SpinLock::new(Rank::ProcessTimers, [const { None }; 3]),
             created: SpinLock::new(Rank::ProcessTimers, BTreeMap::new()),
+            cpu_limit: SpinLock::new(Rank::ProcessTimers, None),
         }
     }
 
@@ -303,6 +313,16 @@ impl Timers {
             SignalTimer::new(0, timed_by, Notice::Plain(process, signal))
         };
         self.interval.lock()[which as usize].get_or_insert_with(make).clone()
+    }
+
+    /// Looks at RLIMIT_CPU of `process`, whose timers these are, when it has used `limit_ns` and each second after.
+    pub(super) fn watch_cpu_limit(&self, process: &Arc<Process>, limit_ns: u64) {
+        let make = || {
+            let process = Arc::downgrade(process);
+            SignalTimer::new(0, TimedBy::ProcessTime(process.clone()), Notice::CpuLimit(process))
+        };
+        let timer = self.cpu_limit.lock().get_or_insert_with(make).clone();
+        timer.set(TimerSetting { value_ns: limit_ns, interval_ns: 1_000_000_000 }, true);
     }
 
     /// timer_create(2): returns the id. `notice` gets it. EAGAIN when there are too many.
@@ -341,5 +361,7 @@ impl Timers {
         self.clear_created();
         let interval = core::mem::take(&mut *self.interval.lock());
         drop(interval);
+        let cpu_limit = self.cpu_limit.lock().take();
+        drop(cpu_limit);
     }
 }

@@ -10,7 +10,7 @@ use crate::file::FdTable;
 use crate::machine::task;
 use crate::machine::user::{Trap, UserMode};
 use crate::process::signal::{self, Delivery, InterruptedCall};
-use crate::process::{Thread, cpu_limit, exit, fault, memory_shortage};
+use crate::process::{Thread, exit, fault, memory_shortage};
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
 
@@ -40,7 +40,7 @@ pub(crate) fn run_thread(thread: Arc<Thread>, mut user: UserMode) {
             match user.run() {
                 Trap::Syscall => interrupted = serve(&thread, &mut held, &mut user),
                 Trap::Fault(fault) => fault::handle(&thread, &held.space, &user.registers, fault),
-                Trap::Interrupt => cpu_limit::check(&thread),
+                Trap::Interrupt => {}
             }
         }
         let is_due = thread.needs_attention() || interrupted.is_some();

@@ -5,7 +5,7 @@ use crate::fs::Capabilities;
 use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::Class;
 use crate::machine::time;
-use crate::process::{Limit, Process, Resource, Thread, Usage, job_control::TICK_NS, table};
+use crate::process::{Limit, Process, Resource, Thread, Usage, cpu_limit, job_control::TICK_NS, table};
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
@@ -111,11 +111,14 @@ pub(crate) fn prlimit64(
     Ok(0)
 }
 
-fn set(ctx: &Ctx<'_>, process: &Process, resource: Resource, limit: UserLimit) -> Result<usize> {
+fn set(ctx: &Ctx<'_>, process: &Arc<Process>, resource: Resource, limit: UserLimit) -> Result<usize> {
     let may_raise = ctx.identity().can(Capabilities::SYS_RESOURCE);
     process.limits().set(resource, Limit { soft: limit.soft, hard: limit.hard }, may_raise)?;
     if let (Resource::Stack, Some(space)) = (resource, process.space()) {
         space.set_stack_limit(limit.soft);
+    }
+    if resource == Resource::CpuTime {
+        cpu_limit::watch(process);
     }
     Ok(0)
 }
