@@ -68,15 +68,17 @@ fn serve(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode) -> Option<I
         *held = Held::of(thread);
     }
 
+    if held.space.take_shortage() {
+        memory_shortage::relieve(thread);
+        if result == Err(Errno::EFAULT) {
+            // Not the pointer was bad: there was no memory to bring its page in.
+            return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result: Errno::RESTART_ALWAYS });
+        }
+    }
     match result {
         Ok(value) => user.registers.rax = value as u64,
         Err(result) if is_interruption(result) => {
             return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result });
-        }
-        Err(Errno::EFAULT) if held.space.take_shortage() => {
-            // Not the pointer was bad: there was no memory to bring its page in.
-            memory_shortage::relieve(thread);
-            return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result: Errno::RESTART_ALWAYS });
         }
         Err(error) => user.registers.rax = (-i64::from(error.number())) as u64,
     }

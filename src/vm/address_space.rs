@@ -118,9 +118,10 @@ impl AddressSpace {
         self.shortage.store(true, Ordering::Relaxed);
     }
 
-    /// Returns, once, whether a user copy stopped because no frame was left: then the call's EFAULT says the wrong thing.
+    /// Returns, once, whether a user copy stopped because no frame was left: then the call's EFAULT or
+    /// short count says the wrong thing.
     pub(crate) fn take_shortage(&self) -> bool {
-        self.shortage.swap(false, Ordering::Relaxed)
+        self.shortage.load(Ordering::Relaxed) && self.shortage.swap(false, Ordering::Relaxed)
     }
 
     /// Returns the page table, for `task::set_page_table`.
