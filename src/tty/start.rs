@@ -48,7 +48,8 @@ struct Port {
     send: Sender,
 }
 
-type Sender = Arc<dyn Fn(&[u8]) + Send + Sync>;
+/// Sends bytes to the hardware; a terminal that answers (a cursor report) types its answer on the given one.
+type Sender = Arc<dyn Fn(&[u8], &Terminal) + Send + Sync>;
 
 /// Makes the terminals of the machine's serial lines (in the order of their numbers), screen and keyboard, starts
 /// their tasks and registers the devices. Call after the root of /dev exists.
@@ -150,7 +151,7 @@ fn serial_port(index: usize, line: Arc<dyn SerialLine>) -> Port {
     let number = DeviceNumber { major: TTY_MAJOR, minor: FIRST_SERIAL_MINOR + index as u32 };
     let hardware = Box::new(SerialHardware(line.clone()));
     let terminal = Terminal::new(number, Settings::new(raw::B115200), SERIAL_WINDOW, hardware);
-    let send: Sender = Arc::new(move |bytes: &[u8]| line.write(bytes));
+    let send: Sender = Arc::new(move |bytes: &[u8], _: &Terminal| line.write(bytes));
     spawn_output("serial output", terminal.clone(), send.clone());
     Port { names: Vec::from([format!("ttyS{index}")]), terminal, send }
 }
@@ -167,12 +168,11 @@ fn screen_port(screen: &'static Screen) -> Port {
     settings.input.insert(InputFlags::IUTF8);
     let terminal = Terminal::new(FIRST, settings, window, Box::new(ScreenHardware));
 
-    let typist = Arc::downgrade(&terminal);
-    let send: Sender = Arc::new(move |bytes: &[u8]| {
+    let send: Sender = Arc::new(move |bytes: &[u8], asker: &Terminal| {
         let mut replies = [0; 64];
         let count = screen.write(bytes, &mut replies);
-        if let Some(terminal) = typist.upgrade().filter(|_| count > 0) {
-            terminal.receive(&replies[..count]);
+        if count > 0 {
+            asker.receive(&replies[..count]);
         }
     });
     task::spawn("screen", || screen.keep_drawn());
@@ -186,7 +186,7 @@ fn spawn_output(name: &'static str, terminal: Arc<Terminal>, send: Sender) {
         let mut bytes = [0; CHUNK];
         loop {
             let count = terminal.take_output(&mut bytes);
-            send(&bytes[..count]);
+            send(&bytes[..count], &terminal);
         }
     });
 }
@@ -205,7 +205,7 @@ fn make_console(ports: &[Port]) -> Arc<Terminal> {
     spawn_output(
         "console output",
         terminal.clone(),
-        Arc::new(move |bytes: &[u8]| senders.iter().for_each(|send| send(bytes))),
+        Arc::new(move |bytes: &[u8], asker: &Terminal| senders.iter().for_each(|send| send(bytes, asker))),
     );
     terminal
 }

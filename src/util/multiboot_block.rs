@@ -38,7 +38,7 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), &'static str> {
 fn is_tag_sound(kind: usize, tag: &[u8]) -> bool {
     match kind {
         1 | 2 => tag[HEADER..].contains(&0),
-        3 => tag.len() > 16 && tag[16..].contains(&0) && word(tag, 8) <= word(tag, 12),
+        3 => tag.len() > 16 && tag[16..].contains(&0),
         6 => tag.len() >= 16 && word(tag, 8) == Some(MEMORY_AREA) && (tag.len() - 16).is_multiple_of(MEMORY_AREA),
         8 => match tag.get(29) {
             Some(0) => tag.get(32).is_some_and(|&colours| tag.len() >= 34 + 3 * usize::from(colours)),

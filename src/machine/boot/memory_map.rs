@@ -84,7 +84,7 @@ pub(super) fn read(block: &'static BootInformation<'static>) {
         log!(Warning, "the memory map has more than {RANGES} ranges; the highest are not used");
     }
     let kernel = image_pages();
-    log!(Info, "kernel: {} KiB at {:#x}", (kernel.end - kernel.start) >> 10, kernel.start);
+    log!(Info, "kernel at physical {:#x}, {} KiB", kernel.start, (kernel.end - kernel.start) >> 10);
     let (ram, free) = (map.ram.total() >> 10, map.free.total() >> 10);
     log!(
         Info,

@@ -48,7 +48,7 @@ pub(super) fn read(block: &'static BootInformation<'static>) {
         let arguments = tag.cmdline().unwrap_or_default();
         let (start, end) = (u64::from(tag.start_address()), u64::from(tag.end_address()));
         let pages = start & !0xfff..end.next_multiple_of(0x1000);
-        if !memory_map().ram.contains(pages.clone()) {
+        if end < start || !memory_map().ram.contains(pages.clone()) {
             log!(Error, "module {arguments:?} at {start:#x} to {end:#x} is not in memory; left out");
             continue;
         }

@@ -219,9 +219,9 @@ impl Content {
     }
 
     fn show_panic(&mut self, text: &str, rows: usize) {
-        self.emulator.state_mut().grid_mut().scroll_view(isize::MIN);
-        // Whatever a program set up: plain letters, whole screen.
-        self.emulator.feed(b"\x18\x1b7\x1b[r\x1b8\x1b[?6l\x1b(B\x0f\x1b[m");
+        // Ends a sequence that a program left unfinished (ECMA-48, CAN), then all else that it set up.
+        self.emulator.feed(b"\x18");
+        self.emulator.state_mut().settle();
         self.feed_text(text);
         for y in 0..rows {
             self.draw_row(y);

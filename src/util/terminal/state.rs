@@ -370,20 +370,27 @@ impl State {
         self.go_to(saved.x, saved.y);
     }
 
-    /// Everything as at start (ESC c); the palette and the history stay.
-    pub(super) fn reset(&mut self) {
+    /// Undoes what a program set up that would spoil a report, but keeps the text and the cursor's place.
+    pub(crate) fn settle(&mut self) {
         self.pen = Cell::BLANK;
         (self.top, self.bottom) = (0, self.rows());
         self.wraps = true;
         self.inserts = false;
         self.is_origin_relative = false;
         self.line_feed_returns = false;
-        self.is_reversed = false;
-        self.has_application_cursor_keys = false;
         self.is_cursor_on = true;
-        self.cursor_shape = CursorShape::Block;
         self.graphics = [false; 2];
         self.shift = 0;
+        self.skips_next = false;
+        self.grid.scroll_view(isize::MIN);
+    }
+
+    /// Everything as at start (ESC c); the palette and the history stay.
+    pub(super) fn reset(&mut self) {
+        self.settle();
+        self.is_reversed = false;
+        self.has_application_cursor_keys = false;
+        self.cursor_shape = CursorShape::Block;
         self.tabs.iter_mut().enumerate().for_each(|(x, tab)| *tab = x % TAB_WIDTH == 0);
         self.go_to(0, 0);
         self.save();

@@ -150,6 +150,15 @@ fn the_cursor_hides_and_keys_switch() {
 }
 
 #[test]
+fn a_report_is_readable_whatever_a_program_set_up() {
+    let mut emulator = fed(6, 3, "ab\x1b[2;3r\x1b[?6h\x1b(0\x1b[4h\x1b[31;4");
+    emulator.feed(b"\x18");
+    emulator.state_mut().settle();
+    emulator.feed(b"q\r\nx\r\ny");
+    assert_eq!(screen(&emulator), ["q", "x", "y"].map(String::from).as_slice());
+}
+
+#[test]
 fn an_echoed_function_key_shows_nothing() {
     shows(5, 1, "\x1b[[Ax", &["x"]);
 }
