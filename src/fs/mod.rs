@@ -83,4 +83,4 @@ pub(crate) use path::{Path, View};
 pub(crate) use permission::Access;
 pub(crate) use rename::RenameFlags;
 pub(crate) use start::{mount_root, namespace};
-pub(crate) use walk::PATH_LIMIT;
+pub(crate) use walk::{PATH_LIMIT, Restrictions};

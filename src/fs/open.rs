@@ -3,7 +3,7 @@
 use super::change::Placement;
 use super::files::{DirectoryFile, PlaceFile, RegularFile};
 use super::permission::{self, Access};
-use super::walk::{Last, Walk};
+use super::walk::{Last, Restrictions, Walk};
 use super::{Capabilities, Identity, Inode, MountFlags, NewNode, Path, View, anonymous, devices, fifo};
 use crate::errno::{Errno, Result};
 use crate::file::{File, FileKind, OpenFile, StatusFlags};
@@ -22,22 +22,34 @@ pub(crate) const KNOWN_FLAGS: u32 = StatusFlags::all().bits() | CREATE | EXCLUSI
 impl View {
     /// open(2), all flags but O_CLOEXEC: `flags` are the raw O_* bits.
     pub(crate) fn open(&self, name: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>> {
+        self.open_restricted(name, flags, mode, Restrictions::empty())
+    }
+
+    /// openat2(2): like `open`, where the walk keeps to `restrictions`.
+    pub(crate) fn open_restricted(
+        &self,
+        name: &[u8],
+        flags: u32,
+        mode: u32,
+        restrictions: Restrictions,
+    ) -> Result<Arc<OpenFile>> {
         let request = Request::new(flags, mode)?;
         if request.has(UNNAMED) {
-            return self.open_unnamed(name, &request);
+            let directory = Walk::restricted(self, name, restrictions)?.finish(true)?;
+            return self.open_unnamed(&directory, &request);
         }
         let follow = !request.status.contains(StatusFlags::NO_FOLLOW);
         if !request.has(CREATE) {
-            let path = self.look_up(name, follow)?;
+            let path = Walk::restricted(self, name, restrictions)?.finish(follow)?;
             return self.open_found(path, &request, false);
         }
 
-        let mut walk = Walk::new(self, name)?;
+        let mut walk = Walk::restricted(self, name, restrictions)?;
         loop {
             let parent = walk.parent()?;
             let Last::Name(last) = &parent.last else {
                 let path = match parent.last {
-                    Last::Above => parent.place.parent(&self.root),
+                    Last::Above => walk.above()?,
                     Last::Name(_) | Last::This | Last::Root => parent.place,
                 };
                 return self.open_found(path, &request, false);
@@ -46,6 +58,7 @@ impl View {
                 return Err(Errno::EISDIR);
             }
             let (path, is_new) = self.find_or_create(&parent.place, last, &request)?;
+            walk.check_mount(&path)?;
             if path.entry.kind() == FileKind::Symlink && follow && !request.has(EXCLUSIVE) {
                 walk.follow_last(&path)?;
                 continue;
@@ -121,16 +134,15 @@ impl View {
         Ok(())
     }
 
-    /// Opens a new file without a name in the directory `name` (O_TMPFILE).
-    fn open_unnamed(&self, name: &[u8], request: &Request) -> Result<Arc<OpenFile>> {
-        let directory = self.look_up(name, true)?;
+    /// Opens a new file without a name in a directory (O_TMPFILE).
+    fn open_unnamed(&self, directory: &Path, request: &Request) -> Result<Arc<OpenFile>> {
         if !directory.entry.is_directory() {
             return Err(Errno::ENOTDIR);
         }
         directory.require_writable()?;
         permission::check(&self.identity, &**directory.entry.inode(), Access::WRITE | Access::EXECUTE)?;
-        let placement = Placement::new(&self.identity, &directory, FileKind::Regular, request.mode & !self.umask);
-        let entry = placement.create_unnamed(&directory, !request.has(EXCLUSIVE))?;
+        let placement = Placement::new(&self.identity, directory, FileKind::Regular, request.mode & !self.umask);
+        let entry = placement.create_unnamed(directory, !request.has(EXCLUSIVE))?;
         let path = Path { mount: directory.mount.clone(), entry };
         // "O_DIRECTORY" is part of O_TMPFILE's bits; the file is none.
         open_file(&path, request.status.difference(StatusFlags::DIRECTORY), &self.identity)

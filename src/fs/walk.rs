@@ -7,13 +7,32 @@ use super::{Path, View};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use alloc::borrow::Cow;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use bitflags::bitflags;
 
 /// The longest path, its NUL counted (PATH_MAX).
 pub(crate) const PATH_LIMIT: usize = 4096;
 
 /// "ELOOP Too many symbolic links": more than this many on one walk (path_resolution(7)).
 const LINK_LIMIT: u32 = 40;
+
+bitflags! {
+    /// How openat2(2) restricts a walk (RESOLVE_*).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) struct Restrictions: u64 {
+        /// EXDEV on leaving the mount.
+        const NO_OTHER_MOUNT = 1;
+        /// ELOOP on a magic link.
+        const NO_MAGIC_LINKS = 2;
+        /// ELOOP on any symbolic link.
+        const NO_LINKS = 4;
+        /// EXDEV on leaving the tree below the start.
+        const BENEATH = 8;
+        /// The start is the root, for absolute names and links too.
+        const IN_ROOT = 16;
+    }
+}
 
 /// The last component of a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +63,7 @@ pub(super) struct Walk<'a> {
     /// Where in `text` the next component starts.
     next: usize,
     links: u32,
+    restrictions: Restrictions,
 }
 
 /// The next component: its range in the text, and what follows.
@@ -70,14 +90,23 @@ impl View {
 impl<'a> Walk<'a> {
     /// Starts a walk. ENOENT for an empty name, ENAMETOOLONG.
     pub(super) fn new(view: &'a View, name: &'a [u8]) -> Result<Walk<'a>> {
+        Walk::restricted(view, name, Restrictions::empty())
+    }
+
+    /// Starts a walk that must keep to restrictions; for `IN_ROOT` the view's root is its start already.
+    pub(super) fn restricted(view: &'a View, name: &'a [u8], restrictions: Restrictions) -> Result<Walk<'a>> {
         if name.is_empty() {
             return Err(Errno::ENOENT);
         }
         if name.len() >= PATH_LIMIT {
             return Err(Errno::ENAMETOOLONG);
         }
-        let place = if name[0] == b'/' { view.root.clone() } else { view.start.clone() };
-        Ok(Walk { view, place, text: Cow::Borrowed(name), next: 0, links: 0 })
+        let is_absolute = name[0] == b'/';
+        if is_absolute && restrictions.contains(Restrictions::BENEATH) {
+            return Err(Errno::EXDEV);
+        }
+        let place = if is_absolute { view.root.clone() } else { view.start.clone() };
+        Ok(Walk { view, place, text: Cow::Borrowed(name), next: 0, links: 0, restrictions })
     }
 
     /// Walks to the end.
@@ -86,9 +115,9 @@ impl<'a> Walk<'a> {
             let Some(component) = self.advance()? else { return Ok(self.place) };
             match &self.text[component.start..component.end] {
                 b"." => {}
-                b".." => self.place = self.place.clone().parent(&self.view.root),
+                b".." => self.place = self.above()?,
                 name => {
-                    let found = self.place.child(name)?;
+                    let found = self.child(name)?;
                     if found.entry.kind() == FileKind::Symlink && (follow || component.has_slash) {
                         self.follow(&found, component.end)?;
                         continue;
@@ -133,9 +162,9 @@ impl<'a> Walk<'a> {
             self.next = component.end;
             match &self.text[component.start..component.end] {
                 b"." => continue,
-                b".." => self.place = self.place.clone().parent(&self.view.root),
+                b".." => self.place = self.above()?,
                 name => {
-                    let found = self.place.child(name)?;
+                    let found = self.child(name)?;
                     if found.entry.kind() == FileKind::Symlink {
                         self.follow(&found, component.end)?;
                         continue;
@@ -147,6 +176,30 @@ impl<'a> Walk<'a> {
                 return Err(Errno::ENOTDIR);
             }
         }
+    }
+
+    /// Returns the entry `name` of the place.
+    fn child(&self, name: &[u8]) -> Result<Path> {
+        let found = self.place.child(name)?;
+        self.check_mount(&found)?;
+        Ok(found)
+    }
+
+    /// Returns the directory above the place.
+    pub(super) fn above(&self) -> Result<Path> {
+        if self.restrictions.contains(Restrictions::BENEATH) && self.place.is_same(&self.view.start) {
+            return Err(Errno::EXDEV);
+        }
+        let above = self.place.clone().parent(&self.view.root);
+        self.check_mount(&above)?;
+        Ok(above)
+    }
+
+    /// EXDEV if the walk must not leave its mount and `to` lies in another.
+    pub(super) fn check_mount(&self, to: &Path) -> Result {
+        let leaves =
+            self.restrictions.contains(Restrictions::NO_OTHER_MOUNT) && !Arc::ptr_eq(&to.mount, &self.view.start.mount);
+        if leaves { Err(Errno::EXDEV) } else { Ok(()) }
     }
 
     fn next_component(&self) -> Option<Component> {
@@ -167,10 +220,22 @@ impl<'a> Walk<'a> {
         if self.links > LINK_LIMIT {
             return Err(Errno::ELOOP);
         }
+        if self.restrictions.contains(Restrictions::NO_LINKS) {
+            return Err(Errno::ELOOP);
+        }
         let rest = self.text[end..].to_vec();
         let inode = link.entry.inode();
         if let Some(target) = inode.follow() {
-            self.place = target?;
+            if self.restrictions.contains(Restrictions::NO_MAGIC_LINKS) {
+                return Err(Errno::ELOOP);
+            }
+            // Where a magic link leads is outside of any tree that could be kept to.
+            if self.restrictions.intersects(Restrictions::BENEATH | Restrictions::IN_ROOT) {
+                return Err(Errno::EXDEV);
+            }
+            let target = target?;
+            self.check_mount(&target)?;
+            self.place = target;
             // An empty rest leaves the walk at the target; slashes alone require a directory, as "." after them does.
             if !rest.is_empty() && !self.place.entry.is_directory() {
                 return Err(Errno::ENOTDIR);
@@ -184,6 +249,10 @@ impl<'a> Walk<'a> {
             return Err(Errno::ENOENT);
         }
         if text[0] == b'/' {
+            if self.restrictions.contains(Restrictions::BENEATH) {
+                return Err(Errno::EXDEV);
+            }
+            self.check_mount(&self.view.root)?;
             self.place = self.view.root.clone();
         }
         text.extend_from_slice(&rest);

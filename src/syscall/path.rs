@@ -5,7 +5,9 @@ use super::context::Ctx;
 use super::file::{CLOSE_ON_EXEC, install};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, FileKind, OpenFile, StatusFlags};
-use crate::fs::{Access, Capabilities, Identity, KNOWN_FLAGS, NewNode, PATH_LIMIT, Path, RenameFlags, View, path_of};
+use crate::fs::{
+    Access, Capabilities, Identity, KNOWN_FLAGS, NewNode, PATH_LIMIT, Path, RenameFlags, Restrictions, View, path_of,
+};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -106,7 +108,8 @@ pub(crate) fn openat2(
     how: UserPtr<'_, [u64; 3]>,
     size: usize,
 ) -> Result<usize> {
-    const RESOLVE_IN_ROOT: u64 = 0x10;
+    /// "EAGAIN … not all path components were in the cache": which of them are is not asked for here.
+    const RESOLVE_CACHED: u64 = 0x20;
     if size < size_of::<[u64; 3]>() {
         return Err(Errno::EINVAL);
     }
@@ -118,15 +121,22 @@ pub(crate) fn openat2(
     }
     let known = u64::from(KNOWN_FLAGS);
     let has_mode = flags & u64::from(CREATES) != 0;
-    if flags & !known != 0 || mode & !0o7777 != 0 || mode != 0 && !has_mode || resolve & !RESOLVE_IN_ROOT != 0 {
+    if flags & !known != 0 || mode & !0o7777 != 0 || mode != 0 && !has_mode {
         return Err(Errno::EINVAL);
     }
+    let restrictions = Restrictions::from_bits(resolve & !RESOLVE_CACHED).ok_or(Errno::EINVAL)?;
+    if restrictions.contains(Restrictions::BENEATH | Restrictions::IN_ROOT) {
+        return Err(Errno::EINVAL);
+    }
+    if resolve & RESOLVE_CACHED != 0 {
+        return Err(Errno::EAGAIN);
+    }
     let name = read_name(name)?;
-    let mut view = if resolve == 0 { view_for(ctx, directory, &name)? } else { ctx.view(directory)? };
-    if resolve & RESOLVE_IN_ROOT != 0 {
+    let mut view = if restrictions.is_empty() { view_for(ctx, directory, &name)? } else { ctx.view(directory)? };
+    if restrictions.contains(Restrictions::IN_ROOT) {
         view.root = view.start.clone();
     }
-    let file = view.open(&name, flags as u32, mode as u32)?;
+    let file = view.open_restricted(&name, flags as u32, mode as u32, restrictions)?;
     install(ctx, file, flags as u32 & CLOSE_ON_EXEC != 0)
 }
 
