@@ -9,6 +9,7 @@ use crate::machine::task::{self, Class, Task};
 use crate::process::{Resource, Thread, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
+use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const OTHER: i32 = 0;
 const FIFO: i32 = 1;
@@ -171,4 +172,89 @@ pub(crate) fn sched_getaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserP
     let (_, task) = find(ctx, id)?;
     mask.write(&(task.affinity() & online()))?;
     Ok(size_of::<u64>())
+}
+
+/// `struct sched_attr`, its first published form.
+#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable)]
+#[repr(C)]
+pub(crate) struct Attributes {
+    size: u32,
+    policy: u32,
+    flags: u64,
+    nice: i32,
+    priority: u32,
+    runtime_ns: u64,
+    deadline_ns: u64,
+    period_ns: u64,
+}
+
+/// The size of `Attributes` (SCHED_ATTR_SIZE_VER0).
+const ATTRIBUTES_SIZE: u32 = size_of::<Attributes>() as u32;
+
+/// sched_getattr(2).
+pub(crate) fn sched_getattr(
+    ctx: &Ctx<'_>,
+    id: i32,
+    attributes: UserPtr<'_, Attributes>,
+    size: u32,
+    flags: u32,
+) -> Result<usize> {
+    if attributes.is_null() || id < 0 || flags != 0 || !(ATTRIBUTES_SIZE..=4096).contains(&size) {
+        return Err(Errno::EINVAL);
+    }
+    let (_, task) = find(ctx, id)?;
+    let class = task.class();
+    let (policy, priority) = policy_of(class);
+    let nice = if let Class::Fair { nice } = class { i32::from(nice) } else { 0 };
+    let (policy, priority) = (policy as u32, priority as u32);
+    attributes.write(&Attributes { size: ATTRIBUTES_SIZE, policy, nice, priority, ..Attributes::default() })?;
+    Ok(0)
+}
+
+/// sched_setattr(2): what sched_setscheduler(2) sets, and the nice value of a normal thread.
+pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attributes>, flags: u32) -> Result<usize> {
+    const RESET_ON_FORK: u64 = 1;
+    if attributes.is_null() || id < 0 || flags != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let wanted = attributes.read()?;
+    // 0 stands for the first form (sched_setattr(2)).
+    if wanted.size != 0 && wanted.size < ATTRIBUTES_SIZE {
+        attributes.cast::<u32>().write(&ATTRIBUTES_SIZE)?;
+        return Err(Errno::E2BIG);
+    }
+    if wanted.flags & !RESET_ON_FORK != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let (thread, task) = find(ctx, id)?;
+    let present = if let Class::Fair { nice } = task.class() { i32::from(nice) } else { 0 };
+    // The least nice value that RLIMIT_NICE allows (getrlimit(2)).
+    let least = 20 - thread.process().limit(Resource::Nice).min(40) as i32;
+    let is_fair = wanted.policy as i32 == OTHER;
+    let is_better = is_fair && wanted.nice < present && wanted.nice < least;
+    if is_better && !ctx.identity().can(Capabilities::SYS_NICE) {
+        return Err(Errno::EPERM);
+    }
+    set(ctx, id, wanted.policy as i32, wanted.priority as i32)?;
+    if is_fair {
+        task.set_class(Class::Fair { nice: wanted.nice.clamp(-20, 19) as i8 });
+    }
+    Ok(0)
+}
+
+/// ioprio_get(2): nobody has set one, which is class and level 0. Devices serve requests in order of arrival.
+pub(crate) fn ioprio_get(ctx: &Ctx<'_>, which: i32, who: i32) -> Result<usize> {
+    const PROCESS: i32 = 1;
+    const GROUP: i32 = 2;
+    const USER: i32 = 3;
+    let exists = match which {
+        PROCESS => who == 0 || table::find_thread(who).is_some(),
+        GROUP => who == 0 || !table::group_members(who).is_empty(),
+        USER => {
+            let uid = if who == 0 { ctx.identity().uid } else { who as u32 };
+            table::all().iter().any(|process| process.main_identity().is_some_and(|identity| identity.uid == uid))
+        }
+        _ => return Err(Errno::EINVAL),
+    };
+    if exists { Ok(0) } else { Err(Errno::ESRCH) }
 }
