@@ -241,20 +241,3 @@ pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attr
     }
     Ok(0)
 }
-
-/// ioprio_get(2): nobody has set one, which is class and level 0. Devices serve requests in order of arrival.
-pub(crate) fn ioprio_get(ctx: &Ctx<'_>, which: i32, who: i32) -> Result<usize> {
-    const PROCESS: i32 = 1;
-    const GROUP: i32 = 2;
-    const USER: i32 = 3;
-    let exists = match which {
-        PROCESS => who == 0 || table::find_thread(who).is_some(),
-        GROUP => who == 0 || !table::group_members(who).is_empty(),
-        USER => {
-            let uid = if who == 0 { ctx.identity().uid } else { who as u32 };
-            table::all().iter().any(|process| process.main_identity().is_some_and(|identity| identity.uid == uid))
-        }
-        _ => return Err(Errno::EINVAL),
-    };
-    if exists { Ok(0) } else { Err(Errno::ESRCH) }
-}
