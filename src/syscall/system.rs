@@ -192,8 +192,10 @@ pub(crate) fn reboot(ctx: &Ctx<'_>, magic: u32, magic2: u32, command: u32, _text
         return Err(Errno::EINVAL);
     }
     match command {
-        // Ctrl-Alt-Del is not bound to anything, so there is nothing to switch.
-        KEYS_ON | KEYS_OFF => Ok(0),
+        KEYS_ON | KEYS_OFF => {
+            tty::set_restart_at_keys(command == KEYS_ON);
+            Ok(0)
+        }
         RESTART | RESTART_WITH_TEXT => {
             mount::sync(ctx)?;
             tty::finish_output();

@@ -13,16 +13,18 @@ use crate::device::{InputSource, SerialLine};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, File, FileKind, StatusFlags};
 use crate::fs::devices::{self, Node};
+use crate::machine::console::log;
 use crate::machine::screen::{self, Screen};
 use crate::machine::sync::Once;
 use crate::machine::time::monotonic_ns;
-use crate::machine::{boot, task};
+use crate::machine::{boot, platform, task};
 use crate::process::{Signal, SignalInfo, table};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general as raw;
 
 const TTY_MAJOR: u32 = 4;
@@ -39,6 +41,9 @@ const SERIAL_WINDOW: WindowSize = WindowSize { rows: 24, columns: 80, width: 0, 
 
 /// Bytes moved at once between a terminal and its hardware.
 const CHUNK: usize = 256;
+
+/// As Linux starts: "CAD is enabled".
+static RESTARTS_AT_KEYS: AtomicBool = AtomicBool::new(true);
 
 /// A terminal and its names.
 struct Port {
@@ -136,15 +141,27 @@ fn read_keyboard(source: &dyn InputSource, screen: &Screen, terminal: &Arc<Termi
             }
             Some(Action::Scroll(halves)) => screen.scroll_view(halves * (screen.size().rows / 2) as isize),
             Some(Action::Lights { num, caps }) => source.set_leds(false, num, caps),
-            Some(Action::Restart) => {
-                // Init decides, as after reboot(2) RB_DISABLE_CAD.
-                if let Some(init) = table::find(table::INIT) {
-                    init.send_signal(SignalInfo::kernel(Signal::INT));
-                }
-            }
+            Some(Action::Restart) => answer_restart_keys(),
             None => {}
         }
     }
+}
+
+/// Ctrl-Alt-Del: restarts at once or leaves it to init, as reboot(2) set it.
+fn answer_restart_keys() {
+    if RESTARTS_AT_KEYS.load(Ordering::Relaxed) {
+        finish_output();
+        log!(Emergency, "reboot: Restarting system");
+        platform::restart();
+    }
+    if let Some(init) = table::find(table::INIT) {
+        init.send_signal(SignalInfo::kernel(Signal::INT));
+    }
+}
+
+/// Sets whether Ctrl-Alt-Del restarts at once or sends SIGINT to init (reboot(2), LINUX_REBOOT_CMD_CAD_ON and _OFF).
+pub(crate) fn set_restart_at_keys(restarts: bool) {
+    RESTARTS_AT_KEYS.store(restarts, Ordering::Relaxed);
 }
 
 fn serial_port(index: usize, line: Arc<dyn SerialLine>) -> Port {
