@@ -105,6 +105,8 @@ pub(crate) enum Rank {
     Frames,
     /// The log ring.
     Log,
+    /// A serial port's registers and rings; the log shows its lines from any context.
+    Serial,
     /// The screen's cells; the log shows its lines from any context.
     Screen,
 }

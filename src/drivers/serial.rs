@@ -1,10 +1,11 @@
 //! The 16550 serial port and its forebears, by interrupts: a ring for what came in and one for what goes out.
 //!
-//! The early console of `machine` writes to the same port by polling. The two get along: each fills the port's queue only
-//! when the line status says that it is empty, and neither changes the other's settings.
+//! The early console of `machine` polls COM1; from `probe` on it hands the log's lines to the driver, which sends them by
+//! polling too, under the lock that guards the registers, so that nothing else comes between.
 //! Source: National Semiconductor PC16550D data sheet, chapter 8 (registers).
 
 use crate::device::SerialLine;
+use crate::machine::console::{self, LogSink};
 use crate::machine::platform::Port;
 use crate::machine::sync::{IrqLock, Once};
 use crate::machine::task::{self, WaitQueue};
@@ -23,6 +24,12 @@ const TRANSMIT_CAPACITY: usize = 4096;
 
 /// Bytes that the port's own transmit queue takes at once.
 const HARDWARE_QUEUE: usize = 16;
+
+/// The port that the log uses.
+const LOG_BASE: u16 = 0x3f8;
+
+/// Looks at the line status before a byte of the log is given up: long enough for a byte at usual speeds.
+const SEND_TRIES: usize = 100_000;
 
 /// The rate that a divisor of 1 gives.
 const BASE_SPEED: u32 = 115_200;
@@ -92,7 +99,7 @@ impl Serial {
             is_sending: false,
         };
         let serial = Arc::new(Serial {
-            device: IrqLock::new(Rank::DriverIrq, device),
+            device: IrqLock::new(Rank::Serial, device),
             received: WaitQueue::new(),
             sent: WaitQueue::new(),
             line: Once::new(),
@@ -107,6 +114,9 @@ impl Serial {
         }
         // What arrived before interrupts were on raised no edge: fetch it.
         serial.handle_interrupt();
+        if base == LOG_BASE {
+            console::set_serial_driver(Box::leak(Box::new(SerialLog(serial.clone()))));
+        }
         Some(serial)
     }
 
@@ -186,7 +196,29 @@ impl SerialLine for Serial {
     }
 }
 
+/// Shows the log's lines on the port.
+struct SerialLog(Arc<Serial>);
+
+impl LogSink for SerialLog {
+    fn show(&self, text: &str) {
+        let device = self.0.device.lock();
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                device.send_now(b'\r');
+            }
+            device.send_now(byte);
+        }
+    }
+}
+
 impl Device {
+    /// Sends one byte at once, past the ring.
+    fn send_now(&self, byte: u8) {
+        let is_ready = || self.registers.line_status.read() & QUEUE_EMPTY != 0;
+        let _given_up = (0..SEND_TRIES).find(|_| is_ready());
+        self.registers.data.write(byte);
+    }
+
     /// Empties the port's receive queue.
     fn receive(&mut self) {
         while self.registers.line_status.read() & HAS_DATA != 0 {

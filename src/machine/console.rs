@@ -169,6 +169,11 @@ pub(crate) fn attach(sink: &'static dyn LogSink) {
     show_pending();
 }
 
+/// Lets the driver of the first serial port send the log's lines there.
+pub(crate) fn set_serial_driver(driver: &'static dyn LogSink) {
+    early_serial::set_driver(driver);
+}
+
 /// Shows what the consoles have not shown yet, unless somebody does so already.
 fn show_pending() {
     interrupts::without_interrupts(|| {

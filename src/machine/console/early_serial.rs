@@ -1,9 +1,10 @@
 //! COM1 without interrupts: shows the log from the first line on, and the panic report.
 //!
-//! Its driver (`drivers::serial`) may send through the same port meanwhile: each byte here waits until the
-//! port has sent all it was given, so none is lost.
+//! Once the port has a driver (`drivers::serial`), the driver sends the log's lines, so that two CPUs do not fill the
+//! port at once; a panic still sends them here, whoever uses the port.
 
 use super::LogSink;
+use crate::machine::sync::Once;
 use x86_64::instructions::port::Port;
 
 /// I/O port of the first serial line.
@@ -46,15 +47,30 @@ pub(super) fn detect() -> Option<&'static dyn LogSink> {
     Some(&EarlySerial)
 }
 
+/// The port's driver.
+static DRIVER: Once<&'static dyn LogSink> = Once::new();
+
+/// Lets `driver` send the log's lines from now on.
+pub(super) fn set_driver(driver: &'static dyn LogSink) {
+    DRIVER.call_once(|| driver);
+}
+
 /// Sends `text` whoever else uses the port: for a panic that cannot reach the consoles.
 pub(super) fn show_without_lock(text: &str) {
-    EarlySerial.show(text);
+    EarlySerial.show_panic(text);
 }
 
 struct EarlySerial;
 
 impl LogSink for EarlySerial {
     fn show(&self, text: &str) {
+        match DRIVER.get() {
+            Some(driver) => driver.show(text),
+            None => self.show_panic(text),
+        }
+    }
+
+    fn show_panic(&self, text: &str) {
         for byte in text.bytes() {
             if byte == b'\n' {
                 send(b'\r');
