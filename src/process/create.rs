@@ -3,10 +3,11 @@
 //! `create` makes everything but starts nothing, so that whatever fails leaves no trace; `Newborn::start` lets the
 //! new thread run.
 
+use super::attributes::Attributes;
 use super::cpu_limit;
 use super::limits::Limits;
 use super::signal::{self, Dispositions, Signal, SignalSet};
-use super::thread::{AlternateStack, Attributes, ThreadSeed};
+use super::thread::{AlternateStack, ThreadSeed};
 use super::thread_group::{ProgramInformation, Seed, Stop};
 use super::{Directories, Process, Program, Resource, Session, Thread, table};
 use crate::errno::{Errno, Result};

@@ -1,5 +1,8 @@
 //! Processes, threads, signals and program start. No system call numbers here.
 
+/// A thread's name and other small settings.
+mod attributes;
+
 /// New threads and processes.
 mod create;
 
@@ -76,12 +79,13 @@ pub(crate) use directories::Directories;
 /// The clock calls that programs make without entering the kernel.
 mod vdso;
 
+pub(crate) use attributes::NAME_LENGTH;
 pub(crate) use exec::{Program, load_program};
 pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED};
 pub(crate) use session::{ControllingTerminal, Session};
 pub(crate) use signal::{Signal, SignalInfo, SignalSet};
 pub(crate) use signalfd::SignalFd;
-pub(crate) use thread::{AlternateStack, NAME_LENGTH, Thread};
+pub(crate) use thread::{AlternateStack, Thread};
 pub(crate) use thread_group::{Process, ProgramInformation, Usage};
 
 /// How an interrupted call goes on (restart_syscall(2)): a closure that the call's own room made and takes back.
