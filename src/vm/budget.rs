@@ -34,6 +34,18 @@ pub(super) fn copy_of(source: &Frame) -> Result<Frame, OutOfMemory> {
     Frame::copy_of(source)
 }
 
+/// Allocates a page that begins with `bytes`.
+pub(super) fn with_bytes(bytes: &[u8]) -> Result<Frame, OutOfMemory> {
+    check()?;
+    Frame::with_bytes(bytes)
+}
+
+/// Allocates a page that begins with `length` bytes at the user address `from`; returns how many could be read, too.
+pub(super) fn with_user_bytes(from: u64, length: usize) -> Result<(Frame, usize), OutOfMemory> {
+    check()?;
+    Frame::with_user_bytes(from, length)
+}
+
 /// Fails when only the reserve is left.
 fn check() -> Result<(), OutOfMemory> {
     // The kernel is not preempted, so the credit is this CPU's alone.

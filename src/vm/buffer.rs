@@ -4,10 +4,10 @@
 //! A copy that meets a bad user address ends early and says how far it came; only one that could not move a
 //! single byte is an error (EFAULT). Callers stop at a short count.
 
-use super::AddressSpace;
 use super::user_copy::Direction;
+use super::{AddressSpace, budget};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::Frame;
+use crate::machine::memory::{Frame, PAGE_SIZE};
 use crate::machine::user;
 use alloc::vec::{IntoIter, Vec};
 
@@ -157,6 +157,31 @@ impl<'a> Source<'a> {
         };
         self.done += count;
         Ok(count)
+    }
+}
+
+impl Source<'_> {
+    /// Takes a whole page, or what is left, into a new page that need not be cleared first; returns it and how many
+    /// bytes were taken. ENOMEM, EFAULT.
+    pub(super) fn take_new_frame(&mut self) -> Result<(Frame, usize)> {
+        let length = PAGE_SIZE.min(self.remaining());
+        let (frame, count) = match &mut self.from {
+            SourceMemory::Kernel(from) => (budget::with_bytes(&from[self.done..self.done + length])?, length),
+            SourceMemory::User(areas) => {
+                let mut new = None;
+                let count = areas.transfer(length, Direction::FromUser, |done, from, length| match &new {
+                    Some(frame) => Frame::copy_from_user(frame, done, from, length),
+                    // The first piece makes the page; without memory the copy ends here.
+                    None => budget::with_user_bytes(from, length).map_or(0, |(frame, copied)| {
+                        new = Some(frame);
+                        copied
+                    }),
+                });
+                (new.ok_or(Errno::ENOMEM)?, count?)
+            }
+        };
+        self.done += count;
+        Ok((frame, count))
     }
 }
 

@@ -149,12 +149,21 @@ impl PageCache {
     fn write_piece(&self, index: u64, offset: usize, length: usize, from: &mut Source<'_>) -> Result<usize> {
         let start = index * PAGE;
         let is_inside = start < self.size();
-        let frame = match self.present(index) {
-            Some(frame) => frame,
-            None if is_inside && self.pager.is_some() => self.page(index)?.ok_or(Errno::EIO)?,
-            None => budget::zeroed_frame().map_err(|_| Errno::ENOSPC)?,
+        let no_space = |error| if error == Errno::ENOMEM { Errno::ENOSPC } else { error };
+        let existing = match self.present(index) {
+            Some(frame) => Some(frame),
+            None if is_inside && self.pager.is_some() => Some(self.page(index)?.ok_or(Errno::EIO)?),
+            // A whole new page need not be cleared first.
+            None if length == PAGE_SIZE => None,
+            None => Some(budget::zeroed_frame().map_err(|error| no_space(error.into()))?),
         };
-        let taken = from.take_to_frame(&frame, offset, length)?;
+        let (frame, taken) = match existing {
+            Some(frame) => {
+                let taken = from.take_to_frame(&frame, offset, length)?;
+                (frame, taken)
+            }
+            None => from.take_new_frame().map_err(no_space)?,
+        };
 
         let end = start + (offset + taken) as u64;
         let mut pages = self.pages.lock();

@@ -33,6 +33,23 @@ impl Frame {
         Ok(frame)
     }
 
+    /// Allocates a page that begins with up to a page of `bytes`; the rest is zero.
+    pub(crate) fn with_bytes(bytes: &[u8]) -> Result<Frame, OutOfMemory> {
+        let frame = Frame::allocate()?;
+        frame.write(0, bytes);
+        frame.clear(bytes.len(), PAGE_SIZE - bytes.len());
+        Ok(frame)
+    }
+
+    /// Allocates a page that begins with up to a page of `length` bytes from the user address `from` in the loaded
+    /// address space; the rest is zero. Returns how many bytes were copied before an access failed, too.
+    pub(crate) fn with_user_bytes(from: u64, length: usize) -> Result<(Frame, usize), OutOfMemory> {
+        let frame = Frame::allocate()?;
+        let copied = frame.copy_from_user(0, from, length);
+        frame.clear(copied, PAGE_SIZE - copied);
+        Ok((frame, copied))
+    }
+
     /// Returns the physical address of the page.
     pub(crate) fn address(&self) -> PhysAddr {
         PhysAddr::new(self.physical())
