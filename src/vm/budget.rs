@@ -4,7 +4,7 @@
 //! Counting the free frames takes locks of every CPU, so each CPU looks only once for several frames.
 
 use crate::machine::cpu::{self, MAX_CPUS};
-use crate::machine::memory::{Frame, OutOfMemory, statistics};
+use crate::machine::memory::{Frame, OutOfMemory, rough_statistics};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// The smallest reserve, in frames.
@@ -55,7 +55,7 @@ fn check() -> Result<(), OutOfMemory> {
         credit.store(left - 1, Ordering::Relaxed);
         return Ok(());
     }
-    let frames = statistics();
+    let frames = rough_statistics();
     let reserve = RESERVE_MINIMUM.max(frames.total / RESERVE_DIVISOR);
     if frames.free <= reserve {
         return Err(OutOfMemory);

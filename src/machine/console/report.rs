@@ -66,7 +66,8 @@ pub(in crate::machine) fn set_command_line(words: &'static str) {
     COMMAND_LINE.call_once(|| words);
 }
 
-/// Shows the report, with the name of the running task, if it has one; `false` if this is a panic inside another one, about which only one line is shown.
+/// Shows the report, with the name of the running task, if it has one; `false` if this is a panic inside another
+/// one, about which only one line is shown.
 #[must_use]
 pub(in crate::machine) fn show(panic: &PanicInfo<'_>, task: &str) -> bool {
     interrupts::disable();

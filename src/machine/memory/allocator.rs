@@ -41,6 +41,9 @@ static PAGES: AtomicUsize = AtomicUsize::new(0);
 /// How many pages were ever handed over to the allocator.
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 
+/// How many pages the buddy allocator had when it was last left.
+static FREE: AtomicUsize = AtomicUsize::new(0);
+
 /// Free pages of one CPU, most recently used last.
 struct Cache {
     pages: [u32; CACHE_SIZE],
@@ -89,7 +92,7 @@ fn give_free_memory(map: &MemoryMap, within: Range<u64>, taken: Range<u64>) {
 /// Adds physical memory (whole pages) to the free memory.
 pub(super) fn release(range: Range<u64>) {
     let (start, end) = ((range.start >> PAGE_SHIFT) as u32, (range.end >> PAGE_SHIFT) as u32);
-    BUDDY.lock().free_range(start, end);
+    with_buddy(|buddy| buddy.free_range(start, end));
     TOTAL.fetch_add((end - start) as usize, Ordering::Relaxed);
 }
 
@@ -107,12 +110,8 @@ pub(super) fn allocate_page() -> Option<u32> {
 pub(super) fn free_page(page: u32) {
     let mut cache = CACHES[cpu::index()].lock();
     if cache.length == CACHE_SIZE {
-        let mut buddy = BUDDY.lock();
         // The oldest ones, which the CPU's caches have forgotten first.
-        for &page in &cache.pages[..BATCH] {
-            buddy.free(page, 0);
-        }
-        drop(buddy);
+        with_buddy(|buddy| cache.pages[..BATCH].iter().for_each(|&page| buddy.free(page, 0)));
         cache.pages.copy_within(BATCH.., 0);
         cache.length -= BATCH;
     }
@@ -127,15 +126,16 @@ pub(super) fn allocate_pages(count: usize) -> Option<u32> {
     if order >= ORDERS {
         return None;
     }
-    let mut buddy = BUDDY.lock();
-    let first = buddy.allocate(order)?;
-    buddy.free_range(first + count as u32, first + (1 << order));
-    Some(first)
+    with_buddy(|buddy| {
+        let first = buddy.allocate(order)?;
+        buddy.free_range(first + count as u32, first + (1 << order));
+        Some(first)
+    })
 }
 
 /// Gives back `count` pages from `first` on.
 pub(super) fn free_pages(first: u32, count: usize) {
-    BUDDY.lock().free_range(first, first + count as u32);
+    with_buddy(|buddy| buddy.free_range(first, first + count as u32));
 }
 
 /// Returns the counter of a page. Panics if there is no such page.
@@ -152,21 +152,34 @@ pub(crate) fn statistics() -> FrameStatistics {
     FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free }
 }
 
+/// Returns the counts of pages without those in the CPUs' caches, and without a lock: for who asks often.
+pub(crate) fn rough_statistics() -> FrameStatistics {
+    FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free: FREE.load(Ordering::Relaxed) }
+}
+
+fn with_buddy<T>(action: impl FnOnce(&mut Buddy<'static>) -> T) -> T {
+    let mut buddy = BUDDY.lock();
+    let result = action(&mut buddy);
+    FREE.store(buddy.free_pages(), Ordering::Relaxed);
+    result
+}
+
 /// Fills an empty cache with at least one page.
 fn refill(cache: &mut Cache) -> Option<()> {
-    let mut buddy = BUDDY.lock();
-    if let Some(first) = buddy.allocate(BATCH_ORDER) {
-        // Lowest last, so that pages are handed out in rising order.
-        for (slot, page) in cache.pages.iter_mut().zip((first..first + BATCH as u32).rev()) {
-            *slot = page;
+    with_buddy(|buddy| {
+        if let Some(first) = buddy.allocate(BATCH_ORDER) {
+            // Lowest last, so that pages are handed out in rising order.
+            for (slot, page) in cache.pages.iter_mut().zip((first..first + BATCH as u32).rev()) {
+                *slot = page;
+            }
+            cache.length = BATCH;
+            return Some(());
         }
-        cache.length = BATCH;
-        return Some(());
-    }
-    while cache.length < BATCH {
-        let Some(page) = buddy.allocate(0) else { break };
-        cache.pages[cache.length] = page;
-        cache.length += 1;
-    }
-    (cache.length > 0).then_some(())
+        while cache.length < BATCH {
+            let Some(page) = buddy.allocate(0) else { break };
+            cache.pages[cache.length] = page;
+            cache.length += 1;
+        }
+        (cache.length > 0).then_some(())
+    })
 }

@@ -2,6 +2,7 @@
 
 use super::{OutOfMemory, allocator, raw};
 use crate::machine::asm::direct_map_address;
+use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 pub(super) const PRESENT: u64 = 1 << 0;
@@ -35,6 +36,11 @@ pub(super) fn page(entry: u64) -> u32 {
 /// Returns which entry of a table on `level` (0 lowest) maps `virtual_address`.
 pub(super) fn index(virtual_address: u64, level: u32) -> usize {
     (virtual_address >> (12 + 9 * level)) as usize & 511
+}
+
+/// Returns how many bytes one entry of a table on `level` maps.
+pub(super) fn span(level: u32) -> u64 {
+    1 << (12 + 9 * level)
 }
 
 /// A page that holds 512 entries.
@@ -76,6 +82,27 @@ impl Table {
     /// Counts `change` entries more; returns how many there are now.
     pub(super) fn count(self, change: i32) -> u32 {
         allocator::counter(self.page).fetch_add(change.cast_unsigned(), Ordering::Relaxed).wrapping_add_signed(change)
+    }
+
+    /// Returns the tables below this one (on `level`, without large pages) that have entries for `range` (not
+    /// empty), each with its part of the range.
+    pub(super) fn children(self, level: u32, range: Range<u64>) -> impl Iterator<Item = (Table, Range<u64>)> {
+        // Most tables are nearly empty: the count says when the rest need not be looked at.
+        let present = self.count(0) as usize;
+        let span = span(level);
+        let base = range.start & !(span - 1);
+        let first = index(range.start, level);
+        let last = index(range.end - 1, level);
+        let all = self.entries()[first..=last].iter().enumerate().filter_map(move |(offset, slot)| {
+            let present = slot.load(Ordering::Acquire);
+            if present & PRESENT == 0 {
+                return None;
+            }
+            let start = base + offset as u64 * span;
+            // SAFETY: the caller's tables have no large pages.
+            Some((unsafe { Table::of(present) }, start.max(range.start)..(start + span).min(range.end)))
+        });
+        all.take(present)
     }
 
     /// Frees the table's page.

@@ -24,10 +24,13 @@ mod frame;
 /// Kernel stacks.
 mod stack;
 
+/// Pages on their way out of a page table.
+mod removal;
+
 /// User page tables.
 mod page_table;
 
-pub(crate) use allocator::statistics;
+pub(crate) use allocator::{rough_statistics, statistics};
 pub(crate) use frame::Frame;
 pub(in crate::machine) use kernel_table::{Caching, map_device, map_firmware};
 pub(in crate::machine) use page_table::load_page_table;

@@ -5,7 +5,9 @@
 //! entries, so that empty ones are found without looking.
 
 use super::entry::{self, Table};
-use super::{Frame, OutOfMemory, PAGE_SIZE, USER_END, kernel_table, tlb};
+use super::removal::Removal;
+use super::tlb::{Cpus, Stale};
+use super::{Frame, OutOfMemory, PAGE_SIZE, USER_END, kernel_table};
 use crate::machine::cpu::{self, MAX_CPUS};
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -35,8 +37,8 @@ const ROOT_LEVEL: u32 = 3;
 /// the owner's lock ensures (`vm::AddressSpace`); wrong use spoils only that user's memory.
 pub(crate) struct PageTable {
     root: Table,
-    /// The CPUs that have it loaded, one bit each.
-    cpus: AtomicU64,
+    /// The CPUs that have it loaded.
+    cpus: Cpus,
 }
 
 /// What each CPU has loaded; null for the kernel's own table.
@@ -53,14 +55,13 @@ pub(in crate::machine) fn load_page_table(table: Option<&PageTable>) {
     }
 
     if let Some(table) = table {
-        // Before the load: who changes the table from now on tells this CPU to flush.
-        table.cpus.fetch_or(1 << index, Ordering::SeqCst);
+        table.cpus.add(index);
     }
     write_root(table.map_or_else(kernel_table::root_address, |table| table.root.address()));
     LOADED[index].store(next, Ordering::Relaxed);
     // SAFETY: the previous caller has kept it until now; `drop` of a loaded table unloads it.
     if let Some(previous) = unsafe { previous.as_ref() } {
-        previous.cpus.fetch_and(!(1 << index), Ordering::SeqCst);
+        previous.cpus.remove(index);
     }
 }
 
@@ -75,7 +76,7 @@ impl PageTable {
     pub(crate) fn new() -> Result<Arc<PageTable>, OutOfMemory> {
         let root = Table::new()?;
         kernel_table::copy_kernel_entries(root);
-        Ok(Arc::new(PageTable { root, cpus: AtomicU64::new(0) }))
+        Ok(Arc::new(PageTable { root, cpus: Cpus::new() }))
     }
 
     /// Maps `frame` at the page `address`, replacing what was there.
@@ -89,7 +90,7 @@ impl PageTable {
             return Ok(());
         }
 
-        self.flush(address..address + PAGE_SIZE as u64);
+        self.cpus.flush(address..address + PAGE_SIZE as u64);
         // SAFETY: the entry's reference is nobody's now, and no CPU has the translation any more.
         drop(unsafe { Frame::from_number(entry::page(old)) });
         Ok(())
@@ -130,7 +131,7 @@ impl PageTable {
 
     /// Removes all pages in `range`, frees tables that became empty, returns how many pages were removed.
     pub(crate) fn unmap(&self, range: Range<u64>) -> usize {
-        let mut removal = Removal::new(self);
+        let mut removal = Removal::new(&self.cpus);
         removal.remove(self.root, ROOT_LEVEL, clip(range));
         removal.finish();
         removal.pages
@@ -138,7 +139,7 @@ impl PageTable {
 
     /// Changes the access of each mapped page in `range` to what `change` makes of it.
     pub(crate) fn protect(&self, range: Range<u64>, change: &mut dyn FnMut(Access) -> Access) {
-        let mut lost = Range { start: u64::MAX, end: 0 };
+        let mut lost = Stale::new();
         self.each_entry(range.clone(), &mut |address, slot| {
             let old = slot.load(Ordering::Relaxed);
             let (before, after) = (access(old), change(access(old)));
@@ -148,9 +149,9 @@ impl PageTable {
             // Two steps, as the CPU may set the accessed and dirty bits at any time.
             slot.fetch_and(!(entry::WRITE | entry::NO_EXECUTE), Ordering::AcqRel);
             slot.fetch_or(bits(after) & (entry::WRITE | entry::NO_EXECUTE), Ordering::AcqRel);
-            lost = lost.start.min(address)..address + PAGE_SIZE as u64;
+            lost.add(address);
         });
-        self.flush(lost);
+        self.cpus.flush(lost.take());
     }
 
     /// Maps each page of `range` that is mapped here into `child` too, at the same address and without
@@ -162,7 +163,7 @@ impl PageTable {
         share_writable: bool,
     ) -> Result<usize, OutOfMemory> {
         let mut shared = 0;
-        let mut protected = Range { start: u64::MAX, end: 0 };
+        let mut protected = Stale::new();
         let result = self.each_leaf(self.root, ROOT_LEVEL, clip(range), &mut |leaf, base, indexes| {
             let target = child.make_leaf(base)?;
             let mut copied = 0;
@@ -178,8 +179,7 @@ impl PageTable {
                 }
                 if present & entry::WRITE != 0 && !share_writable {
                     present = slot.fetch_and(!entry::WRITE, Ordering::AcqRel) & !entry::WRITE;
-                    let address = base + (index * PAGE_SIZE) as u64;
-                    protected = protected.start.min(address)..address + PAGE_SIZE as u64;
+                    protected.add(base + (index * PAGE_SIZE) as u64);
                 }
                 // SAFETY: the entry holds a reference, and nobody changes the table meanwhile.
                 let frame = unsafe { Frame::share_number(entry::page(present)) };
@@ -192,7 +192,7 @@ impl PageTable {
             shared += copied as usize;
             Ok(())
         });
-        self.flush(protected);
+        self.cpus.flush(protected.take());
         result.map(|()| shared)
     }
 
@@ -219,7 +219,7 @@ impl PageTable {
                 old_leaf.count(-1);
             }
         });
-        self.flush(from.clone());
+        self.cpus.flush(from.clone());
         // No pages are left there, only tables.
         self.unmap(from);
         Ok(())
@@ -269,10 +269,10 @@ impl PageTable {
             return Ok(());
         }
         if level == 0 {
-            let base = range.start & !(span(1) - 1);
+            let base = range.start & !(entry::span(1) - 1);
             return visit(table, base, entry::index(range.start, 0)..entry::index(range.end - 1, 0) + 1);
         }
-        for (below, part) in children(table, level, range) {
+        for (below, part) in table.children(level, range) {
             self.each_leaf(below, level - 1, part, visit)?;
         }
         Ok(())
@@ -311,19 +311,6 @@ impl PageTable {
         }
         Ok(table)
     }
-
-    /// Flushes the translations of `range` on every CPU that has this table loaded.
-    fn flush(&self, range: Range<u64>) {
-        if range.is_empty() {
-            return;
-        }
-        let here = 1 << cpu::index();
-        let cpus = self.cpus.load(Ordering::SeqCst);
-        if cpus & here != 0 {
-            tlb::flush_here(range.clone());
-        }
-        tlb::flush_others(cpus & !here, range);
-    }
 }
 
 impl Drop for PageTable {
@@ -339,130 +326,6 @@ impl Drop for PageTable {
 
 /// Entries that lead to a table: what the page may do is said at the lowest level.
 const TABLE_BITS: u64 = entry::PRESENT | entry::WRITE | entry::USER | entry::ACCESSED;
-
-/// Pages on their way out of a table: gathered, flushed together, then dropped.
-struct Removal<'a> {
-    table: &'a PageTable,
-    frames: [u32; 64],
-    frames_length: usize,
-    tables: [Option<Table>; 8],
-    tables_length: usize,
-    /// What must be flushed before they are dropped.
-    range: Range<u64>,
-    /// How many pages were removed.
-    pages: usize,
-}
-
-impl<'a> Removal<'a> {
-    fn new(table: &'a PageTable) -> Removal<'a> {
-        Removal {
-            table,
-            frames: [0; 64],
-            frames_length: 0,
-            tables: [None; 8],
-            tables_length: 0,
-            range: Range { start: u64::MAX, end: 0 },
-            pages: 0,
-        }
-    }
-
-    /// Takes the pages of `range` out of `table` and of the tables below.
-    fn remove(&mut self, table: Table, level: u32, range: Range<u64>) {
-        if range.is_empty() {
-            return;
-        }
-        let mut removed = 0;
-        if level == 0 {
-            let first = entry::index(range.start, 0);
-            let present = table.count(0).cast_signed();
-            for (offset, slot) in table.entries()[first..=entry::index(range.end - 1, 0)].iter().enumerate() {
-                if slot.load(Ordering::Relaxed) & entry::PRESENT != 0 {
-                    let old = slot.swap(0, Ordering::AcqRel);
-                    removed += 1;
-                    self.add_frame(range.start + (offset * PAGE_SIZE) as u64, entry::page(old));
-                    if removed == present {
-                        break;
-                    }
-                }
-            }
-            self.pages += removed as usize;
-        } else {
-            for (below, part) in children(table, level, range) {
-                let start = part.start;
-                self.remove(below, level - 1, part);
-                if below.count(0) == 0 {
-                    table.entries()[entry::index(start, level)].store(0, Ordering::Release);
-                    removed += 1;
-                    self.add_table(start, below);
-                }
-            }
-        }
-        table.count(-removed);
-    }
-
-    fn add_frame(&mut self, address: u64, page: u32) {
-        if self.frames_length == self.frames.len() {
-            self.finish();
-        }
-        self.frames[self.frames_length] = page;
-        self.frames_length += 1;
-        self.widen(address);
-    }
-
-    fn add_table(&mut self, address: u64, table: Table) {
-        if self.tables_length == self.tables.len() {
-            self.finish();
-        }
-        self.tables[self.tables_length] = Some(table);
-        self.tables_length += 1;
-        self.widen(address);
-    }
-
-    fn widen(&mut self, address: u64) {
-        let page = address & !(PAGE_SIZE as u64 - 1);
-        self.range = self.range.start.min(page)..self.range.end.max(page + PAGE_SIZE as u64);
-    }
-
-    /// Flushes and drops what was gathered.
-    fn finish(&mut self) {
-        self.table.flush(core::mem::replace(&mut self.range, Range { start: u64::MAX, end: 0 }));
-        for &page in &self.frames[..self.frames_length] {
-            // SAFETY: the entry's reference is nobody's now, and no CPU has the translation any more.
-            drop(unsafe { Frame::from_number(page) });
-        }
-        for table in self.tables[..self.tables_length].iter_mut().filter_map(Option::take) {
-            // SAFETY: its entry was cleared and flushed, with what the CPU keeps of the levels between.
-            unsafe { table.free() };
-        }
-        self.frames_length = 0;
-        self.tables_length = 0;
-    }
-}
-
-/// Returns the tables below `table` that have entries for `range`, each with its part of the range.
-fn children(table: Table, level: u32, range: Range<u64>) -> impl Iterator<Item = (Table, Range<u64>)> {
-    // Most tables are nearly empty: the count says when the rest need not be looked at.
-    let present = table.count(0) as usize;
-    let span = span(level);
-    let base = range.start & !(span - 1);
-    let first = entry::index(range.start, level);
-    let last = entry::index(range.end - 1, level);
-    let all = table.entries()[first..=last].iter().enumerate().filter_map(move |(offset, slot)| {
-        let present = slot.load(Ordering::Acquire);
-        if present & entry::PRESENT == 0 {
-            return None;
-        }
-        let start = base + offset as u64 * span;
-        // SAFETY: user tables have no large pages.
-        Some((unsafe { Table::of(present) }, start.max(range.start)..(start + span).min(range.end)))
-    });
-    all.take(present)
-}
-
-/// Returns how many bytes one entry of a table on `level` maps.
-fn span(level: u32) -> u64 {
-    1 << (12 + 9 * level)
-}
 
 /// Returns the part of `range` that user pages can be in.
 fn clip(range: Range<u64>) -> Range<u64> {

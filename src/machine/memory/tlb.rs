@@ -2,8 +2,10 @@
 //! down, on others.
 
 use super::{PAGE_SIZE, allocator, kernel_table};
+use crate::machine::cpu;
 use crate::machine::sync::Once;
 use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
 use x86_64::VirtAddr;
 use x86_64::instructions::tlb;
 
@@ -14,6 +16,65 @@ const WHOLE_FLUSH_PAGES: u64 = 64;
 pub(in crate::machine) type ShootDown = fn(cpus: u64, range: Range<u64>);
 
 static SHOOT_DOWN: Once<ShootDown> = Once::new();
+
+/// The range that holds all pages whose translations must go.
+pub(super) struct Stale {
+    start: u64,
+    end: u64,
+}
+
+impl Stale {
+    /// Makes an empty range.
+    pub(super) fn new() -> Stale {
+        Stale { start: u64::MAX, end: 0 }
+    }
+
+    /// Widens it to the page at `address`.
+    pub(super) fn add(&mut self, address: u64) {
+        let page = address & !(PAGE_SIZE as u64 - 1);
+        self.start = self.start.min(page);
+        self.end = self.end.max(page + PAGE_SIZE as u64);
+    }
+
+    /// Empties it; returns what it was.
+    pub(super) fn take(&mut self) -> Range<u64> {
+        let Stale { start, end } = core::mem::replace(self, Stale::new());
+        start.min(end)..end
+    }
+}
+
+/// The CPUs that have a page table loaded, one bit each.
+pub(super) struct Cpus(AtomicU64);
+
+impl Cpus {
+    /// Makes an empty set.
+    pub(super) fn new() -> Cpus {
+        Cpus(AtomicU64::new(0))
+    }
+
+    /// Adds a CPU, before it loads the table: who changes the table from then on tells it to flush.
+    pub(super) fn add(&self, index: usize) {
+        self.0.fetch_or(1 << index, Ordering::SeqCst);
+    }
+
+    /// Takes out a CPU, after it has loaded another table.
+    pub(super) fn remove(&self, index: usize) {
+        self.0.fetch_and(!(1 << index), Ordering::SeqCst);
+    }
+
+    /// Flushes the translations of `range` on them.
+    pub(super) fn flush(&self, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let here = 1 << cpu::index();
+        let cpus = self.0.load(Ordering::SeqCst);
+        if cpus & here != 0 {
+            flush_here(range.clone());
+        }
+        flush_others(cpus & !here, range);
+    }
+}
 
 /// Sets how other CPUs are told to flush; they call `flush_here`.
 #[expect(dead_code, reason = "for the start of further CPUs")]
@@ -34,7 +95,7 @@ pub(in crate::machine) fn flush_here(range: Range<u64>) {
 }
 
 /// Flushes the translations of `range` on the CPUs of the mask `cpus`, this one not among them.
-pub(super) fn flush_others(cpus: u64, range: Range<u64>) {
+fn flush_others(cpus: u64, range: Range<u64>) {
     if cpus != 0
         && let Some(shoot_down) = SHOOT_DOWN.get()
     {
@@ -46,15 +107,15 @@ pub(super) fn flush_others(cpus: u64, range: Range<u64>) {
 pub(super) fn unmap_kernel_pages(pages: impl Iterator<Item = u64> + Clone) {
     let mut freed = [0; 16];
     let mut length = 0;
-    let mut range = Range { start: u64::MAX, end: 0 };
+    let mut stale = Stale::new();
     for address in pages {
         if let Some(page) = kernel_table::unmap_page(address) {
             freed[length] = page;
             length += 1;
-            range = range.start.min(address)..range.end.max(address + PAGE_SIZE as u64);
+            stale.add(address);
         }
     }
-    flush_others(!(1 << crate::machine::cpu::index()), range);
+    flush_others(!(1 << cpu::index()), stale.take());
     for &page in &freed[..length] {
         allocator::free_page(page);
     }

@@ -1,0 +1,104 @@
+//! Taking pages out of a user page table: what is removed is gathered, flushed on every CPU at once, and only then
+//! dropped, the tables that became empty too.
+
+use super::entry::{self, Table};
+use super::tlb::{Cpus, Stale};
+use super::{Frame, PAGE_SIZE};
+use core::ops::Range;
+use core::sync::atomic::Ordering;
+
+/// Pages on their way out of a table: gathered, flushed together, then dropped.
+pub(super) struct Removal<'a> {
+    /// Who may have the translations.
+    cpus: &'a Cpus,
+    frames: [u32; 64],
+    frames_length: usize,
+    tables: [Option<Table>; 8],
+    tables_length: usize,
+    /// What must be flushed before they are dropped.
+    stale: Stale,
+    /// How many pages were removed.
+    pub(super) pages: usize,
+}
+
+impl<'a> Removal<'a> {
+    /// Starts a removal from the tables that `cpus` have loaded.
+    pub(super) fn new(cpus: &'a Cpus) -> Removal<'a> {
+        Removal {
+            cpus,
+            frames: [0; 64],
+            frames_length: 0,
+            tables: [None; 8],
+            tables_length: 0,
+            stale: Stale::new(),
+            pages: 0,
+        }
+    }
+
+    /// Takes the pages of `range` out of `table` and of the tables below.
+    pub(super) fn remove(&mut self, table: Table, level: u32, range: Range<u64>) {
+        if range.is_empty() {
+            return;
+        }
+        let mut removed = 0;
+        if level == 0 {
+            let first = entry::index(range.start, 0);
+            let present = table.count(0).cast_signed();
+            for (offset, slot) in table.entries()[first..=entry::index(range.end - 1, 0)].iter().enumerate() {
+                if slot.load(Ordering::Relaxed) & entry::PRESENT != 0 {
+                    let old = slot.swap(0, Ordering::AcqRel);
+                    removed += 1;
+                    self.add_frame(range.start + (offset * PAGE_SIZE) as u64, entry::page(old));
+                    if removed == present {
+                        break;
+                    }
+                }
+            }
+            self.pages += removed as usize;
+        } else {
+            for (below, part) in table.children(level, range) {
+                let start = part.start;
+                self.remove(below, level - 1, part);
+                if below.count(0) == 0 {
+                    table.entries()[entry::index(start, level)].store(0, Ordering::Release);
+                    removed += 1;
+                    self.add_table(start, below);
+                }
+            }
+        }
+        table.count(-removed);
+    }
+
+    fn add_frame(&mut self, address: u64, page: u32) {
+        if self.frames_length == self.frames.len() {
+            self.finish();
+        }
+        self.frames[self.frames_length] = page;
+        self.frames_length += 1;
+        self.stale.add(address);
+    }
+
+    fn add_table(&mut self, address: u64, table: Table) {
+        if self.tables_length == self.tables.len() {
+            self.finish();
+        }
+        self.tables[self.tables_length] = Some(table);
+        self.tables_length += 1;
+        self.stale.add(address);
+    }
+
+    /// Flushes and drops what was gathered.
+    pub(super) fn finish(&mut self) {
+        self.cpus.flush(self.stale.take());
+        for &page in &self.frames[..self.frames_length] {
+            // SAFETY: the entry's reference is nobody's now, and no CPU has the translation any more.
+            drop(unsafe { Frame::from_number(page) });
+        }
+        for table in self.tables[..self.tables_length].iter_mut().filter_map(Option::take) {
+            // SAFETY: its entry was cleared and flushed, with what the CPU keeps of the levels between.
+            unsafe { table.free() };
+        }
+        self.frames_length = 0;
+        self.tables_length = 0;
+    }
+}
