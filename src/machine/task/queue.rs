@@ -144,6 +144,11 @@ impl Queue {
             self.enqueue(waiting, Place::Last);
         }
         // It may be urgent now, or the current one that is not any more.
+        self.give_way_if_due();
+    }
+
+    /// Has the current task give way if one that waits is more urgent.
+    pub(super) fn give_way_if_due(&mut self) {
         if let Some(next) = self.waiting.next_turn() {
             self.give_way_to(next);
         }

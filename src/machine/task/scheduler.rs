@@ -123,11 +123,13 @@ pub(crate) fn yield_now() {
     sync::assert_may_sleep();
     let _off = InterruptsOff::new();
     let mut queue = this_queue().lock();
-    if queue.waiting.is_empty() {
+    if !queue.has_rival() {
         return;
     }
+    // The next one is taken first: a fair task that has run little would only get itself.
+    let next = queue.take_next();
     queue.requeue_current(Place::Last);
-    switch_away(queue);
+    switch_to(queue, next);
 }
 
 /// Switches if the running task's turn is over: for long loops.
@@ -291,12 +293,14 @@ pub(super) fn reschedule() {
 
 /// Switches to the task whose turn it is; returns when the present task's turn comes again. Interrupts are off.
 fn switch_away(mut queue: IrqGuard<'static, Queue>) {
-    let was_idle = queue.is_idle();
     let next = queue.take_next();
-    if queue.is_current(&next) {
-        return;
+    if !queue.is_current(&next) {
+        switch_to(queue, next);
     }
-    if was_idle {
+}
+
+fn switch_to(queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
+    if queue.is_idle() {
         start_tick();
     }
     queue.figures.count_switch();
@@ -360,6 +364,8 @@ fn tick() {
         }
         if queue.is_turn_over() && queue.has_rival() {
             cpu::this().ask_attention(Attention::Reschedule);
+        } else {
+            queue.give_way_if_due();
         }
         queue.is_idle()
     };
