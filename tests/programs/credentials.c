@@ -168,6 +168,11 @@ static int priorities(void)
     must(setpriority(PRIO_PROCESS, 0, 5) == 0 && getpriority(PRIO_PROCESS, 0) == 5);
     must(setpriority(PRIO_PROCESS, 0, 100) == 0 && getpriority(PRIO_PROCESS, 0) == 19);
     must(setpriority(PRIO_PROCESS, 0, -5) == 0 && getpriority(PRIO_PROCESS, 0) == -5);
+    int status;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(getpriority(PRIO_PROCESS, 0) == -5 ? 0 : 1);
+    must(waitpid(pid, &status, 0) == pid && status == 0);
     must(setpriority(PRIO_PROCESS, 0, 5) == 0 && syscall(SYS_setuid, 1000) == 0);
     must(setpriority(PRIO_PROCESS, 0, 4) == -1 && errno == EACCES);
     must(setpriority(PRIO_PROCESS, 0, 6) == 0);
