@@ -5,6 +5,7 @@ use super::Device;
 use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, text};
 use super::status::ranges;
 use crate::machine::cpu;
+use crate::tty;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -16,7 +17,7 @@ type Show = fn() -> String;
 
 /// Every value, by its path below /sys, in order.
 const VALUES: &[(&str, Show)] = &[
-    ("class/tty/console/active", || String::from("tty0 ttyS0")),
+    ("class/tty/console/active", || String::from(tty::active_consoles())),
     ("devices/system/clocksource/clocksource0/available_clocksource", || String::from("tsc")),
     ("devices/system/clocksource/clocksource0/current_clocksource", || String::from("tsc")),
     ("devices/system/cpu/kernel_max", || format!("{}", cpu::MAX_CPUS - 1)),

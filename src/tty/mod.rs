@@ -40,4 +40,4 @@ mod terminal;
 /// What programs read and write.
 mod transfer;
 
-pub(crate) use start::{finish_output, set_restart_at_keys, start};
+pub(crate) use start::{active_consoles, finish_output, set_restart_at_keys, start};

@@ -80,7 +80,9 @@ pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>, keyboard: Option<Arc<dyn In
         task::spawn("keyboard", move || read_keyboard(&*keyboard, screen, &terminal, &console));
     }
 
-    TERMINALS.call_once(|| ports.iter().map(|port| port.terminal.clone()).collect());
+    let terminals = ports.iter().map(|port| port.terminal.clone());
+    TERMINALS.call_once(|| core::iter::once(console.clone()).chain(terminals).collect());
+    ACTIVE.call_once(|| active_names(&ports, &console));
     for port in ports {
         for name in &port.names {
             let number = if name == "tty0" { FRONT } else { port.terminal.number() };
@@ -98,7 +100,23 @@ pub(crate) fn start(lines: Vec<Arc<dyn SerialLine>>, keyboard: Option<Arc<dyn In
     devpts::start();
 }
 
-/// The terminals with hardware behind them.
+/// What /sys/class/tty/console/active shows.
+static ACTIVE: Once<String> = Once::new();
+
+/// Returns the names of the consoles, the preferred one last.
+pub(crate) fn active_consoles() -> &'static str {
+    ACTIVE.get().map_or("", String::as_str)
+}
+
+/// The screen comes first, as on Linux; a port that is /dev/console itself comes last.
+fn active_names(ports: &[Port], console: &Arc<Terminal>) -> String {
+    let mut ports: Vec<&Port> = ports.iter().collect();
+    ports.sort_by_key(|port| (Arc::ptr_eq(&port.terminal, console), !port.terminal.hardware().is_screen()));
+    let names: Vec<&str> = ports.iter().filter_map(|port| port.names.first()).map(String::as_str).collect();
+    names.join(" ")
+}
+
+/// The terminals that may hold output: those with hardware behind them, and /dev/console.
 static TERMINALS: Once<Vec<Arc<Terminal>>> = Once::new();
 
 /// How long the machine's end waits for what programs wrote: ample for a serial line's buffer, bounded because a line may
