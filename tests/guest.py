@@ -58,6 +58,8 @@ class Guest:
         (self.root / "etc").mkdir()
         (self.root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/sh\n")
         (self.root / "etc/group").write_text("root:x:0:\nnogroup:x:65534:\n")
+        (self.root / "etc/hosts").write_text("127.0.0.1 localhost guest\n")
+        (self.root / "etc/nsswitch.conf").write_text("hosts: files\n")
         self._executable("init", INIT)
 
     def _executable(self, path, text):
