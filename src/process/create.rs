@@ -133,7 +133,6 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
         child_process.space().map(|space| space.write_remote(request.child_tid, &id.id.to_ne_bytes()));
     }
     let newborn = make_task(thread, user, entry)?;
-    inherit_scheduling(parent, &newborn.task);
     enter(parent, &child_process, newborn.thread(), flags)?;
     if !flags.contains(CloneFlags::THREAD) {
         cpu_limit::watch(&child_process);
@@ -244,14 +243,6 @@ fn enter(parent: &Arc<Thread>, process: &Arc<Process>, thread: &Arc<Thread>, fla
         }
         Ok(())
     })
-}
-
-/// "Scheduling policies and priorities" and the CPU affinity mask are inherited (sched(7), sched_setaffinity(2)).
-fn inherit_scheduling(parent: &Thread, child: &Task) {
-    if let Some(parent) = parent.task() {
-        child.set_class(parent.class());
-        child.set_affinity(parent.affinity());
-    }
 }
 
 fn make_task(thread: Arc<Thread>, user: UserMode, entry: Entry) -> Result<Newborn> {
