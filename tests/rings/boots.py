@@ -135,7 +135,7 @@ def _relocated():
     kernel.write_bytes(data)
     image = iso("relocated", KERNEL=kernel)
     with Machine(image) as machine:
-        place = int(machine.expect(r"kernel: \d+ KiB at (0x[0-9a-f]+)").group(1), 16)
+        place = int(machine.expect(r"kernel at physical (0x[0-9a-f]+)").group(1), 16)
         if place < 48 << 20:
             raise Failure(f"the kernel runs at {place:#x}")
         machine.expect(PROMPT)
@@ -235,7 +235,7 @@ LIES = {
     "information at an odd address": (_information_at(0x1003), "boot information"),
     "a tag of enormous size": (_tag_size(6, 0xFFFF_FFF0), "boot information|memory map"),
     "a tag of no size": (_tag_size(6, 0), "boot information|memory map"),
-    "a module that ends before it starts": (_module_range(0x800_0000, 0x100_0000), "boot information is damaged"),
+    "a module that ends before it starts": (_module_range(0x800_0000, 0x100_0000), "is not in memory; left out"),
     "a module outside memory": (_module_range(0xF000_0000, 0xF100_0000), "PANIC.*(module|initramfs|boot information)"),
 }
 
