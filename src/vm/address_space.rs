@@ -249,6 +249,15 @@ impl AddressSpace {
     }
 }
 
+impl Drop for AddressSpace {
+    fn drop(&mut self) {
+        // The page table could find its pages alone, but would have to look at every entry of each table.
+        for (range, _) in self.areas.get_mut().map.iter() {
+            self.table.unmap(range);
+        }
+    }
+}
+
 impl Areas {
     /// Adds an area and counts it. Its range must be free.
     pub(super) fn add(&mut self, range: Range<u64>, mut area: Area) {

@@ -48,6 +48,11 @@ impl<T: ?Sized> Mutex<T> {
         self.guard(self.wait())
     }
 
+    /// Returns what the lock guards: who can change the lock itself is alone with it.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
     fn wait(&self) -> spin::MutexGuard<'_, T> {
         match self.value.try_lock() {
             Some(value) => value,
