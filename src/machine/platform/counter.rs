@@ -9,7 +9,8 @@ use x86_64::instructions::port::PortReadOnly;
 const HPET_PERIOD: usize = 0x04;
 const HPET_CONFIGURATION: usize = 0x10;
 const HPET_COUNTER: usize = 0xf0;
-const HPET_ENABLED: u32 = 1;
+const HPET_ENABLED: u32 = 1 << 0;
+const HPET_REPLACES_LEGACY: u32 = 1 << 1;
 
 /// The longest period that the specification allows, in femtoseconds.
 const HPET_SLOWEST: u32 = 100_000_000;
@@ -72,7 +73,9 @@ fn start_hpet(address: u64) -> Option<Counter> {
     if period == 0 || period > HPET_SLOWEST {
         return None;
     }
-    registers.write(HPET_CONFIGURATION, registers.read(HPET_CONFIGURATION) | HPET_ENABLED);
+    // In the legacy mode that firmware may have left on, the 8254 would not interrupt.
+    let configuration = registers.read(HPET_CONFIGURATION) & !HPET_REPLACES_LEGACY;
+    registers.write(HPET_CONFIGURATION, configuration | HPET_ENABLED);
     let hpet =
         Counter { name: "HPET", source: Source::Hpet(registers), femtoseconds: u64::from(period), mask: u32::MAX };
     is_running(&hpet).then_some(hpet)

@@ -42,7 +42,7 @@ pub(crate) use power::{halt, power_off, restart};
 pub(in crate::machine) use {
     counter::{Counter, find_counters},
     local_apic::local_apic,
-    pit::Pit,
+    pit::{Pit, PitSpan},
     rtc::read_wall_seconds,
 };
 

@@ -1,6 +1,7 @@
 //! The 8254 timer: channel 2 measures a span, channel 0 interrupts on PCs without a local APIC.
 
 use super::port::{read_u8, write_u8};
+use core::ops::Range;
 
 /// Counts per second (a third of the NTSC colour carrier).
 const RATE_HZ: u64 = 1_193_182;
@@ -18,13 +19,21 @@ const ONE_SHOT: u8 = 0x30;
 /// The timer.
 pub(in crate::machine) struct Pit;
 
+/// A measured span: samples between which it started and between which it ended, and how long it was.
+#[derive(Clone, Debug)]
+pub(in crate::machine) struct PitSpan {
+    pub(in crate::machine) start: Range<u64>,
+    pub(in crate::machine) end: Range<u64>,
+    pub(in crate::machine) ns: u64,
+}
+
 impl Pit {
     /// The ISA line of channel 0.
     pub(in crate::machine) const IRQ: u8 = 0;
 
-    /// Runs channel 2 for about `microseconds` (at most 50,000), calls `sample` when it starts and when it
-    /// ends, and returns both results with the nanoseconds between; `None` if it never ends.
-    pub(in crate::machine) fn measure(microseconds: u64, sample: impl Fn() -> u64) -> Option<(u64, u64, u64)> {
+    /// Runs channel 2 for about `microseconds` (at most 50,000) and calls `sample` just before and after it starts
+    /// and ends; `None` if it never ends.
+    pub(in crate::machine) fn measure(microseconds: u64, sample: impl Fn() -> u64) -> Option<PitSpan> {
         let count = (microseconds * RATE_HZ / 1_000_000).min(0xffff);
         let [low, high, ..] = count.to_le_bytes();
 
@@ -34,14 +43,24 @@ impl Pit {
         write(CHANNEL_2, low);
         write(CHANNEL_2, high);
         // Counting starts when the gate opens.
+        let before_start = sample();
         write(CONTROL_B, control & !0x02 | 0x01);
-        let start = sample();
+        let after_start = sample();
+
+        let mut before_end = after_start;
         // Each read takes about a microsecond on real hardware; this many are far more than the span.
-        let is_over = (0..4_000_000).any(|_| read(CONTROL_B) & 0x20 != 0);
-        let end = sample();
+        let after_end = (0..1_000_000).find_map(|_| {
+            let is_over = read(CONTROL_B) & 0x20 != 0;
+            let now = sample();
+            if !is_over {
+                before_end = now;
+            }
+            is_over.then_some(now)
+        });
         write(CONTROL_B, control);
 
-        is_over.then(|| (start, end, count * 1_000_000_000 / RATE_HZ))
+        let ns = count * 1_000_000_000 / RATE_HZ;
+        Some(PitSpan { start: before_start..after_start, end: before_end..after_end?, ns })
     }
 
     /// Lets channel 0 interrupt once after `ns` nanoseconds or, if that is too far, after its longest span (55 ms).
