@@ -104,8 +104,11 @@ impl Pixels {
 
         let start = y * self.font.height() * self.pitch + x * self.font.width() * self.depth;
         let length = looks.len() * self.font.width() * self.depth;
+        // Much of a screen is empty, and all lines of empty cells are alike.
+        let is_empty = looks.iter().all(is_empty);
         for line in 0..self.font.height() {
             match self.depth {
+                _ if is_empty && line > 0 => {}
                 4 => self.render::<4>(line, looks),
                 3 => self.render::<3>(line, looks),
                 _ => self.render::<2>(line, looks),
@@ -141,6 +144,13 @@ impl Pixels {
     fn pixel(&self, rgb: u32) -> u32 {
         self.red.place(rgb >> 16) | self.green.place(rgb >> 8) | self.blue.place(rgb)
     }
+}
+
+/// Returns whether the cell shows its background alone.
+fn is_empty(look: &Look) -> bool {
+    look.cell.character == ' '
+        && !look.cell.attributes.contains(Attributes::UNDERLINE)
+        && look.cursor != CursorShape::Underline
 }
 
 /// Returns whether an underline, or a cursor that is one, fills pixel line `line` of the cell.
