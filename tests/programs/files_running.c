@@ -27,8 +27,8 @@ int main(int argc, char **arguments)
     check_error("open for writing", execve("program", words, none), ETXTBSY);
     close(out);
 
-    int ends[2], status = 0;
-    check("pipe", pipe(ends) == 0);
+    int ends[2], started[2], status = 0;
+    check("pipe", pipe(ends) == 0 && pipe2(started, O_CLOEXEC) == 0);
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0) {
@@ -37,12 +37,10 @@ int main(int argc, char **arguments)
         execve("program", words, none);
         _exit(99);
     }
-    close(ends[0]);
+    close(ends[0]), close(started[1]);
     int fd;
-    for (int i = 0; i < 500 && (fd = open("program", O_WRONLY)) >= 0; i++) {
-        close(fd);
-        usleep(10000);
-    }
+    char byte;
+    check("it runs", read(started[0], &byte, 1) == 0); /* exec closed the other end */
     check_error("write while it runs", open("program", O_WRONLY), ETXTBSY);
     check_error("read and write", open("program", O_RDWR), ETXTBSY);
     check_error("O_TRUNC", open("program", O_WRONLY | O_TRUNC), ETXTBSY);

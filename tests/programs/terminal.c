@@ -592,6 +592,7 @@ static void leaving(void)
 int main(void)
 {
     signal(SIGHUP, SIG_IGN);
+    setpgid(0, 0); /* as process 1 of a namespace its group would be none that it can name */
     initial();
     editing();
     lines();

@@ -145,6 +145,7 @@ def _bad_programs():
     """Programs that are no programs: the shell says so and lives."""
     with Machine(IMAGE) as machine:
         machine.expect(PROMPT)
+        machine.run("stty cols 200")  # so that no command's echo is wrapped
         machine.run("cd /tmp 2>/dev/null || mkdir /tmp && cd /tmp")
         for size in (4, 16, 63, 64, 100, 200, 4096, 100_000):
             machine.run(f"head -c {size} /bin/busybox > cut; chmod +x cut")
