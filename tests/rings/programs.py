@@ -31,7 +31,9 @@ def _passes_on_linux(program):
         isolate = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "--mount-proc"]
         if os.geteuid() != 0:
             isolate.insert(1, "--map-root-user")
-        result = subprocess.run([*isolate, program], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        # Not as process 1 of its namespace, which signals and orphans treat differently.
+        words = [*isolate, "sh", "-c", '"$0"; exit $?', program]
+        result = subprocess.run(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, timeout=120)
         return result.returncode, result.stdout.decode("utf-8", "replace")
 

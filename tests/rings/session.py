@@ -135,11 +135,11 @@ def _vi(machine):
     machine.send("vi text\n")
     machine.expect("third", 10)
     machine.send("jdwichanged\x1b")
-    machine.expect("changed", 10)
+    machine.expect(r"- text \[Modified\] 2/3", 10)  # command mode again
     machine.send("o")
     machine.expect("3/4", 10)
     machine.send("inserted line\x1b")  # alone, so that it is not taken for the start of a key's sequence
-    machine.expect("inserted.*line", 10)
+    machine.expect(r"- text \[Modified\] 3/4", 10)
     machine.send(":wq\n")
     machine.expect(PROMPT, 10)
     _wants(machine, "cat text", "first\nchanged\ninserted line\nthird")
@@ -193,7 +193,7 @@ def _system_information(machine):
         "df /dev/shm | tail -n 1": r"\S+ +\d+ +\d+ +\d+ +\d+% /dev/shm",
         "uptime": r".*up .*load average.*",
         "dmesg | grep -ci stele": r"[1-9]\d*",
-        "ls -l /proc/self/fd 2>/dev/null | grep -c /dev/ttyS0": "[23]",
+        "ls -l /proc/self/fd 2>/dev/null | grep -c /dev/ttyS0": "1",
         "cat /proc/cpuinfo | grep -c processor": "1",
         "hostname": "stele",
         "tty": "/dev/ttyS0",
