@@ -12,7 +12,7 @@ from qemu import Failure, Machine, iso
 BUSYBOX = "/bin/busybox"
 INIT = """\
 #!/bin/busybox sh
-/bin/busybox mkdir -p /proc /sys /dev /tmp /bin /sbin /usr/bin /usr/sbin /work
+/bin/busybox mkdir -p /proc /sys /dev /tmp /bin /sbin /usr/bin /usr/sbin /case
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
 /bin/busybox mkdir -p /dev/shm /dev/pts
@@ -21,13 +21,13 @@ INIT = """\
 /bin/busybox stty -F /dev/console -opost
 /bin/busybox hostname guest
 while read -r limit name command; do
-    /bin/busybox mkdir -p /work/$name && cd /work/$name
+    /bin/busybox mkdir -p /case/$name && cd /case/$name
     echo "@@@ begin $name"
     /bin/busybox env -i PATH=/bin HOME=/ /bin/busybox timeout -s KILL $limit $command </dev/null >/out 2>&1
     status=$?
     /bin/busybox tail -c 60000 /out
     echo "@@@ end $name $status"
-    cd / && /bin/busybox rm -rf /work/$name
+    cd / && /bin/busybox rm -rf /case/$name
 done < /tests/list
 /bin/busybox poweroff -f
 """
