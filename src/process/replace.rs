@@ -26,6 +26,8 @@ pub(crate) fn replace_program(
 
     process.note_peak(old_space);
     release_memory(thread, old_space);
+    // Before anybody can find the new space: who may reach into it is judged by the new identity.
+    take_over_identity(thread, &program);
     let space = program.space.clone();
     task::set_page_table(Some(space.page_table().clone()));
     let old = {
@@ -53,7 +55,6 @@ pub(crate) fn replace_program(
     thread.set_alternate_stack(AlternateStack::default());
     thread.set_restart(None);
     process.has_executed.store(true, Ordering::Relaxed);
-    take_over_identity(thread, &program);
 
     user.registers = Default::default();
     user.registers.rip = program.entry;

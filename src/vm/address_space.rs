@@ -171,7 +171,7 @@ impl AddressSpace {
         let mut sizes = MemoryStatistics {
             total: areas.total,
             peak_total: areas.peak_total,
-            resident: areas.resident as u64 * PAGE,
+            resident: (areas.resident + areas.set_aside.len()) as u64 * PAGE,
             peak_resident: areas.peak_resident.max(areas.resident) as u64 * PAGE,
             ..MemoryStatistics::default()
         };

@@ -1,7 +1,7 @@
 //! mremap: areas grow, shrink and move with their pages.
 
 use super::address_space::{AddressSpace, Areas};
-use super::area::{Area, Placement};
+use super::area::{Area, Mapping, Placement};
 use super::map::{Removed, checked_range, is_obvious_overcommit};
 use super::round_up;
 use crate::errno::{Errno, Result};
@@ -54,6 +54,11 @@ impl AddressSpace {
             old.end = old.start + new_length;
         }
         let (area_range, area) = areas.map.find(old.start).ok_or(Errno::EFAULT)?;
+        if let Mapping::File { offset, .. } = &area.mapping
+            && (offset + (old.start - area_range.start)).checked_add(new_length).is_none()
+        {
+            return Err(Errno::EINVAL);
+        }
         if old.is_empty() {
             // "If old_size is zero, and old_address refers to a shareable mapping …, then mremap() will create a new
             // mapping of the same pages."

@@ -60,8 +60,9 @@ fn transfer(
     let local = read_areas(local.0, local.1)?;
     let remote = read_areas(remote.0, remote.1)?;
     let thread = table::find_thread(id).ok_or(Errno::ESRCH)?;
-    check_may_access(ctx, &thread)?;
+    // In this order: a space that an exec replaces after the check is the old one, which the check was about.
     let space = thread.process().space().ok_or(Errno::ESRCH)?;
+    check_may_access(ctx, &thread)?;
 
     let mut to = Destination::user(ctx.space(), local.clone());
     let mut from = Source::user(ctx.space(), local);
