@@ -37,7 +37,7 @@ def iso(name, **variables):
 
 
 class Machine:
-    """A running QEMU. Use it as a context: it is killed at the end."""
+    """A running QEMU. Use it as a context: it is killed at the end. Without an image, the options say what it boots."""
 
     def __init__(self, image, *options, memory="256M", cpu="max", machine="pc", smp=1, uefi=False, usb=False, serial=True,
                  limit=120):
@@ -59,7 +59,7 @@ class Machine:
         if usb:
             command += ["-drive", f"if=none,id=stick,format=raw,readonly=on,file={image}"]
             command += ["-device", "qemu-xhci", "-device", "usb-storage,drive=stick,bootindex=0"]
-        else:
+        elif image:
             command += ["-cdrom", str(image)]
         self.process = subprocess.Popen(
             [*command, *options], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0

@@ -8,12 +8,10 @@ import shutil
 import subprocess
 import tempfile
 
+import compatibility
+import crates
 import debian
 from guest import BUSYBOX, Guest
-from qemu import ROOT, Failure
-
-KNOWN = ROOT / "docs/busybox-testsuite.md"
-
 
 def _busybox_tree(folder):
     """Lays out busybox' own test suite as it wants to be found, beside the Debian busybox."""
@@ -29,10 +27,11 @@ def _busybox_tree(folder):
 
 
 def _verdicts(output):
-    """Counts each case's PASS and other verdicts; a name may occur several times."""
+    """Which cases pass; one that occurs several times gets a number."""
     found = {}
     for verdict, name in re.findall(r"^(PASS|FAIL|SKIPPED|UNTESTED): (.*)$", output, re.M):
-        found.setdefault(name, []).append(verdict)
+        name += "'" * sum(1 for other in found if other.rstrip("'") == name)
+        found[name] = verdict == "PASS"
     return found
 
 
@@ -55,7 +54,7 @@ def _busybox_on_linux():
 
 
 def _busybox_on_stele():
-    guest = Guest("busybox-suite", memory="1G")
+    guest = Guest("busybox-suite", output_limit=200000, memory="1G")
     _busybox_tree(guest.root)
     # One case starts /bin/false under another name, which busybox' own would take for an applet's.
     (guest.root / "bin/false").unlink()
@@ -69,16 +68,71 @@ def _busybox_on_stele():
 
 
 def _busybox():
-    linux, stele = _busybox_on_linux(), _busybox_on_stele()
-    passing = {name for name, verdicts in linux.items() if set(verdicts) == {"PASS"}}
-    missing = {name for name in passing if stele.get(name) != linux[name]}
-    known = set(re.findall(r"^- `(.*)`:", KNOWN.read_text(), re.M)) if KNOWN.exists() else set()
-    cases = sum(len(linux[name]) for name in passing)
-    print(f"    busybox test suite: {cases} cases pass on Linux, of these {sum(len(linux[n]) for n in passing - missing)} here")
-    if missing - known:
-        raise Failure("pass on Linux, not here:\n" + "\n".join(f"{n}: {stele.get(n)}" for n in sorted(missing - known)))
+    compatibility.judge("busybox", _busybox_on_linux(), _busybox_on_stele())
+
+
+def _both(guest, limit, cases):
+    """Runs a guest on Linux and on Stele; CASES makes verdicts of one test's name and output."""
+    sides = []
+    for results in (guest.run_on_linux(limit), guest.run(limit)):
+        sides.append({case: passes for name, output, _ in results for case, passes in cases(name, output).items()})
+    return sides
+
+
+def _crate(crate):
+    guest = Guest(f"crate-{crate}", output_limit=400000, memory="3G")
+    _add_shell(guest.root)
+    for program in crates.programs(crate):
+        guest.add_program(program, "--test-threads=1 " + SKIP.get(crate, ""), limit=400)
+    compatibility.judge(crate, *_both(guest, 900, _libtest))
+
+
+# Spins until another thread has come along, for ever on one CPU.
+SKIP = {"parking_lot": "--skip webkit_queue"}
+
+
+def _add_shell(root):
+    """Puts Debian's dash in busybox' place, because cases ask things of /bin/sh that only a usual one does."""
+    (root / "bin/sh").unlink()
+    for path in ["/bin/dash", *re.findall(r"(/\S+) \(0x", subprocess.run(["ldd", "/bin/dash"], capture_output=True, text=True).stdout)]:
+        (root / path[1:]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, root / path[1:])
+    (root / "bin/dash").rename(root / "bin/sh")
+
+
+def _libtest(program, output):
+    """The verdicts of a Rust test program."""
+    found = compatibility.verdicts(output, r"^test (\S+)(?: - should panic)? \.\.\. ", r"\b(ok|FAILED|ignored\b.*)$")
+    return {f"{program.partition('.')[2]} {case}": passes for case, passes in found.items()}
+
+
+# Debian's libpython3.11-testsuite: what exercises the kernel, without AF_INET.
+PYTHON = {
+    **{module: "" for module in "os posix subprocess signal threading pty mmap select epoll fcntl time tempfile shutil pathlib "
+       "resource pwd multiprocessing_fork io poll selectors glob stat file fileio".split()},
+    "socket": "-i *VSOCK*",
+}
+
+
+def _python(modules=PYTHON):
+    tree = debian.unpacked("python", "python3", "libpython3.11-testsuite", "dash")
+    guest = Guest("python", tree, output_limit=1000000, memory="3G")
+    for module, words in modules.items():
+        guest.add(module, f"/usr/bin/python3.11 -m test -v --timeout 150 {words} test_{module}", limit=1200)
+    compatibility.judge("Python", *_both(guest, 5000, _unittest))
+
+
+def _unittest(module, output):
+    """The verdicts of a Python test module."""
+    head, verdict = r"^(\w+ \([\w.]+\)) ?(?=\.\.\.|\n)", r"\b(ok|skipped\b.*|FAIL|ERROR|expected failure)$"
+    found = compatibility.verdicts(output, head, verdict)
+    return {re.sub(r"\w+ \((?:test\.)*(?:test_\w+\.)?([\w.]+)\)", rf"{module} \1", case): passes
+            for case, passes in found.items()}
 
 
 def tests(long):
     """The tests of this ring: they take long."""
-    return [("busybox' own test suite", _busybox)] if long else []
+    found = [("busybox' own test suite", _busybox)]
+    found += [(f"the crate {crate}", lambda crate=crate: _crate(crate)) for crate in crates.CRATES]
+    found += [("Python's test modules", _python)]
+    return found if long else []

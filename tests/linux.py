@@ -1,0 +1,15 @@
+"""Debian's own Linux in the same QEMU: the measure for suites whose verdicts depend on the machine."""
+
+import debian
+from qemu import Machine
+
+
+def machine(initramfs, words="", **configuration):
+    """Boots an initramfs on Linux."""
+    words = f"console=ttyS0 loglevel=4 panic=-1 {words}".strip()
+    return Machine(None, "-kernel", str(_kernel()), "-initrd", str(initramfs), "-append", words, **configuration)
+
+
+def _kernel():
+    """Returns the kernel of the release that the build host has."""
+    return next(debian.unpacked("linux", "linux-image-amd64").glob("boot/vmlinuz-*"))
