@@ -14,8 +14,9 @@ use alloc::vec::Vec;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
-/// Where a relocatable program with an interpreter goes, before its random offset (Linux's ELF_ET_DYN_BASE).
-const RELOCATABLE_BASE: u64 = USER_END / 3 * 2;
+/// Where a relocatable program with an interpreter goes, before its random offset (Linux's ELF_ET_DYN_BASE, whole pages:
+/// the heap of one without an interpreter starts here).
+const RELOCATABLE_BASE: u64 = USER_END / 3 * 2 / PAGE * PAGE;
 
 /// How far that is moved up at random, at most (28 bits of pages).
 const BASE_RANDOM: u64 = (1 << 28) * PAGE;

@@ -200,6 +200,46 @@ static void test_images(void)
 	unlink("copy");
 }
 
+static void test_own_loader(void)
+{
+	/* A program that loads itself anywhere (no interpreter): its status is 0 if brk(0) is at a page's start. */
+	struct {
+		Elf64_Ehdr header;
+		Elf64_Phdr segment;
+		unsigned char code[32];
+	} image = {
+		.header = {
+			.e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_DYN,
+			.e_machine = EM_X86_64, .e_version = EV_CURRENT, .e_ehsize = sizeof(Elf64_Ehdr),
+			.e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1, .e_phoff = sizeof(Elf64_Ehdr),
+			.e_entry = sizeof(Elf64_Ehdr) + sizeof(Elf64_Phdr),
+		},
+		.segment = { .p_type = PT_LOAD, .p_flags = PF_R | PF_X, .p_filesz = sizeof image, .p_memsz = sizeof image,
+			     .p_align = 4096 },
+		.code = { 0xb8, 12, 0, 0, 0, 0x31, 0xff, 0x0f, 0x05, /* brk(0) */
+			  0x25, 0xff, 0x0f, 0, 0, 0xf7, 0xd8, 0x19, 0xff, /* and eax, 4095; neg eax; sbb edi, edi */
+			  0xb8, 60, 0, 0, 0, 0x0f, 0x05 }, /* exit(edi) */
+	};
+	write_file("loader", &image, sizeof image, 0755);
+	check("the heap of a static PIE starts a page", run("./loader", ARGV("n"), NO_ENV) == 0);
+	unlink("loader");
+}
+
+static void test_descriptors(void)
+{
+	int fd = open(self, O_RDONLY | O_CLOEXEC);
+	pid_t child = fork();
+	if (child == 0) {
+		syscall(SYS_execveat, fd, "", ARGV("n", "exit"), NO_ENV, AT_EMPTY_PATH);
+		_exit(200 + errno);
+	}
+	check("execveat of a descriptor", exit_of(child) == 7);
+	check("execveat without a name", fails_with(syscall(SYS_execveat, fd, "", ARGV("n"), NO_ENV, 0), ENOENT));
+	check("execveat below a file", fails_with(syscall(SYS_execveat, fd, "x", ARGV("n"), NO_ENV, 0), ENOTDIR));
+	close(fd);
+	check("execveat of a closed one", fails_with(syscall(SYS_execveat, fd, "", ARGV("n"), NO_ENV, AT_EMPTY_PATH), EBADF));
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
@@ -220,6 +260,8 @@ int main(int argc, char **argv, char **envp)
 	test_scripts();
 	unlink("script");
 	test_errors();
+	test_descriptors();
+	test_own_loader();
 	test_images();
 	return finish();
 }

@@ -40,7 +40,9 @@ pub(crate) fn execveat(
         return Err(Errno::EINVAL);
     }
     let name = name.read_string(PATH_MAX)?;
-    let view = ctx.view(if name.first() == Some(&b'/') { Fd(AT_FDCWD) } else { directory })?;
+    // Only a relative name starts at the descriptor, which then must be a directory.
+    let is_relative = name.first().is_some_and(|&first| first != b'/');
+    let view = ctx.view(if is_relative { directory } else { Fd(AT_FDCWD) })?;
     let (path, shown) = find(ctx, directory, &view, name, flags)?;
     let mut room = ctx.process().limit(process::Resource::Stack) / 4;
     room = room.clamp(ARGUMENT_MAX as u64, 6 << 20);
