@@ -46,6 +46,8 @@ pub(crate) enum Rank {
     ProcessTimer,
     /// A futex bucket.
     Futex,
+    /// The futexes with an owner that are waited for.
+    FutexOwners,
     /// A file descriptor table.
     FdTable,
     /// Advisory locks on files, of the whole system.

@@ -61,16 +61,17 @@ pub(crate) fn leave(thread: &Arc<Thread>, space: Arc<AddressSpace>) {
 
 /// Tells those who wait for this thread to let go of its memory: robust futexes, join, vfork (Linux: mm_release).
 /// That memory must be loaded still.
-pub(super) fn release_memory(thread: &Thread, space: &AddressSpace) {
+pub(super) fn release_memory(thread: &Arc<Thread>, space: &AddressSpace) {
     let (robust_list, _) = thread.robust_list();
     if robust_list != 0 {
         thread.set_robust_list(0, 0);
-        futex::release_robust_list(space, robust_list, thread.id() as u32);
+        futex::robust::release_all(space, robust_list, thread.id() as u32);
     }
+    futex::priority::let_go(thread);
     let address = thread.clear_child_tid();
     if address != 0 {
         thread.set_clear_child_tid(0);
-        futex::clear_and_wake(space, address);
+        futex::robust::clear_and_wake(space, address);
     }
     thread.complete_vfork();
 }

@@ -6,6 +6,16 @@
 //! The word is loaded without resolving faults under the lock; if that fails the page is brought in outside, and all
 //! starts again.
 
+/// Futexes with an owner, who inherits priorities.
+pub(crate) mod priority;
+
+/// What the end of a thread does to its futexes.
+pub(super) mod robust;
+
+/// The word itself.
+mod word;
+
+use super::Thread;
 use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::machine::task::{WaitError, Waiter};
@@ -14,13 +24,16 @@ use crate::rank::Rank;
 use crate::vm::{AddressSpace, Mapping, UserPtr};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use priority::{Attempt, CONTENDED, Patience, Place};
+use word::bring_in_for_writing;
 
 /// What FUTEX_WAIT waits for and FUTEX_WAKE wakes: any (FUTEX_BITSET_MATCH_ANY).
 pub(crate) const ANY: u32 = u32::MAX;
 
 /// Which word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
     /// The address space or the file's pages.
     owner: usize,
@@ -58,45 +71,108 @@ impl Key {
     }
 }
 
-/// A waiting thread.
-struct Sleeper {
+/// A thread that may wait; each keeps one, so that to wait needs no memory.
+pub(crate) struct Sleeper {
     waiter: Waiter,
+    /// Where its entry is; `REQUEUED` among the waiters of a futex with an owner.
     bucket: AtomicUsize,
     is_woken: AtomicBool,
+    /// It was made the owner by the end of the one before.
+    is_heir: AtomicBool,
 }
+
+const REQUEUED: usize = usize::MAX;
 
 struct Entry {
     key: Key,
     bits: u32,
     sleeper: Arc<Sleeper>,
+    /// It waits to be moved to this futex with an owner, and by nothing else.
+    target: Option<(Key, Arc<Thread>)>,
 }
 
 type Bucket = SpinLock<VecDeque<Entry>>;
 
 static BUCKETS: [Bucket; 256] = [const { SpinLock::new(Rank::Futex, VecDeque::new()) }; 256];
 
-/// Sleeps while the word at `address` is `expected`, until somebody wakes one of `bits`. EAGAIN if the word differs,
-/// ETIMEDOUT at monotonic time `deadline_ns`, `RESTART_NO_HANDLER` when a signal is due.
-pub(crate) fn wait(
-    space: &AddressSpace,
-    key: Key,
-    address: u64,
-    expected: u32,
-    bits: u32,
+/// One word to wait for, and what it must hold.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) key: Key,
+    pub(crate) address: u64,
+    pub(crate) expected: u32,
+    pub(crate) bits: u32,
+}
+
+/// Sleeps while the word is as expected, until somebody wakes one of its bits. EAGAIN if it differs, ETIMEDOUT at monotonic
+/// time `deadline_ns`, `RESTART_NO_HANDLER` when a signal is due.
+pub(crate) fn wait(thread: &Thread, space: &AddressSpace, wanted: Wanted, deadline_ns: Option<u64>) -> Result {
+    let sleeper = Sleeper::of(thread);
+    enqueue(space, wanted, &sleeper, None)?;
+    while !sleeper.is_woken.load(Ordering::Acquire) {
+        let Err(error) = sleeper.waiter.wait(deadline_ns) else { continue };
+        if sleeper.leave(None) {
+            return Err(reason(error));
+        }
+    }
+    Ok(())
+}
+
+/// Like `wait` for several words at once (futex_waitv(2)); returns the index of one that was woken.
+pub(crate) fn wait_any(space: &AddressSpace, wanted: &[Wanted], deadline_ns: Option<u64>) -> Result<usize> {
+    let waiter = Waiter::new();
+    let mut sleepers: Vec<Arc<Sleeper>> = Vec::new();
+    sleepers.try_reserve_exact(wanted.len()).map_err(|_| Errno::ENOMEM)?;
+    // Takes all out again; the last that somebody else took out was woken.
+    let leave = |sleepers: &[Arc<Sleeper>]| {
+        (0..sleepers.len()).fold(None, |woken, i| if sleepers[i].leave(None) { woken } else { Some(i) })
+    };
+    for word in wanted {
+        let sleeper = Arc::new(Sleeper::new(waiter.clone()));
+        if let Err(error) = enqueue(space, *word, &sleeper, None) {
+            return leave(&sleepers).ok_or(error);
+        }
+        sleepers.push(sleeper);
+    }
+    let is_woken = |sleeper: &Arc<Sleeper>| sleeper.is_woken.load(Ordering::Acquire);
+    let mut result = Ok(());
+    while result.is_ok() && !sleepers.iter().any(is_woken) {
+        result = waiter.wait(deadline_ns);
+    }
+    leave(&sleepers).ok_or_else(|| result.map_or_else(reason, |()| Errno::EAGAIN))
+}
+
+/// Sleeps on `wanted` until a requeue has let the thread own `target`, by which the thread reaches it too
+/// (FUTEX_WAIT_REQUEUE_PI). EAGAIN, ETIMEDOUT; `RESTART_ALWAYS` when a signal is due.
+pub(crate) fn wait_requeue(
+    thread: &Arc<Thread>,
+    wanted: Wanted,
+    target: Place<'_>,
     deadline_ns: Option<u64>,
 ) -> Result {
+    let sleeper = Sleeper::of(thread);
+    enqueue(target.space, wanted, &sleeper, Some((target.key, thread.clone())))?;
+    while !sleeper.is_woken.load(Ordering::Acquire) {
+        let Err(error) = sleeper.waiter.wait(deadline_ns) else { continue };
+        if sleeper.leave(Some(thread)) {
+            return Err(priority::reason(error));
+        }
+    }
+    priority::take_over(thread, &sleeper, target)
+}
+
+/// Puts the sleeper into the word's bucket if the word is as expected. EAGAIN, EFAULT.
+fn enqueue(space: &AddressSpace, wanted: Wanted, sleeper: &Arc<Sleeper>, target: Option<(Key, Arc<Thread>)>) -> Result {
+    let Wanted { key, address, expected, bits } = wanted;
     let bucket = key.bucket();
-    let sleeper = loop {
+    loop {
         let mut entries = BUCKETS[bucket].lock();
         match user::load_u32(address) {
             Some(value) if value == expected => {
-                let sleeper = Arc::new(Sleeper {
-                    waiter: Waiter::new(),
-                    bucket: AtomicUsize::new(bucket),
-                    is_woken: AtomicBool::new(false),
-                });
-                entries.push_back(Entry { key, bits, sleeper: sleeper.clone() });
-                break sleeper;
+                sleeper.prepare();
+                sleeper.bucket.store(bucket, Ordering::Relaxed);
+                entries.push_back(Entry { key, bits, sleeper: sleeper.clone(), target });
+                return Ok(());
             }
             Some(_) => return Err(Errno::EAGAIN),
             None => {
@@ -104,25 +180,41 @@ pub(crate) fn wait(
                 UserPtr::<u32>::new(space, address).read()?;
             }
         }
-    };
-
-    while !sleeper.is_woken.load(Ordering::Acquire) {
-        let Err(error) = sleeper.waiter.wait(deadline_ns) else { continue };
-        if sleeper.leave() {
-            return Err(match error {
-                WaitError::Interrupted => Errno::RESTART_NO_HANDLER,
-                WaitError::TimedOut => Errno::ETIMEDOUT,
-            });
-        }
     }
-    Ok(())
+}
+
+fn reason(error: WaitError) -> Errno {
+    match error {
+        WaitError::Interrupted => Errno::RESTART_NO_HANDLER,
+        WaitError::TimedOut => Errno::ETIMEDOUT,
+    }
 }
 
 impl Sleeper {
-    /// Takes itself out of its bucket; `false` if it was woken before.
-    fn leave(&self) -> bool {
+    fn new(waiter: Waiter) -> Sleeper {
+        let (is_woken, is_heir) = (AtomicBool::new(false), AtomicBool::new(false));
+        Sleeper { waiter, bucket: AtomicUsize::new(REQUEUED), is_woken, is_heir }
+    }
+
+    /// Returns that of the running thread.
+    fn of(thread: &Thread) -> Arc<Sleeper> {
+        thread.futex_sleeper.call_once(|| Arc::new(Sleeper::new(Waiter::new()))).clone()
+    }
+
+    /// Begins a new wait. The lock of the list that it goes into is held.
+    fn prepare(&self) {
+        self.is_woken.store(false, Ordering::Relaxed);
+        self.is_heir.store(false, Ordering::Relaxed);
+    }
+
+    /// Takes itself out of where it waits; `false` if it was woken before. `thread`: whose it is, if it may have been moved
+    /// to a futex with an owner.
+    fn leave(&self, thread: Option<&Arc<Thread>>) -> bool {
         loop {
             let bucket = self.bucket.load(Ordering::Acquire);
+            if bucket == REQUEUED {
+                return thread.is_some_and(|thread| CONTENDED.lock().withdraw(thread));
+            }
             let mut entries = BUCKETS[bucket].lock();
             if let Some(index) = entries.iter().position(|entry| core::ptr::eq(Arc::as_ptr(&entry.sleeper), self)) {
                 entries.remove(index);
@@ -150,7 +242,8 @@ fn wake_in(entries: &mut VecDeque<Entry>, key: Key, limit: usize, bits: u32) -> 
     let mut woken = 0;
     let mut index = 0;
     while woken < limit && index < entries.len() {
-        if entries[index].key != key || entries[index].bits & bits == 0 {
+        let entry = &entries[index];
+        if entry.key != key || entry.bits & bits == 0 || entry.target.is_some() {
             index += 1;
         } else if let Some(entry) = entries.remove(index) {
             entry.sleeper.wake();
@@ -228,8 +321,9 @@ fn move_waiters(
     limit: usize,
 ) -> usize {
     let mut moved = 0;
+    let is_meant = |entry: &Entry| entry.key == from && entry.target.is_none();
     let Some(others) = others else {
-        for entry in entries.iter_mut().filter(|entry| entry.key == from).take(limit) {
+        for entry in entries.iter_mut().filter(|entry| is_meant(entry)).take(limit) {
             entry.key = to;
             moved += 1;
         }
@@ -237,7 +331,7 @@ fn move_waiters(
     };
     let mut index = 0;
     while moved < limit && index < entries.len() {
-        if entries[index].key != from {
+        if !is_meant(&entries[index]) {
             index += 1;
         } else if let Some(mut entry) = entries.remove(index) {
             entry.key = to;
@@ -247,6 +341,56 @@ fn move_waiters(
         }
     }
     moved
+}
+
+/// Lets the first waiter of `from` own the futex `to`, and it and up to `move_limit` others wait for that
+/// (FUTEX_CMP_REQUEUE_PI). EAGAIN if the word of `from` is not as expected, EINVAL if a waiter waits to be moved elsewhere.
+/// Returns how many were woken or moved.
+pub(crate) fn requeue_to_owner(from: Key, to: Place<'_>, move_limit: usize, expected: Expected) -> Result<usize> {
+    let mut count = 0;
+    // The owner that the first waiter became: it has not run yet.
+    let mut made: Option<Arc<Thread>> = None;
+    loop {
+        let (value, owner) = to.look()?;
+        let seen = (value, owner.or(made.clone()));
+        let mut entries = BUCKETS[from.bucket()].lock();
+        match user::load_u32(expected.address) {
+            None => {
+                drop(entries);
+                UserPtr::<u32>::new(to.space, expected.address).read()?;
+                continue;
+            }
+            Some(value) if value != expected.value && count == 0 => return Err(Errno::EAGAIN),
+            Some(_) => {}
+        }
+        let Some(index) = entries.iter().position(|entry| entry.key == from) else { return Ok(count) };
+        let thread = match &entries[index].target {
+            Some((key, thread)) if *key == to.key => thread.clone(),
+            _ => return Err(Errno::EINVAL),
+        };
+        let sleeper = entries[index].sleeper.clone();
+        let attempt = CONTENDED.lock().enter(&thread, &sleeper, &to, &seen, Patience::Wait)?;
+        match attempt {
+            Attempt::Changed => continue,
+            Attempt::Absent => {
+                drop(entries);
+                bring_in_for_writing(to.space, to.address)?;
+                continue;
+            }
+            Attempt::Waits => sleeper.bucket.store(REQUEUED, Ordering::Release),
+            Attempt::Done => {
+                sleeper.wake();
+                made = Some(thread);
+            }
+        }
+        let entry = entries.remove(index);
+        drop(entries);
+        drop(entry);
+        count += 1;
+        if count > move_limit {
+            return Ok(count);
+        }
+    }
 }
 
 /// Changes the word at `address` (of `second`) by `change`, wakes up to `limit` waiters of `first`, and if `and_if` holds
@@ -261,7 +405,7 @@ pub(crate) fn wake_and_change(
 ) -> Result<usize> {
     loop {
         let woken = with_both(first, second, |entries, others| {
-            let old = change_word(address, &change)?;
+            let old = word::change(address, &change)?;
             let mut woken = wake_in(entries, first, limit, ANY);
             if and_if(old) {
                 woken += wake_in(others.unwrap_or(entries), second, second_limit, ANY);
@@ -273,103 +417,5 @@ pub(crate) fn wake_and_change(
             // Writing what is there brings the page in for writing.
             None => bring_in_for_writing(space, address)?,
         }
-    }
-}
-
-/// Changes a word atomically; returns what it held, or `None` if it cannot be accessed at once.
-fn change_word(address: u64, change: &impl Fn(u32) -> u32) -> Option<u32> {
-    let mut old = user::load_u32(address)?;
-    loop {
-        let found = user::compare_exchange_u32(address, old, change(old))?;
-        if found == old {
-            return Some(old);
-        }
-        old = found;
-    }
-}
-
-fn bring_in_for_writing(space: &AddressSpace, address: u64) -> Result {
-    use crate::machine::trap::PageFault;
-    use crate::vm::FaultOutcome;
-    let fault = PageFault { address, is_write: true, is_execute: false, is_protection: false };
-    if space.handle_fault(fault) == FaultOutcome::Resolved { Ok(()) } else { Err(Errno::EFAULT) }
-}
-
-/// Clears the word that set_tid_address(2) named and wakes who joins the thread. The thread's memory must be loaded.
-pub(super) fn clear_and_wake(space: &AddressSpace, address: u64) {
-    if UserPtr::<u32>::new(space, address).write(&0).is_ok()
-        && let Ok(key) = Key::new(space, address, false)
-    {
-        wake(key, 1, ANY);
-    }
-}
-
-/// The most entries of a robust list that are looked at: it may be a circle (Linux: ROBUST_LIST_LIMIT).
-const ROBUST_LIST_LIMIT: usize = 2048;
-
-/// Marks the robust futexes that thread `id` still holds as their owner's death left them, and wakes a waiter of each
-/// (get_robust_list(2)). The thread's memory must be loaded; what cannot be read ends the walk.
-pub(super) fn release_robust_list(space: &AddressSpace, head: u64, id: u32) {
-    let word = |address: u64| UserPtr::<u64>::new(space, address).read();
-    let walk = || -> Result {
-        let (offset, pending) = (word(head + 8)?, word(head + 16)?);
-        let mut entry = word(head)?;
-        for _ in 0..ROBUST_LIST_LIMIT {
-            if entry & !1 == head {
-                break;
-            }
-            let next = word(entry & !1);
-            if entry & !1 != pending & !1 {
-                release_robust(space, (entry & !1).wrapping_add(offset), id, false)?;
-            }
-            entry = next?;
-        }
-        if pending & !1 != 0 {
-            release_robust(space, (pending & !1).wrapping_add(offset), id, true)?;
-        }
-        Ok(())
-    };
-    // A broken list hurts only the program that broke it.
-    let _ = walk();
-}
-
-fn release_robust(space: &AddressSpace, address: u64, id: u32, is_pending: bool) -> Result {
-    const WAITERS: u32 = 0x8000_0000;
-    const OWNER_DIED: u32 = 0x4000_0000;
-    const OWNER: u32 = 0x3fff_ffff;
-    let key = Key::new(space, address, false)?;
-    loop {
-        let Some(value) = user::load_u32(address) else {
-            UserPtr::<u32>::new(space, address).read()?;
-            continue;
-        };
-        // It died between unlocking and waking.
-        if is_pending && value == 0 {
-            wake_shared_and_private(space, key, address);
-            return Ok(());
-        }
-        if value & OWNER != id {
-            return Ok(());
-        }
-        match user::compare_exchange_u32(address, value, value & WAITERS | OWNER_DIED) {
-            None => bring_in_for_writing(space, address)?,
-            Some(found) if found == value => {
-                if value & WAITERS != 0 {
-                    wake_shared_and_private(space, key, address);
-                }
-                return Ok(());
-            }
-            Some(_) => {}
-        }
-    }
-}
-
-/// A process-private waiter of a word in shared memory has the other key.
-fn wake_shared_and_private(space: &AddressSpace, key: Key, address: u64) {
-    if wake(key, 1, ANY) == 0
-        && let Ok(private) = Key::new(space, address, true)
-        && private != key
-    {
-        wake(private, 1, ANY);
     }
 }

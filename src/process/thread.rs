@@ -5,6 +5,7 @@
 
 use super::attributes::Attributes;
 use super::directories::Directories;
+use super::futex::Sleeper;
 use super::signal::{Pending, SignalInfo, SignalSet};
 use super::thread_group::Usage;
 use super::{Process, Restart};
@@ -38,6 +39,9 @@ pub(crate) struct Thread {
     /// Head and length of the robust futex list (set_robust_list(2)).
     robust_list: AtomicU64,
     robust_list_length: AtomicU64,
+    pub(super) futex_sleeper: Once<Arc<Sleeper>>,
+    /// It ends, and owns no futex any more: set under the lock of `futex::priority`.
+    pub(super) has_left_futexes: AtomicBool,
     minor_faults: AtomicU64,
     major_faults: AtomicU64,
     /// The wait status of its own end, if the whole process does not end with another.
@@ -110,6 +114,8 @@ impl Thread {
             clear_child_tid: AtomicU64::new(seed.clear_child_tid),
             robust_list: AtomicU64::new(0),
             robust_list_length: AtomicU64::new(0),
+            futex_sleeper: Once::new(),
+            has_left_futexes: AtomicBool::new(false),
             minor_faults: AtomicU64::new(0),
             major_faults: AtomicU64::new(0),
             exit_code: AtomicI32::new(0),

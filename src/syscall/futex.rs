@@ -4,8 +4,11 @@ use super::context::Ctx;
 use super::time_value::{TimeSpec, deadline_after};
 use crate::errno::{Errno, Result};
 use crate::file::timerfd::TimerClock;
-use crate::process::futex::{self, ANY, Expected, Key};
+use crate::process::futex::priority::{self, Patience, Place};
+use crate::process::futex::{self, ANY, Expected, Key, Wanted};
 use crate::vm::UserPtr;
+use alloc::vec::Vec;
+use zerocopy::{FromBytes, IntoBytes};
 
 const PRIVATE: u32 = 128;
 const CLOCK_REALTIME: u32 = 256;
@@ -15,10 +18,16 @@ const WAKE: u32 = 1;
 const REQUEUE: u32 = 3;
 const CMP_REQUEUE: u32 = 4;
 const WAKE_OP: u32 = 5;
+const LOCK_PI: u32 = 6;
+const UNLOCK_PI: u32 = 7;
+const TRYLOCK_PI: u32 = 8;
 const WAIT_BITSET: u32 = 9;
 const WAKE_BITSET: u32 = 10;
+const WAIT_REQUEUE_PI: u32 = 11;
+const CMP_REQUEUE_PI: u32 = 12;
+const LOCK_PI2: u32 = 13;
 
-/// futex(2). The operations on priority-inheriting futexes are answered by ENOSYS.
+/// futex(2).
 pub(crate) fn futex(
     ctx: &Ctx<'_>,
     word: UserPtr<'_, u32>,
@@ -31,25 +40,47 @@ pub(crate) fn futex(
     let command = operation & !(PRIVATE | CLOCK_REALTIME);
     let is_private = operation & PRIVATE != 0;
     let is_wall = operation & CLOCK_REALTIME != 0;
-    if is_wall && command != WAIT_BITSET {
+    if is_wall && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
         return Err(Errno::ENOSYS);
     }
+    let deadline_ns = match (command, limit.non_null()) {
+        (WAIT, Some(limit)) => Some(deadline_after(limit.read()?.to_ns()?)),
+        (LOCK_PI | LOCK_PI2 | WAIT_BITSET | WAIT_REQUEUE_PI, Some(limit)) => {
+            let clock = if is_wall || command == LOCK_PI { TimerClock::Wall } else { TimerClock::Monotonic };
+            Some(clock.to_monotonic_ns(limit.read()?.to_ns()?))
+        }
+        _ => None,
+    };
     // Where it is no time limit, the fourth argument is a count.
     let second_limit = limit.address() as u32 as i32;
     let key = || Key::new(ctx.space(), word.address(), is_private);
+    let place = |word: UserPtr<'_, u32>| -> Result<Place<'_>> {
+        let key = Key::new(ctx.space(), word.address(), is_private)?;
+        Ok(Place { space: ctx.space(), key, address: word.address() })
+    };
     let second_key = || Key::new(ctx.space(), second.address(), is_private);
     match command {
-        WAIT | WAIT_BITSET => {
-            let deadline_ns = match limit.non_null() {
-                None => None,
-                Some(limit) if command == WAIT => Some(deadline_after(limit.read()?.to_ns()?)),
-                Some(limit) => {
-                    let clock = if is_wall { TimerClock::Wall } else { TimerClock::Monotonic };
-                    Some(clock.to_monotonic_ns(limit.read()?.to_ns()?))
-                }
-            };
-            let bits = if command == WAIT { ANY } else { value3 };
-            wait(ctx, word.address(), is_private, value, bits, deadline_ns)
+        WAIT => wait(ctx, word.address(), is_private, value, ANY, deadline_ns),
+        WAIT_BITSET => wait(ctx, word.address(), is_private, value, value3, deadline_ns),
+        LOCK_PI | LOCK_PI2 => priority::lock(ctx.thread(), place(word)?, deadline_ns, Patience::Wait).map(|()| 0),
+        TRYLOCK_PI => priority::lock(ctx.thread(), place(word)?, None, Patience::Try).map(|()| 0),
+        UNLOCK_PI => priority::unlock(ctx.thread(), place(word)?).map(|()| 0),
+        WAIT_REQUEUE_PI => {
+            let (key, target) = (key()?, place(second)?);
+            if value3 == 0 || key == target.key {
+                return Err(Errno::EINVAL);
+            }
+            let wanted = Wanted { key, address: word.address(), expected: value, bits: value3 };
+            futex::wait_requeue(ctx.thread(), wanted, target, deadline_ns).map(|()| 0)
+        }
+        CMP_REQUEUE_PI => {
+            let moves = usize::try_from(second_limit).map_err(|_| Errno::EINVAL)?;
+            let (key, target) = (key()?, place(second)?);
+            if value != 1 || key == target.key {
+                return Err(Errno::EINVAL);
+            }
+            let expected = Expected { address: word.address(), value: value3 };
+            futex::requeue_to_owner(key, target, moves, expected)
         }
         WAKE => Ok(futex::wake(key()?, at_least_one(value), ANY)),
         WAKE_BITSET if value3 == 0 => Err(Errno::EINVAL),
@@ -82,14 +113,67 @@ fn wait(
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
-    let key = Key::new(ctx.space(), address, is_private)?;
-    match (futex::wait(ctx.space(), key, address, value, bits, deadline_ns), deadline_ns) {
+    let wanted = Wanted { key: Key::new(ctx.space(), address, is_private)?, address, expected: value, bits };
+    match (futex::wait(ctx.thread(), ctx.space(), wanted, deadline_ns), deadline_ns) {
         (Err(Errno::RESTART_NO_HANDLER), None) => Err(Errno::RESTART),
         (Err(Errno::RESTART_NO_HANDLER), Some(deadline_ns)) => {
             Err(ctx.restart_later(move |ctx| wait(ctx, address, is_private, value, bits, Some(deadline_ns))))
         }
         (result, _) => result.map(|()| 0),
     }
+}
+
+/// `struct futex_waitv`.
+#[derive(Clone, Copy, FromBytes, IntoBytes)]
+#[repr(C)]
+pub(crate) struct WaitEntry {
+    expected: u64,
+    address: u64,
+    flags: u32,
+    reserved: u32,
+}
+
+/// futex_waitv(2).
+pub(crate) fn futex_waitv(
+    ctx: &Ctx<'_>,
+    entries: UserPtr<'_, WaitEntry>,
+    count: u32,
+    flags: u32,
+    limit: UserPtr<'_, TimeSpec>,
+    clock: i32,
+) -> Result<usize> {
+    const MAX_ENTRIES: u32 = 128;
+    const WORD_OF_32_BITS: u32 = 2;
+    if flags != 0 || entries.is_null() || !(1..=MAX_ENTRIES).contains(&count) {
+        return Err(Errno::EINVAL);
+    }
+    let deadline_ns = match limit.non_null() {
+        None => None,
+        Some(limit) => {
+            let clock = match clock {
+                0 => TimerClock::Wall,
+                1 => TimerClock::Monotonic,
+                _ => return Err(Errno::EINVAL),
+            };
+            Some(clock.to_monotonic_ns(limit.read()?.to_ns()?))
+        }
+    };
+    let read = |entry: WaitEntry| {
+        let WaitEntry { expected, address, flags, reserved } = entry;
+        if flags & !(PRIVATE | WORD_OF_32_BITS) != 0 || flags & WORD_OF_32_BITS == 0 || reserved != 0 {
+            return Err(Errno::EINVAL);
+        }
+        let expected = u32::try_from(expected).map_err(|_| Errno::EINVAL)?;
+        let key = Key::new(ctx.space(), address, flags & PRIVATE != 0)?;
+        Ok(Wanted { key, address, expected, bits: ANY })
+    };
+    let wanted: Vec<Wanted> =
+        entries.slice(count as usize)?.read_all()?.into_iter().map(read).collect::<Result<_>>()?;
+    futex::wait_any(ctx.space(), &wanted, deadline_ns).map_err(|error| match error {
+        // The limit is a point in time, so the call can begin again.
+        Errno::RESTART_NO_HANDLER => Errno::RESTART,
+        error => error,
+    })
 }
 
 /// FUTEX_WAKE_OP: the operation, its argument, the comparison and its argument are packed into `code` (futex(2)).

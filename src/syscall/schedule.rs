@@ -6,6 +6,7 @@ use crate::errno::{Errno, Result};
 use crate::fs::Capabilities;
 use crate::machine::cpu;
 use crate::machine::task::{self, Class, Task};
+use crate::process::futex::priority;
 use crate::process::{Resource, Thread, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
@@ -110,6 +111,7 @@ fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32) -> Result<usize> {
         return Err(Errno::EPERM);
     }
     task.set_class(class);
+    priority::reconsider(&thread);
     Ok(0)
 }
 

@@ -273,6 +273,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         438 => process::pidfd_getfd.serve(ctx, registers),
         439 => path::faccessat2.serve(ctx, registers),
         441 => epoll::epoll_pwait2.serve(ctx, registers),
+        449 => futex::futex_waitv.serve(ctx, registers),
         _ => unknown(ctx, number),
     }
 }

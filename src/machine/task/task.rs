@@ -27,6 +27,8 @@ pub(crate) struct Task {
     affinity: AtomicU64,
     /// `Class`, packed.
     class: AtomicU32,
+    /// The real-time priority lent by tasks that wait for this one; 0 for none.
+    lent_priority: AtomicU8,
     /// The weighted run time, by which fair tasks take turns.
     pub(super) weighted_ns: AtomicU64,
     /// A signal is due.
@@ -123,6 +125,7 @@ impl Task {
             cpu: AtomicUsize::new(crate::machine::cpu::index()),
             affinity: AtomicU64::new(u64::MAX),
             class: AtomicU32::new(Class::Fair { nice: 0 }.pack()),
+            lent_priority: AtomicU8::new(0),
             weighted_ns: AtomicU64::new(0),
             is_interrupted: AtomicBool::new(false),
             time: TaskTime::new(),
@@ -185,6 +188,21 @@ impl Task {
         scheduler::change(self, || self.class.store(class.pack(), Ordering::Relaxed));
     }
 
+    /// Returns the real-time priority it runs with, its own or a lent one; 0 for a fair task.
+    pub(crate) fn real_time_priority(&self) -> u8 {
+        let own = if let Class::RealTime { priority, .. } = self.class() { priority } else { 0 };
+        own.max(self.lent_priority.load(Ordering::Relaxed))
+    }
+
+    /// Lends the task a real-time priority instead of what was lent before; 0 for none. Returns whether that changed.
+    pub(crate) fn lend_priority(&self, priority: u8) -> bool {
+        let is_changed = self.lent_priority.load(Ordering::Relaxed) != priority;
+        if is_changed {
+            scheduler::change(self, || self.lent_priority.store(priority, Ordering::Relaxed));
+        }
+        is_changed
+    }
+
     /// Returns the CPUs that the task may run on, one bit each.
     pub(crate) fn affinity(&self) -> u64 {
         self.affinity.load(Ordering::Relaxed)
@@ -207,9 +225,9 @@ impl Task {
 
     /// Returns when the task's turn comes.
     pub(super) fn turn(&self) -> Turn {
-        match self.class() {
-            Class::Fair { .. } => Turn::Fair(self.weighted_ns.load(Ordering::Relaxed)),
-            Class::RealTime { priority, .. } => Turn::RealTime(Reverse(priority)),
+        match self.real_time_priority() {
+            0 => Turn::Fair(self.weighted_ns.load(Ordering::Relaxed)),
+            priority => Turn::RealTime(Reverse(priority)),
         }
     }
 }
