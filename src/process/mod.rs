@@ -1,5 +1,8 @@
 //! Processes, threads, signals and program start. No system call numbers here.
 
+/// Who may look into another process and change it.
+mod access;
+
 /// A thread's name and other small settings.
 mod attributes;
 
@@ -79,6 +82,7 @@ pub(crate) use directories::Directories;
 /// The clock calls that programs make without entering the kernel.
 mod vdso;
 
+pub(crate) use access::{AccessMode, may_access};
 pub(crate) use attributes::NAME_LENGTH;
 pub(crate) use exec::{Program, load_program};
 pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED};

@@ -10,7 +10,8 @@ use super::{maps, mounts};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use crate::fs::{self, Capabilities, Path};
-use crate::process::{Process, ProgramInformation, Thread, table};
+use crate::process::{AccessMode, Process, ProgramInformation, Thread, may_access, table};
+use crate::vm::AddressSpace;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -101,17 +102,16 @@ fn content(device: Device, name: &str, subject: Subject) -> Content {
         "exe" => Content::Link(link(subject, |thread| thread.process().program().executable)),
         "cwd" => Content::Link(link(subject, |thread| Some(thread.directories().1))),
         "root" => Content::Link(link(subject, |thread| Some(thread.directories().0))),
-        "cmdline" => readable(strings(subject, |program| program.arguments)),
-        "environ" => readable(private(strings(subject.clone(), |program| program.environment), subject)),
-        "auxv" => {
-            let read = Box::new({
-                let process = subject.process.clone();
-                move || Ok(auxiliary(&process.program()))
-            });
-            readable(private(read, subject))
+        "cmdline" => readable(of_process(subject, |process| Ok(strings(process.space(), process.program().arguments)))),
+        "environ" => {
+            readable(of_process(subject, |process| Ok(strings(private_space(process)?, process.program().environment))))
         }
-        "maps" => readable(private(areas(subject.clone(), maps::maps), subject)),
-        "smaps" => readable(private(areas(subject.clone(), maps::smaps), subject)),
+        "auxv" => readable(of_process(subject, |process| {
+            private_space(process)?;
+            Ok(auxiliary(&process.program()))
+        })),
+        "maps" => readable(areas(subject, maps::maps)),
+        "smaps" => readable(areas(subject, maps::smaps)),
         "comm" => Content::Text {
             read: text({
                 let subject = subject.clone();
@@ -139,30 +139,31 @@ fn content(device: Device, name: &str, subject: Subject) -> Content {
     }
 }
 
-/// Returns whether the caller may look into the process' memory.
+/// Returns whether the caller may look into the process.
 fn may_inspect(process: &Process) -> bool {
     let Some(caller) = Thread::try_current() else { return true };
-    if caller.process().id() == process.id() {
-        return true;
+    match process.main_thread() {
+        Some(thread) => may_access(&caller, &thread, AccessMode::File),
+        None => caller.identity().can(Capabilities::SYS_PTRACE),
     }
-    let who = caller.identity();
-    if who.can(Capabilities::SYS_PTRACE) {
-        return true;
-    }
-    let Some(thread) = process.main_thread() else { return false };
-    let target = thread.identity();
-    let uids_agree = [target.uid, target.euid, target.suid].iter().all(|uid| *uid == who.fsuid);
-    let gids_agree = [target.gid, target.egid, target.sgid].iter().all(|gid| *gid == who.fsgid);
-    uids_agree && gids_agree && process.dumpable() == 1
 }
 
-/// Guards a text: EACCES for those who may not look into the process' memory.
-fn private(read: Read, subject: Subject) -> Read {
-    Box::new(move || if may_inspect(&subject.process) { read() } else { Err(Errno::EACCES) })
+/// Returns the process' memory for one who may look into it; `None` once there is none. EACCES.
+fn private_space(process: &Process) -> Result<Option<Arc<AddressSpace>>> {
+    // In this order: a space that an exec replaces after the check is the old one, which the check was about.
+    let Some(space) = process.space() else { return Ok(None) };
+    if may_inspect(process) { Ok(Some(space)) } else { Err(Errno::EACCES) }
+}
+
+fn of_process(subject: Subject, read: fn(&Process) -> Result<Vec<u8>>) -> Read {
+    Box::new(move || read(&subject.process))
 }
 
 fn areas(subject: Subject, show: fn(&[crate::vm::AreaDescription]) -> String) -> Read {
-    text(move || subject.process.space().map(|space| show(&space.areas())).unwrap_or_default())
+    Box::new(move || {
+        let space = private_space(&subject.process)?;
+        Ok(space.map(|space| show(&space.areas())).unwrap_or_default().into_bytes())
+    })
 }
 
 fn mount_list(subject: Subject, show: fn(&Path) -> String) -> Read {
@@ -170,15 +171,11 @@ fn mount_list(subject: Subject, show: fn(&Path) -> String) -> Read {
 }
 
 /// Reads argv's or envp's strings from the process' memory.
-fn strings(subject: Subject, range: fn(ProgramInformation) -> core::ops::Range<u64>) -> Read {
-    Box::new(move || {
-        let Some(space) = subject.process.space() else { return Ok(Vec::new()) };
-        let range = range(subject.process.program());
-        let mut bytes = vec![0; (range.end - range.start).min(STRINGS_LIMIT) as usize];
-        let count = space.read_remote(range.start, &mut bytes);
-        bytes.truncate(count);
-        Ok(bytes)
-    })
+fn strings(space: Option<Arc<AddressSpace>>, range: core::ops::Range<u64>) -> Vec<u8> {
+    let mut bytes = vec![0; (range.end - range.start).min(STRINGS_LIMIT) as usize];
+    let count = space.map_or(0, |space| space.read_remote(range.start, &mut bytes));
+    bytes.truncate(count);
+    bytes
 }
 
 fn auxiliary(program: &ProgramInformation) -> Vec<u8> {

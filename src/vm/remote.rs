@@ -35,19 +35,16 @@ impl AddressSpace {
             let Some(position) = address.checked_add(done as u64) else { break };
             let offset = (position % PAGE) as usize;
             let piece = (PAGE_SIZE - offset).min(length - done);
-            let Some(frame) = self.reach(position - offset as u64, wanted) else { break };
+            let mut areas = self.lock();
+            if self.resolve(&mut areas, position - offset as u64, wanted, Rights::Debugger) != FaultOutcome::Resolved {
+                break;
+            }
+            let Some((frame, _)) = self.table.look_up(position - offset as u64) else { break };
+            // Still locked: a fork in between would make the page the child's too, and a write show in both.
             visit(&frame, offset, done, piece);
+            drop(areas);
             done += piece;
         }
         done
-    }
-
-    /// Returns the page at `address`, ready for the access.
-    fn reach(&self, address: u64, wanted: Wanted) -> Option<Frame> {
-        let mut areas = self.lock();
-        if self.resolve(&mut areas, address, wanted, Rights::Debugger) != FaultOutcome::Resolved {
-            return None;
-        }
-        self.table.look_up(address).map(|(frame, _)| frame)
     }
 }

@@ -2,8 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::file::{FdTable, OpenFile, StatusFlags};
-use crate::fs::Capabilities;
-use crate::process::{PidFd, Process, Resource, Signal, SignalInfo, signal, table};
+use crate::process::{AccessMode, PidFd, Process, Resource, Signal, SignalInfo, may_access, signal, table};
 use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
@@ -66,9 +65,7 @@ pub(crate) fn pidfd_getfd(ctx: &Ctx<'_>, fd: Fd, target: Fd, flags: u32) -> Resu
     }
     let process = process_of(ctx, fd)?;
     let thread = process.main_thread().ok_or(Errno::ESRCH)?;
-    let (own, other) = (ctx.identity(), thread.identity());
-    let is_same = [other.uid, other.euid, other.suid] == [own.fsuid; 3] && process.dumpable() == 1;
-    if !is_same && !own.can(Capabilities::SYS_PTRACE) {
+    if !may_access(ctx.thread(), &thread, AccessMode::Real) {
         return Err(Errno::EPERM);
     }
     let file = thread.files().get(target.0)?;

@@ -1,12 +1,10 @@
 //! process_vm_readv(2) and process_vm_writev(2): copies between two programs.
 
 use crate::errno::{Errno, Result};
-use crate::fs::Capabilities;
-use crate::process::{Thread, table};
+use crate::process::{AccessMode, may_access, table};
 use crate::syscall::context::Ctx;
 use crate::syscall::file::{IoVec, read_areas};
 use crate::vm::{AddressSpace, Destination, Source, UserPtr};
-use alloc::sync::Arc;
 use alloc::vec;
 
 /// Bytes moved at once.
@@ -62,7 +60,9 @@ fn transfer(
     let thread = table::find_thread(id).ok_or(Errno::ESRCH)?;
     // In this order: a space that an exec replaces after the check is the old one, which the check was about.
     let space = thread.process().space().ok_or(Errno::ESRCH)?;
-    check_may_access(ctx, &thread)?;
+    if !may_access(ctx.thread(), &thread, AccessMode::Real) {
+        return Err(Errno::EPERM);
+    }
 
     let mut to = Destination::user(ctx.space(), local.clone());
     let mut from = Source::user(ctx.space(), local);
@@ -115,16 +115,4 @@ fn write_area(space: &AddressSpace, address: u64, length: usize, from: &mut Sour
         }
     }
     if done == 0 && length > 0 && from.remaining() > 0 { Err(Errno::EFAULT) } else { Ok(done) }
-}
-
-/// "… PTRACE_MODE_ATTACH_REALCREDS": the same user in all respects, or CAP_SYS_PTRACE (ptrace(2)).
-fn check_may_access(ctx: &Ctx<'_>, thread: &Arc<Thread>) -> Result {
-    if Arc::ptr_eq(thread.process(), ctx.process()) {
-        return Ok(());
-    }
-    let (own, other) = (ctx.identity(), thread.identity());
-    let is_same = [other.uid, other.euid, other.suid] == [own.uid; 3]
-        && [other.gid, other.egid, other.sgid] == [own.gid; 3]
-        && thread.process().dumpable() == 1;
-    if is_same || own.can(Capabilities::SYS_PTRACE) { Ok(()) } else { Err(Errno::EPERM) }
 }
