@@ -41,6 +41,12 @@ impl Errno {
     /// Like `RESTART_NO_HANDLER`, but restarts as `restart_syscall` (nanosleep, futex wait with a time limit, poll).
     pub(crate) const RESTART_BLOCK: Errno = Errno(516);
 
+    /// Returns which of the four kinds of interruption `rax` holds, as a tracer sees it.
+    pub(crate) fn from_interruption(rax: u64) -> Option<Errno> {
+        let kinds = [Errno::RESTART, Errno::RESTART_ALWAYS, Errno::RESTART_NO_HANDLER, Errno::RESTART_BLOCK];
+        kinds.into_iter().find(|kind| u64::from(kind.0).wrapping_neg() == rax)
+    }
+
     /// Returns the number, as user space sees it negated in `rax`.
     pub(crate) fn number(self) -> u16 {
         self.0

@@ -34,6 +34,8 @@ pub(crate) enum Rank {
     ProcessTable,
     /// One process' own fields.
     Process,
+    /// What a thread's tracer sees of it.
+    Trace,
     /// The host's and the domain's name.
     SystemName,
     /// One thread's own fields.

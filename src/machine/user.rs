@@ -5,7 +5,7 @@
 
 use super::asm::{self, UserExit, VECTOR_SYSCALL};
 pub(crate) use super::asm::{Registers, shared_code};
-use super::cpu::{self, Attention, UserContext, extended_state_size};
+use super::cpu::{self, Attention, UserContext, extended_state_components, extended_state_size};
 use super::memory::{USER_END, VirtAddr};
 use super::task;
 use super::trap::{self, Fault};
@@ -104,6 +104,17 @@ impl UserMode {
     /// Returns the size of the extended state in XSAVE's standard format.
     pub(crate) fn extended_state_size() -> usize {
         extended_state_size()
+    }
+
+    /// Returns the components of the extended state that may be there, as XCR0 numbers them; 0 on CPUs without XSAVE.
+    pub(crate) fn extended_state_components() -> u64 {
+        extended_state_components()
+    }
+
+    /// Brings everything into memory, so that other tasks may read and change it, whatever their CPU, until the
+    /// next `run`.
+    pub(crate) fn settle(&self) {
+        self.context.settle();
     }
 
     /// Copies the extended state out, in XSAVE's standard format (FXSAVE's on CPUs without).

@@ -4,7 +4,7 @@ use super::futex;
 use super::job_control::{self, TICK_NS};
 use super::signal::{self, ActionFlags, ChildChange, IGNORE, Signal, SignalInfo};
 use super::thread_group::State;
-use super::{Process, Thread, table};
+use super::{Process, Thread, table, trace};
 use crate::machine::task;
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
@@ -83,21 +83,35 @@ fn unlist(thread: &Arc<Thread>) -> bool {
     let (gone, stopped, is_last) = {
         let mut state = process.state.lock();
         state.usage.add(&usage);
-        if thread.id() == process.id() {
+        if thread.is_first() {
             process.exit_status.store(thread.exit_code.load(Ordering::Relaxed), Ordering::Relaxed);
             process.exit_uid.store(thread.identity().uid, Ordering::Relaxed);
         }
         let place = state.threads.iter().position(|other| Arc::ptr_eq(other, thread));
         let gone = place.map(|place| state.threads.remove(place));
-        let stopped = if thread.is_stopped() { None } else { job_control::arrive(&mut state) };
+        let is_counted = thread.is_stopped.load(Ordering::Relaxed);
+        let stopped = if is_counted { None } else { job_control::arrive(&mut state) };
+        if let Some(status) = state.ending {
+            thread.exit_code.store(status, Ordering::Relaxed);
+        }
         signal::hand_over(&mut state, thread, signal::SignalSet::from_bits(u64::MAX));
         (gone, stopped, state.threads.is_empty())
     };
     if let Some(signal) = stopped.filter(|_| !is_last) {
         job_control::announce_stop(process, signal);
     }
-    // The first thread's id stays taken until the process is waited for.
-    table::with(|table| table.remove_thread(thread.id()));
+    // The first thread's id stays taken until the process is waited for, a traced one's until the tracer has.
+    let tracer = table::with(|table| {
+        thread.has_left.store(true, Ordering::Release);
+        let tracer = thread.tracer().filter(|_| !thread.is_first());
+        if tracer.is_none() {
+            table.remove_thread(thread.id());
+        }
+        tracer
+    });
+    if let Some(tracer) = tracer {
+        tell(&tracer, process, thread.id(), Signal::CHLD.number(), thread.exit_code.load(Ordering::Relaxed));
+    }
     drop(gone);
     process.resume.wake_all();
     is_last
@@ -114,6 +128,7 @@ struct Aftermath {
     /// Children that asked for a signal at their parent's end.
     bereaved: Vec<(Arc<Thread>, Signal)>,
     reaped: Vec<table::Node>,
+    tracees: Vec<Arc<Thread>>,
 }
 
 /// The end of the process: its last thread has gone.
@@ -128,14 +143,17 @@ fn end(process: &Arc<Process>) {
 
     let mut aftermath = Aftermath::default();
     table::with(|table| {
+        aftermath.tracees = release_tracees(table, process);
         orphan_groups(table, process, &mut aftermath);
         reparent_children(table, process, &mut aftermath);
         let Some(node) = table.nodes.get_mut(&process.id()) else { return };
         node.ended = Some(status);
         node.stop_news = None;
         node.continue_news = false;
-        aftermath.parent = table.nodes.get(&process.parent_id()).map(|node| node.process.clone());
+        let tracer = node.tracer;
+        aftermath.parent = table.nodes.get(&tracer.unwrap_or(process.parent_id())).map(|node| node.process.clone());
         if let Some(parent) = &aftermath.parent
+            && tracer.is_none()
             && is_reaped_at_once(parent, process)
         {
             aftermath.reaped.extend(table.remove_process(process.id()));
@@ -143,6 +161,7 @@ fn end(process: &Arc<Process>) {
     });
 
     process.announce_end();
+    trace::release_all(aftermath.tracees);
     for member in &aftermath.orphaned {
         member.send_signal(SignalInfo::kernel(Signal::HUP));
         member.send_signal(SignalInfo::kernel(Signal::CONT));
@@ -154,13 +173,44 @@ fn end(process: &Arc<Process>) {
         adopter.child_events.wake_all();
     }
     if let Some(parent) = &aftermath.parent {
-        tell(parent, process, status);
+        tell(parent, process, process.id(), process.exit_signal.load(Ordering::Relaxed), status);
     }
 }
 
-/// Tells the parent: the exit signal, and who sleeps in wait(2).
-fn tell(parent: &Arc<Process>, child: &Process, status: i32) {
-    if let Some(signal) = Signal::from_number(child.exit_signal.load(Ordering::Relaxed)) {
+/// Takes all threads that the ending process traces out of its list.
+fn release_tracees(table: &mut table::Table, process: &Process) -> Vec<Arc<Thread>> {
+    let tracees = table.nodes.get_mut(&process.id()).map(|node| core::mem::take(&mut node.tracees)).unwrap_or_default();
+    for thread in &tracees {
+        table.set_tracer(thread, None);
+    }
+    tracees
+}
+
+/// A thread that has ended lost its tracer, which waited for it or ended too: what its end meant to others comes now.
+pub(super) fn after_tracing(thread: &Thread) {
+    let process = thread.process();
+    let mut reaped = None;
+    let parent = table::with(|table| {
+        if !thread.is_first() {
+            table.remove_thread(thread.id());
+            return None;
+        }
+        let status = table.nodes.get(&process.id())?.ended?;
+        let parent = table.nodes.get(&process.parent_id())?.process.clone();
+        if is_reaped_at_once(&parent, process) {
+            reaped = table.remove_process(process.id());
+        }
+        Some((parent, status))
+    });
+    if let Some((parent, status)) = parent {
+        tell(&parent, process, process.id(), process.exit_signal.load(Ordering::Relaxed), status);
+    }
+    drop(reaped);
+}
+
+/// Tells a parent or tracer of the end of process or thread `id`: a signal, and who sleeps in wait(2).
+fn tell(parent: &Arc<Process>, child: &Process, id: i32, signal: i32, status: i32) {
+    if let Some(signal) = Signal::from_number(signal) {
         let (change, value) = match status & 0x7f {
             0 => (ChildChange::Exited, status >> 8),
             _ if status & 0x80 != 0 => (ChildChange::Dumped, status & 0x7f),
@@ -169,7 +219,7 @@ fn tell(parent: &Arc<Process>, child: &Process, status: i32) {
         let usage = child.usage();
         let uid = child.exit_uid.load(Ordering::Relaxed);
         let (user, system) = (usage.user_ns / TICK_NS, usage.system_ns / TICK_NS);
-        parent.send_signal(SignalInfo::child(signal, change, child.id(), uid, value, user, system));
+        parent.send_signal(SignalInfo::child(signal, change, id, uid, value, user, system));
     }
     parent.child_events.wake_all();
 }

@@ -3,48 +3,63 @@
 //! A stop: one thread takes a stop signal and requests it; each thread arrives on its way to user mode; the last one
 //! tells the parent. SIGCONT ends it at the moment it is sent.
 
-use super::signal::{self, ActionFlags, ChildChange, Signal, SignalInfo};
+use super::signal::{self, ActionFlags, ChildChange, InterruptedCall, Signal, SignalInfo};
 use super::thread_group::{State, Stop};
-use super::{Process, Session, Thread, table};
+use super::{Process, Session, Thread, table, trace};
 use crate::errno::{Errno, Result};
+use crate::machine::user::UserMode;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
 /// Asks all threads of the process to stop, because of `signal`.
 pub(super) fn request_stop(process: &Process, signal: Signal) {
     let mut state = process.state.lock();
-    if state.stop != Stop::None || state.ending.is_some() {
+    if state.ending.is_some() {
         return;
     }
-    state.stop = Stop::Requested { signal: signal.number(), left: state.threads.len() };
+    if state.stop == Stop::None {
+        state.stop = Stop::Requested { signal: signal.number(), left: state.threads.len() };
+    }
     for index in 0..state.threads.len() {
         let thread = state.threads[index].clone();
+        // Whom a tracer let run in spite of an earlier stop stops again.
+        thread.passes_stop.store(false, Ordering::Relaxed);
         signal::recalculate(&mut state, &thread);
     }
 }
 
-/// Stays here while the process is stopped. The calling thread is the current one.
-pub(super) fn take_part_in_stop(thread: &Arc<Thread>) {
+/// Stays here while the process is stopped; a traced thread as long as its tracer wants. The calling thread is the
+/// current one.
+pub(super) fn take_part_in_stop(thread: &Arc<Thread>, user: &mut UserMode, call: &mut Option<InterruptedCall>) {
     let process = thread.process();
-    let complete = {
+    let (complete, signal) = {
         let mut state = process.state.lock();
-        if state.stop == Stop::None || state.ending.is_some() {
+        let (Stop::Requested { signal, .. } | Stop::Stopped { signal }) = state.stop else { return };
+        if state.ending.is_some() {
             return;
         }
-        thread.is_stopped.store(true, Ordering::Relaxed);
-        arrive(&mut state)
+        let is_counted = thread.is_stopped.swap(true, Ordering::Relaxed);
+        (if is_counted { None } else { arrive(&mut state) }, signal)
     };
     if let Some(signal) = complete {
         announce_stop(process, signal);
+    }
+    if thread.is_traced() {
+        trace::stop_for_group(thread, user, call, Some(signal));
+        let state = process.state.lock();
+        if state.stop != Stop::None && thread.is_traced() && !thread.has_trap_due.load(Ordering::Relaxed) {
+            thread.passes_stop.store(true, Ordering::Relaxed);
+        }
+        return;
     }
     process.resume.wait_until(|| {
         let state = process.state.lock();
         let is_over = state.stop == Stop::None
             || state.ending.is_some()
+            || thread.is_traced()
             || state.executor.is_some_and(|executor| executor != thread.id());
         is_over.then_some(())
     });
-    thread.is_stopped.store(false, Ordering::Relaxed);
 }
 
 /// Counts one thread less that a requested stop waits for (it stopped or ended). Returns the signal if it was the last.
@@ -63,8 +78,12 @@ pub(super) fn clear_stop(process: &Process, state: &mut State) -> bool {
     let was_stopped = matches!(state.stop, Stop::Stopped { .. });
     if state.stop != Stop::None {
         state.stop = Stop::None;
-        for thread in &state.threads {
+        for index in 0..state.threads.len() {
+            let thread = state.threads[index].clone();
             thread.is_stopped.store(false, Ordering::Relaxed);
+            thread.passes_stop.store(false, Ordering::Relaxed);
+            trace::notify(&thread);
+            signal::recalculate(state, &thread);
         }
         process.resume.wake_all();
     }
@@ -92,15 +111,21 @@ fn announce(process: &Process, change: ChildChange, status: i32, note: impl FnOn
         note(table.nodes.get_mut(&process.id())?);
         Some(table.nodes.get(&process.parent_id())?.process.clone())
     });
-    let Some(parent) = parent else { return };
-    let action = parent.dispositions().get(Signal::CHLD);
-    if action.handler > signal::IGNORE && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {
+    if let Some(parent) = parent {
+        tell(&parent, process, process.id(), change, status);
+    }
+}
+
+/// Tells a parent or tracer what became of process or thread `id`: SIGCHLD, and who sleeps in wait(2).
+pub(super) fn tell(to: &Arc<Process>, process: &Process, id: i32, change: ChildChange, status: i32) {
+    let action = to.dispositions().get(Signal::CHLD);
+    if action.handler != signal::IGNORE && !action.flags.contains(ActionFlags::NO_CHILD_STOP) {
         let uid = process.main_identity().map_or(0, |identity| identity.uid);
         let usage = process.usage();
         let (user, system) = (usage.user_ns / TICK_NS, usage.system_ns / TICK_NS);
-        parent.send_signal(SignalInfo::child(Signal::CHLD, change, process.id(), uid, status, user, system));
+        to.send_signal(SignalInfo::child(Signal::CHLD, change, id, uid, status, user, system));
     }
-    parent.child_events.wake_all();
+    to.child_events.wake_all();
 }
 
 /// Nanoseconds per tick of the times that user space gets in ticks (USER_HZ is 100).

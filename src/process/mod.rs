@@ -75,6 +75,9 @@ pub(crate) mod timers;
 /// A process: what its threads share.
 mod thread_group;
 
+/// Tracing.
+pub(crate) mod trace;
+
 /// Waiting for children.
 mod wait;
 

@@ -2,7 +2,7 @@
 
 use super::exit::release_memory;
 use super::thread_group::ProgramInformation;
-use super::{AlternateStack, Program, Thread, table};
+use super::{AlternateStack, Program, Thread, table, trace};
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::{Capabilities, Identity};
@@ -26,8 +26,9 @@ pub(crate) fn replace_program(
 
     process.note_peak(old_space);
     release_memory(thread, old_space);
-    // Before anybody can find the new space: who may reach into it is judged by the new identity.
-    take_over_identity(thread, &program);
+    // Before anybody can find the new space: who may reach into it is judged by the new identity. Under the table's
+    // lock, as is attaching: either the tracer is seen here, or it is judged by the new identity too.
+    table::with(|_| take_over_identity(thread, &program));
     let space = program.space.clone();
     task::set_page_table(Some(space.page_table().clone()));
     let old = {
@@ -89,11 +90,24 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result {
     if !is_alone {
         return Err(Errno::EAGAIN);
     }
-    table::with(|table| {
+    let first = table::with(|table| {
+        // A tracer does not hear of the end of the first thread, in whose place the caller comes (ptrace(2)).
+        let tracer = table.nodes.get(&process.id()).and_then(|node| node.tracer);
+        let tracees = tracer.and_then(|tracer| table.nodes.get_mut(&tracer)).map(|node| &mut node.tracees);
+        let first = tracees.and_then(|tracees| {
+            let place = tracees.iter().position(|tracee| {
+                tracee.is_first() && !Arc::ptr_eq(tracee, thread) && tracee.process().id() == process.id()
+            })?;
+            Some(tracees.remove(place))
+        });
         table.remove_thread(thread.id());
         thread.id.store(process.id(), Ordering::Relaxed);
         table.add_thread(thread);
+        let tracer = thread.tracer().map(|tracer| tracer.id());
+        table.set_tracer(thread, tracer);
+        first
     });
+    drop(first);
     Ok(())
 }
 
@@ -101,7 +115,7 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result {
 /// "Transformation of capabilities during execve()", for files without capabilities of their own).
 fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
     let mut identity = Identity::clone(&thread.identity());
-    let is_allowed = !thread.no_new_privileges();
+    let is_allowed = !thread.no_new_privileges() && trace::allows_new_identity(thread);
     let old = (identity.euid, identity.egid);
     if let Some(uid) = program.set_uid.filter(|_| is_allowed) {
         identity.euid = uid;

@@ -41,6 +41,10 @@ pub(super) struct Node {
     pub(super) stop_news: Option<i32>,
     /// News for wait(2) that nobody took yet: it goes on.
     pub(super) continue_news: bool,
+    /// The threads that it traces; those that ended until it has waited for them.
+    pub(super) tracees: Vec<Arc<Thread>>,
+    /// Who traces its first thread, and hears of its end before the parent does.
+    pub(super) tracer: Option<i32>,
 }
 
 static TABLE: SpinLock<Table> = SpinLock::new(
@@ -138,8 +142,15 @@ impl Table {
         }
         self.groups.entry(process.group_id()).or_default().push(id);
         self.sessions.entry(process.session_id()).or_default().push(id);
-        let node =
-            Node { process: process.clone(), children: Vec::new(), ended: None, stop_news: None, continue_news: false };
+        let node = Node {
+            process: process.clone(),
+            children: Vec::new(),
+            ended: None,
+            stop_news: None,
+            continue_news: false,
+            tracees: Vec::new(),
+            tracer: None,
+        };
         self.nodes.insert(id, node);
     }
 
@@ -152,6 +163,29 @@ impl Table {
         leave(&mut self.groups, node.process.group_id(), id);
         leave(&mut self.sessions, node.process.session_id(), id);
         Some(node)
+    }
+
+    /// Enters `thread` as a tracee of `tracer`.
+    pub(super) fn add_tracee(&mut self, tracer: i32, thread: &Arc<Thread>) {
+        if let Some(node) = self.nodes.get_mut(&tracer) {
+            node.tracees.push(thread.clone());
+        }
+        self.set_tracer(thread, Some(tracer));
+    }
+
+    /// Takes `thread` out of the tracees of `tracer`.
+    pub(super) fn remove_tracee(&mut self, tracer: i32, thread: &Arc<Thread>) {
+        if let Some(node) = self.nodes.get_mut(&tracer) {
+            node.tracees.retain(|tracee| !Arc::ptr_eq(tracee, thread));
+        }
+        self.set_tracer(thread, None);
+    }
+
+    /// Notes who traces `thread`, if that is its process' first.
+    pub(super) fn set_tracer(&mut self, thread: &Thread, tracer: Option<i32>) {
+        if let Some(node) = self.nodes.get_mut(&thread.id()) {
+            node.tracer = tracer;
+        }
     }
 
     /// Makes `child` a child of `parent`.

@@ -8,6 +8,7 @@ use super::directories::Directories;
 use super::futex::Sleeper;
 use super::signal::{Pending, SignalInfo, SignalSet};
 use super::thread_group::Usage;
+use super::trace::Trace;
 use super::{Process, Restart};
 use crate::file::FdTable;
 use crate::fs::{Identity, Path};
@@ -15,6 +16,7 @@ use crate::machine::sync::{Once, SpinLock};
 use crate::machine::task::{self, CpuTime, Task};
 use crate::machine::time;
 use crate::rank::Rank;
+use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 
@@ -46,8 +48,17 @@ pub(crate) struct Thread {
     major_faults: AtomicU64,
     /// The wait status of its own end, if the whole process does not end with another.
     pub(super) exit_code: AtomicI32,
-    /// Set while job control keeps it stopped.
+    /// Set while job control keeps it stopped,
     pub(super) is_stopped: AtomicBool,
+    /// unless a tracer lets it run all the same.
+    pub(super) passes_stop: AtomicBool,
+    /// Somebody traces it.
+    pub(super) is_traced: AtomicBool,
+    /// A seized tracee is to stop and tell.
+    pub(super) has_trap_due: AtomicBool,
+    pub(super) trace: SpinLock<Option<Box<Trace>>>,
+    /// It has ended; its status is in `exit_code`.
+    pub(super) has_left: AtomicBool,
     /// Vector, error code and address of its last fault, for signal frames.
     last_fault: [AtomicU64; 3],
     /// The process that waits until this thread executes a program or ends (vfork(2)).
@@ -120,6 +131,11 @@ impl Thread {
             major_faults: AtomicU64::new(0),
             exit_code: AtomicI32::new(0),
             is_stopped: AtomicBool::new(false),
+            passes_stop: AtomicBool::new(false),
+            is_traced: AtomicBool::new(false),
+            has_trap_due: AtomicBool::new(false),
+            trace: SpinLock::new(Rank::Trace, None),
+            has_left: AtomicBool::new(false),
             last_fault: [const { AtomicU64::new(0) }; 3],
             vfork_parent: SpinLock::new(Rank::Thread, None),
         })
@@ -138,6 +154,11 @@ impl Thread {
     /// Returns the thread id.
     pub(crate) fn id(&self) -> i32 {
         self.id.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether it is the thread that bears its process' id.
+    pub(crate) fn is_first(&self) -> bool {
+        self.id() == self.process.id()
     }
 
     /// Returns the process.
@@ -256,6 +277,11 @@ impl Thread {
         self.is_exiting.load(Ordering::Acquire)
     }
 
+    /// Returns whether it has ended.
+    pub(super) fn has_left(&self) -> bool {
+        self.has_left.load(Ordering::Acquire)
+    }
+
     /// Lets the parent go on that waits in vfork(2), if any.
     pub(super) fn complete_vfork(&self) {
         let parent = self.vfork_parent.lock().take();
@@ -266,7 +292,7 @@ impl Thread {
 
     /// Returns whether job control keeps it stopped.
     pub(crate) fn is_stopped(&self) -> bool {
-        self.is_stopped.load(Ordering::Relaxed)
+        self.is_stopped.load(Ordering::Relaxed) && !self.passes_stop.load(Ordering::Relaxed)
     }
 
     /// Returns the blocked signals.

@@ -2,7 +2,7 @@
 
 use super::signal::{ChildChange, Signal};
 use super::thread_group::Usage;
-use super::{Process, Thread, table};
+use super::{Process, Thread, exit, table, trace};
 use crate::errno::{Errno, Result};
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -47,6 +47,8 @@ impl Child {
     pub(crate) fn exit_code_or_signal(&self) -> i32 {
         match self.change {
             ChildChange::Exited | ChildChange::Stopped => self.status >> 8 & 0xff,
+            // With the event, which does not fit wait4(2)'s byte.
+            ChildChange::Trapped => self.status >> 8,
             ChildChange::Continued => Signal::CONT.number(),
             _ => self.status & 0x7f,
         }
@@ -65,67 +67,124 @@ pub(crate) fn wait(thread: &Arc<Thread>, which: Which, options: WaitOptions) -> 
     process.child_events.wait_interruptible(attempt)?
 }
 
+/// News of a child or tracee, and what is to be done about it once the table is unlocked.
+enum News {
+    Child(Child),
+    Tracee(Child, Arc<Thread>),
+}
+
 /// Looks once for news; takes it unless KEEP. `None` if there are children but no news.
 fn look(process: &Arc<Process>, which: Which, options: WaitOptions) -> Result<Option<Child>> {
-    let (answer, reaped) = table::with(|table| {
-        let children = table.nodes.get(&process.id()).map(|node| node.children.as_slice()).unwrap_or_default();
-        let mut is_any = false;
-        let mut news = None;
-        for id in children {
-            let Some(node) = table.nodes.get(id) else { continue };
-            if !is_eligible(&node.process, which, options) {
-                continue;
+    let keeps = options.contains(WaitOptions::KEEP);
+    let (child, reaped, released) = table::with(|table| -> Result<_> {
+        let Some(news) = find(table, process, which, options)? else { return Ok((None, None, None)) };
+        Ok(match news {
+            News::Child(child) => (Some(child), if keeps { None } else { take_news(table, &child) }, None),
+            News::Tracee(child, thread) if child.change != ChildChange::Trapped && !keeps => {
+                table.remove_tracee(process.id(), &thread);
+                // The parent's own child is its own to bury; a thread is nobody's else; for others see below.
+                let is_child = thread.is_first() && thread.process().parent_id() == process.id();
+                let reaped = if is_child { table.remove_process(child.id) } else { None };
+                (Some(child), reaped, (!is_child).then_some(thread))
             }
-            is_any = true;
-            news = find_news(node, options);
-            if news.is_some() {
-                break;
-            }
-        }
-        let Some(child) = news else {
-            return (if is_any { Ok(None) } else { Err(Errno::ECHILD) }, None);
-        };
-        let reaped = if options.contains(WaitOptions::KEEP) { None } else { take_news(table, &child) };
-        (Ok(Some(child)), reaped)
-    });
+            News::Tracee(child, _) => (Some(child), None, None),
+        })
+    })?;
+    if let Some(thread) = released {
+        exit::after_tracing(&thread);
+    }
     if let Some(reaped) = &reaped {
         let (own, children) = (reaped.process.usage(), reaped.process.children_usage());
         let mut state = process.state.lock();
         state.children_usage.add(&own);
         state.children_usage.add(&children);
     }
-    answer
+    Ok(child)
 }
 
-fn is_eligible(child: &Process, which: Which, options: WaitOptions) -> bool {
-    let is_wanted = match which {
-        Which::Any => true,
-        Which::Process(id) => child.id() == id,
-        Which::Group(group) => child.group_id() == group,
-    };
+/// Finds news among tracees and children. ECHILD if there are none such.
+fn find(table: &table::Table, process: &Process, which: Which, options: WaitOptions) -> Result<Option<News>> {
+    let own = table.nodes.get(&process.id()).ok_or(Errno::ECHILD)?;
+    let mut is_any = false;
+    for thread in own.tracees.iter().filter(|thread| which.includes(thread.id(), thread.process())) {
+        is_any = true;
+        if let Some(child) = tracee_news(table, thread, options) {
+            return Ok(Some(News::Tracee(child, thread.clone())));
+        }
+    }
+    for node in own.children.iter().filter_map(|id| table.nodes.get(id)) {
+        if !which.includes(node.process.id(), &node.process) || !is_eligible(&node.process, options) {
+            continue;
+        }
+        is_any = true;
+        // A tracer hears of the end first; one that is the parent has heard of the stop as a stop of tracing.
+        let withheld = match node.tracer {
+            None => WaitOptions::empty(),
+            Some(tracer) if tracer == process.id() => WaitOptions::EXITED | WaitOptions::STOPPED,
+            Some(_) => WaitOptions::EXITED,
+        };
+        if let Some(child) = find_news(node, options - withheld) {
+            return Ok(Some(News::Child(child)));
+        }
+    }
+    if is_any { Ok(None) } else { Err(Errno::ECHILD) }
+}
+
+impl Which {
+    fn includes(self, id: i32, process: &Process) -> bool {
+        match self {
+            Which::Any => true,
+            Which::Process(wanted) => id == wanted,
+            Which::Group(group) => process.group_id() == group,
+        }
+    }
+}
+
+fn is_eligible(child: &Process, options: WaitOptions) -> bool {
     let is_cloned = child.exit_signal.load(Ordering::Relaxed) != Signal::CHLD.number();
-    is_wanted && (options.contains(WaitOptions::ALL) || is_cloned == options.contains(WaitOptions::CLONED))
+    options.contains(WaitOptions::ALL) || is_cloned == options.contains(WaitOptions::CLONED)
+}
+
+fn tracee_news(table: &table::Table, thread: &Arc<Thread>, options: WaitOptions) -> Option<Child> {
+    if let Some(status) = trace::take_news(thread, options.contains(WaitOptions::KEEP)) {
+        return Some(describe(thread.process(), thread.id(), ChildChange::Trapped, status));
+    }
+    // The first thread stands for the process, which ends with its last.
+    let ended = if thread.is_first() {
+        table.nodes.get(&thread.id())?.ended
+    } else {
+        thread.has_left().then(|| thread.exit_code.load(Ordering::Relaxed))
+    };
+    let status = ended.filter(|_| options.contains(WaitOptions::EXITED))?;
+    Some(describe(thread.process(), thread.id(), end_of(status), status))
 }
 
 fn find_news(node: &table::Node, options: WaitOptions) -> Option<Child> {
-    let process = &node.process;
     let (change, status) = match (node.ended, node.stop_news) {
-        (Some(status), _) if options.contains(WaitOptions::EXITED) => match status & 0x7f {
-            0 => (ChildChange::Exited, status),
-            _ if status & 0x80 != 0 => (ChildChange::Dumped, status),
-            _ => (ChildChange::Killed, status),
-        },
+        (Some(status), _) if options.contains(WaitOptions::EXITED) => (end_of(status), status),
         (None, Some(signal)) if options.contains(WaitOptions::STOPPED) => (ChildChange::Stopped, signal << 8 | 0x7f),
         (None, _) if options.contains(WaitOptions::CONTINUED) && node.continue_news => (ChildChange::Continued, 0xffff),
         _ => return None,
     };
+    Some(describe(&node.process, node.process.id(), change, status))
+}
+
+fn end_of(status: i32) -> ChildChange {
+    match status & 0x7f {
+        0 => ChildChange::Exited,
+        _ if status & 0x80 != 0 => ChildChange::Dumped,
+        _ => ChildChange::Killed,
+    }
+}
+
+fn describe(process: &Process, id: i32, change: ChildChange, status: i32) -> Child {
     let uid = match process.main_identity() {
         Some(identity) => identity.uid,
         None => process.exit_uid.load(Ordering::Relaxed),
     };
     let mut usage = process.usage();
     usage.add(&process.children_usage());
-    Some(Child { id: process.id(), uid, change, status, usage })
+    Child { id, uid, change, status, usage }
 }
 
 fn take_news(table: &mut table::Table, child: &Child) -> Option<table::Node> {

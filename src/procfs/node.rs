@@ -10,10 +10,10 @@ use crate::fs::{self, Identity, Inode, Path};
 use crate::machine::task::Mutex;
 use crate::machine::time;
 use crate::rank::Rank;
-use crate::vm::{Destination, Source};
+use crate::vm::{AddressSpace, Destination, Rights, Source};
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -26,14 +26,22 @@ pub(super) type Write = Box<dyn Fn(&[u8]) -> Result + Send + Sync>;
 /// Finds a link's text and, for a magic link, where it leads.
 pub(super) type Target = Box<dyn Fn() -> Result<(Vec<u8>, Option<Path>)> + Send + Sync>;
 
+/// Finds a process' memory for one who may look into it; `None` if there is none any more.
+pub(super) type FindMemory = Box<dyn Fn() -> Result<Option<Arc<AddressSpace>>> + Send + Sync>;
+
 /// The most bytes that one write takes (a page, as on Linux).
 const WRITE_LIMIT: usize = 4096;
 
 /// What a node is.
 pub(super) enum Content {
     Directory(Box<dyn Directory>),
-    Text { read: Read, write: Option<Write> },
+    Text {
+        read: Read,
+        write: Option<Write>,
+    },
     Link(Target),
+    /// A process' memory, found when the file is opened.
+    Memory(FindMemory),
 }
 
 /// A directory whose entries are found when asked for.
@@ -86,7 +94,7 @@ impl Node {
     fn kind(&self) -> FileKind {
         match self.content {
             Content::Directory(_) => FileKind::Directory,
-            Content::Text { .. } => FileKind::Regular,
+            Content::Text { .. } | Content::Memory(_) => FileKind::Regular,
             Content::Link(_) => FileKind::Symlink,
         }
     }
@@ -154,6 +162,11 @@ impl Inode for Node {
     fn open(self: Arc<Self>, path: &Path, _flags: StatusFlags, _identity: &Identity) -> Result<Arc<dyn File>> {
         match &self.content {
             Content::Link(_) => Err(Errno::ELOOP),
+            Content::Memory(find) => Ok(Arc::new(OpenMemory {
+                space: find()?.map(|space| Arc::downgrade(&space)).unwrap_or_default(),
+                node: self,
+                path: path.clone(),
+            })),
             _ => Ok(Arc::new(OpenNode { node: self, path: path.clone(), text: Mutex::new(Rank::FileContent, None) })),
         }
     }
@@ -161,7 +174,7 @@ impl Inode for Node {
     fn truncate(&self, _size: u64) -> Result {
         // open(2) with O_TRUNC, as the shell's `>` does, is no error and changes nothing.
         match &self.content {
-            Content::Text { write: Some(_), .. } => Ok(()),
+            Content::Text { write: Some(_), .. } | Content::Memory(_) => Ok(()),
             _ => Err(Errno::EACCES),
         }
     }
@@ -215,8 +228,49 @@ impl File for OpenNode {
     }
 
     fn name(&self) -> String {
-        String::from_utf8_lossy(&self.path.name(&fs::namespace().root().root_path())).into_owned()
+        name_of(&self.path)
     }
+}
+
+/// /proc/PID/mem, open: the memory that the process had then, for as long as anybody runs in it.
+struct OpenMemory {
+    node: Arc<Node>,
+    path: Path,
+    space: Weak<AddressSpace>,
+}
+
+impl File for OpenMemory {
+    fn read(&self, to: &mut Destination<'_>, position: &mut u64, _flags: StatusFlags) -> Result<usize> {
+        let Some(space) = self.space.upgrade() else { return Ok(0) };
+        let length = to.remaining();
+        let count = space.give_remote(Rights::Debugger, *position, length, to).map_err(|_| Errno::EIO)?;
+        *position += count as u64;
+        Ok(count)
+    }
+
+    fn write(&self, from: &mut Source<'_>, position: &mut u64, _flags: StatusFlags) -> Result<usize> {
+        let Some(space) = self.space.upgrade() else { return Ok(0) };
+        let length = from.remaining();
+        let count = space.take_remote(Rights::Debugger, *position, length, from).map_err(|_| Errno::EIO)?;
+        *position += count as u64;
+        Ok(count)
+    }
+
+    fn is_seekable(&self) -> bool {
+        true
+    }
+
+    fn metadata(&self) -> Result<Metadata> {
+        Ok(self.node.metadata())
+    }
+
+    fn name(&self) -> String {
+        name_of(&self.path)
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    String::from_utf8_lossy(&path.name(&fs::namespace().root().root_path())).into_owned()
 }
 
 /// Wraps a function that makes text as a `Read`.

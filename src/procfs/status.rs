@@ -51,6 +51,9 @@ impl Subject {
     /// Returns Linux's letter and word for what it does.
     fn state(&self) -> (char, &'static str) {
         let Some(thread) = self.thread() else { return ('Z', "zombie") };
+        if thread.is_trace_stopped() {
+            return ('t', "tracing stop");
+        }
         if thread.is_stopped() {
             return ('T', "stopped");
         }
@@ -209,7 +212,8 @@ pub(super) fn status(subject: &Subject) -> String {
         let _ = writeln!(text, "Umask:\t{:04o}", thread.directories().2);
     }
     let _ = writeln!(text, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0\nPid:\t{}", process.id(), subject.id());
-    let _ = writeln!(text, "PPid:\t{}\nTracerPid:\t0", process.parent_id());
+    let tracer = thread.as_ref().and_then(|thread| thread.tracer()).map_or(0, |tracer| tracer.id());
+    let _ = writeln!(text, "PPid:\t{}\nTracerPid:\t{tracer}", process.parent_id());
     if let Some(thread) = &thread {
         let who = thread.identity();
         let _ = writeln!(text, "Uid:\t{}\t{}\t{}\t{}", who.uid, who.euid, who.suid, who.fsuid);

@@ -24,8 +24,8 @@ pub(super) const CLOSE_ON_EXEC: u32 = 0o2000000;
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct IoVec {
-    base: u64,
-    length: u64,
+    pub(super) base: u64,
+    pub(super) length: u64,
 }
 
 /// read(2).

@@ -103,6 +103,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         98 => process::getrusage.serve(ctx, registers),
         99 => system::sysinfo.serve(ctx, registers),
         100 => process::times.serve(ctx, registers),
+        101 => process::ptrace.serve(ctx, registers),
         102 => process::getuid.serve(ctx, registers),
         103 => system::syslog.serve(ctx, registers),
         104 => process::getgid.serve(ctx, registers),

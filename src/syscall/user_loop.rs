@@ -10,12 +10,9 @@ use crate::file::FdTable;
 use crate::machine::task;
 use crate::machine::user::{Trap, UserMode};
 use crate::process::signal::{self, Delivery, InterruptedCall};
-use crate::process::{Thread, exit, fault, memory_shortage};
+use crate::process::{Thread, exit, fault, memory_shortage, trace};
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
-
-/// The number of restart_syscall, by which an interrupted call with a time limit goes on.
-const RESTART_SYSCALL: u64 = 219;
 
 /// What the loop holds of its thread.
 struct Held {
@@ -36,12 +33,15 @@ pub(crate) fn run_thread(thread: Arc<Thread>, mut user: UserMode) {
     task::set_page_table(Some(held.space.page_table().clone()));
     loop {
         let mut interrupted = None;
-        if !thread.needs_attention() {
-            match user.run() {
-                Trap::Syscall => interrupted = serve(&thread, &mut held, &mut user),
-                Trap::Fault(fault) => fault::handle(&thread, &held.space, &user.registers, fault),
-                Trap::Interrupt => {}
+        // Returns at once if something is due already.
+        match user.run() {
+            Trap::Syscall if thread.is_traced() => interrupted = serve_traced(&thread, &mut held, &mut user),
+            Trap::Syscall => {
+                let number = user.registers.rax;
+                interrupted = serve(&thread, &mut held, &mut user, number);
             }
+            Trap::Fault(fault) => fault::handle(&thread, &held.space, &user.registers, fault),
+            Trap::Interrupt => {}
         }
         let is_due = thread.needs_attention() || interrupted.is_some();
         if is_due && signal::deliver(&thread, &held.space, &mut user, interrupted) == Delivery::End {
@@ -49,16 +49,29 @@ pub(crate) fn run_thread(thread: Arc<Thread>, mut user: UserMode) {
         }
     }
 
+    if thread.is_traced() {
+        trace::stop_for_exit(&thread, &mut user);
+    }
     let Held { space, files } = held;
     drop(files);
     exit::leave(&thread, space);
 }
 
-/// Serves one system call; returns it if a signal interrupted it.
-fn serve(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode) -> Option<InterruptedCall> {
+/// Serves one system call of a traced thread between the two stops that its tracer may want.
+fn serve_traced(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode) -> Option<InterruptedCall> {
+    if let Some(number) = trace::enter_call(thread, user)
+        && let Some(call) = serve(thread, held, user, number)
+    {
+        user.registers.rax = (-i64::from(call.result.number())) as u64;
+    }
+    trace::leave_call(thread, user)
+}
+
+/// Serves system call `number`; returns it if a signal interrupted it.
+fn serve(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode, number: u64) -> Option<InterruptedCall> {
     let registers = &user.registers;
     // Linux takes 32 bits of the number.
-    let number = registers.rax & 0xffff_ffff;
+    let number = number & 0xffff_ffff;
     let arguments = [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9];
 
     let ctx = Ctx::new(thread, &held.space, &held.files, user);
@@ -72,13 +85,13 @@ fn serve(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode) -> Option<I
         memory_shortage::relieve(thread);
         if result == Err(Errno::EFAULT) {
             // Not the pointer was bad: there was no memory to bring its page in.
-            return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result: Errno::RESTART_ALWAYS });
+            return Some(InterruptedCall { number, result: Errno::RESTART_ALWAYS });
         }
     }
     match result {
         Ok(value) => user.registers.rax = value as u64,
         Err(result) if is_interruption(result) => {
-            return Some(InterruptedCall { number, restart_number: RESTART_SYSCALL, result });
+            return Some(InterruptedCall { number, result });
         }
         Err(error) => user.registers.rax = (-i64::from(error.number())) as u64,
     }

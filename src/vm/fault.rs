@@ -37,7 +37,7 @@ pub(crate) enum FaultOutcome {
 
 /// Whether an area's protection counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rights {
+pub(crate) enum Rights {
     /// As for the program itself.
     Program,
     /// As for its debugger: reads anything, writes private copies of what is not writable.
@@ -66,6 +66,7 @@ impl AddressSpace {
         let Some((range, area)) = map.find_mut(address) else { return FaultOutcome::NotMapped };
         let is_allowed = match rights {
             Rights::Program => area.allows(wanted),
+            // A page in the table would be the program's to read.
             Rights::Debugger if area.protection.is_empty() => false,
             Rights::Debugger => wanted != Wanted::Write || area.allows(wanted) || !area.is_shared,
         };

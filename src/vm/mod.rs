@@ -42,7 +42,7 @@ mod user_pointer;
 pub(crate) use address_space::{AddressSpace, random_offset};
 pub(crate) use area::{AreaDescription, MapRequest, Mapping, Placement, Protection};
 pub(crate) use buffer::{Destination, Source};
-pub(crate) use fault::FaultOutcome;
+pub(crate) use fault::{FaultOutcome, Rights};
 pub(crate) use page_cache::PageCache;
 pub(crate) use user_pointer::UserPtr;
 

@@ -3,21 +3,83 @@
 use super::address_space::AddressSpace;
 use super::area::Wanted;
 use super::fault::{FaultOutcome, Rights};
-use super::{PAGE, PAGE_SIZE};
+use super::{Destination, PAGE, PAGE_SIZE, Source};
+use crate::errno::{Errno, Result};
 use crate::machine::memory::Frame;
+use alloc::vec;
+
+/// Bytes moved at once between two programs.
+const CHUNK: usize = 16 * 4096;
 
 impl AddressSpace {
     /// Copies out of this address space, loaded or not (ptrace, /proc/PID/cmdline, environ, mem); returns how far it
     /// came. Brings pages in as an access would; ignores a missing read permission only as ptrace does.
     pub(crate) fn read_remote(&self, address: u64, bytes: &mut [u8]) -> usize {
-        self.each_page(address, bytes.len(), Wanted::Read, |frame, offset, done, length| {
-            frame.read(offset, &mut bytes[done..done + length]);
-        })
+        self.read_remote_as(Rights::Debugger, address, bytes)
     }
 
     /// Copies into this address space, loaded or not; returns how far it came.
     pub(crate) fn write_remote(&self, address: u64, bytes: &[u8]) -> usize {
-        self.each_page(address, bytes.len(), Wanted::Write, |frame, offset, done, length| {
+        self.write_remote_as(Rights::Debugger, address, bytes)
+    }
+
+    /// Copies what is at `address` to `to`, at most `length` bytes; returns how many. EFAULT if none could be read.
+    pub(crate) fn give_remote(
+        &self,
+        rights: Rights,
+        address: u64,
+        length: usize,
+        to: &mut Destination<'_>,
+    ) -> Result<usize> {
+        let mut bytes = vec![0; length.min(CHUNK)];
+        let mut done = 0;
+        while done < length && to.remaining() > 0 {
+            let wanted = (length - done).min(CHUNK).min(to.remaining());
+            let read = self.read_remote_as(rights, address.wrapping_add(done as u64), &mut bytes[..wanted]);
+            if read == 0 {
+                break;
+            }
+            let put = to.put(&bytes[..read]);
+            done += if done > 0 { put.unwrap_or(0) } else { put? };
+            if read < wanted {
+                break;
+            }
+        }
+        if done == 0 && length > 0 && to.remaining() > 0 { Err(Errno::EFAULT) } else { Ok(done) }
+    }
+
+    /// Copies from `from` to `address`, at most `length` bytes; returns how many. EFAULT if none could be written.
+    pub(crate) fn take_remote(
+        &self,
+        rights: Rights,
+        address: u64,
+        length: usize,
+        from: &mut Source<'_>,
+    ) -> Result<usize> {
+        let is_asked = length > 0 && from.remaining() > 0;
+        let mut bytes = vec![0; length.min(CHUNK)];
+        let mut done = 0;
+        while done < length && from.remaining() > 0 {
+            let wanted = (length - done).min(CHUNK).min(from.remaining());
+            let taken = from.take(&mut bytes[..wanted]);
+            let taken = if done > 0 { taken.unwrap_or(0) } else { taken? };
+            let written = self.write_remote_as(rights, address.wrapping_add(done as u64), &bytes[..taken]);
+            done += written;
+            if written < wanted {
+                break;
+            }
+        }
+        if done == 0 && is_asked { Err(Errno::EFAULT) } else { Ok(done) }
+    }
+
+    fn read_remote_as(&self, rights: Rights, address: u64, bytes: &mut [u8]) -> usize {
+        self.each_page(rights, address, bytes.len(), Wanted::Read, |frame, offset, done, length| {
+            frame.read(offset, &mut bytes[done..done + length]);
+        })
+    }
+
+    fn write_remote_as(&self, rights: Rights, address: u64, bytes: &[u8]) -> usize {
+        self.each_page(rights, address, bytes.len(), Wanted::Write, |frame, offset, done, length| {
             frame.write(offset, &bytes[done..done + length]);
         })
     }
@@ -25,6 +87,7 @@ impl AddressSpace {
     /// Calls `visit(frame, offset in it, done, length)` for each page of the range; returns how far it came.
     fn each_page(
         &self,
+        rights: Rights,
         address: u64,
         length: usize,
         wanted: Wanted,
@@ -36,7 +99,7 @@ impl AddressSpace {
             let offset = (position % PAGE) as usize;
             let piece = (PAGE_SIZE - offset).min(length - done);
             let mut areas = self.lock();
-            if self.resolve(&mut areas, position - offset as u64, wanted, Rights::Debugger) != FaultOutcome::Resolved {
+            if self.resolve(&mut areas, position - offset as u64, wanted, rights) != FaultOutcome::Resolved {
                 break;
             }
             let Some((frame, _)) = self.table.look_up(position - offset as u64) else { break };

@@ -21,5 +21,7 @@ pub(crate) use features::{Features, describe, features, hardware_capabilities};
 pub(crate) use flags::flags;
 pub(in crate::machine) use per_cpu::{Attention, install_boot_cpu, is_installed, this};
 pub(crate) use per_cpu::{MAX_CPUS, count, index};
-pub(in crate::machine) use user_context::{UserContext, size as extended_state_size};
+pub(in crate::machine) use user_context::{
+    UserContext, components as extended_state_components, size as extended_state_size,
+};
 pub(in crate::machine) use {control::enable_protections, features::read_leaf};

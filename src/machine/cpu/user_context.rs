@@ -106,6 +106,12 @@ impl UserContext {
         }
     }
 
+    /// Saves the state and takes it out of this CPU: what is in memory counts.
+    pub(in crate::machine) fn settle(&self) {
+        self.save();
+        self.make_stale();
+    }
+
     /// Puts the state into this CPU's registers unless it is there, and marks it as the running task's.
     /// Interrupts must be off until user mode runs, so that no switch comes between.
     #[inline(always)]
@@ -185,8 +191,7 @@ impl UserContext {
             return false;
         }
 
-        self.save();
-        self.make_stale();
+        self.settle();
         self.reset_area();
         let length = if has_header { size() } else { LEGACY_SIZE };
         // SAFETY: the area has at least `length` bytes, and `bytes` is not part of it.
@@ -263,6 +268,11 @@ impl Drop for UserContext {
 /// Returns the bytes of the extended state.
 pub(in crate::machine) fn size() -> usize {
     format().size
+}
+
+/// Returns XCR0; 0 where the CPU has no XSAVE.
+pub(in crate::machine) fn components() -> u64 {
+    format().components
 }
 
 fn allocate() -> NonNull<u8> {

@@ -6,9 +6,11 @@ use crate::errno::Errno;
 use crate::machine::console::log;
 use crate::machine::user::UserMode;
 use crate::process::thread_group::Stop;
-use crate::process::{Thread, exit, job_control, table};
+use crate::process::{Thread, exit, job_control, table, trace};
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
+use linux_raw_sys::general::__NR_restart_syscall;
 
 /// Whether the thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +25,6 @@ pub(crate) enum Delivery {
 pub(crate) struct InterruptedCall {
     /// Its number, which a restart puts back into `rax`.
     pub(crate) number: u64,
-    /// The number of restart_syscall.
-    pub(crate) restart_number: u64,
     /// `RESTART` or one of its kind.
     pub(crate) result: Errno,
 }
@@ -34,7 +34,9 @@ enum Due {
     Nothing,
     End,
     Stop,
-    Signal(SignalInfo, Action),
+    /// A tracer is to be told of something.
+    Trap(Option<i32>),
+    Signal(SignalInfo),
 }
 
 /// Acts on all that is due for the calling thread. `call` is the system call that returns now, if it was interrupted.
@@ -47,19 +49,29 @@ pub(crate) fn deliver(
     loop {
         match next_due(thread) {
             Due::End => return Delivery::End,
-            Due::Stop => job_control::take_part_in_stop(thread),
+            Due::Stop => job_control::take_part_in_stop(thread, user, &mut call),
+            Due::Trap(signal) => trace::stop_for_group(thread, user, &mut call, signal),
             Due::Nothing => break,
-            Due::Signal(info, action) => match action.handler {
-                IGNORE => {}
-                DEFAULT => take_default_action(thread, &info),
-                _ => handle(thread, space, user, &info, &action, call.take()),
-            },
+            Due::Signal(info) => {
+                let is_traced = thread.is_traced();
+                let info = if is_traced { trace::stop_for_signal(thread, user, &mut call, info) } else { Some(info) };
+                let Some(info) = info else { continue };
+                let action = thread.process().dispositions().take_for_delivery(info.signal());
+                match action.handler {
+                    IGNORE => {}
+                    DEFAULT => take_default_action(thread, &info),
+                    _ => handle(thread, space, user, &info, &action, call.take()),
+                }
+            }
         }
     }
     if let Some(call) = call {
         restart_without_handler(user, call);
     }
     thread.restore_blocked();
+    if thread.is_traced() {
+        trace::arm(thread, user);
+    }
     Delivery::Resume
 }
 
@@ -71,8 +83,11 @@ fn next_due(thread: &Arc<Thread>) -> Due {
     if state.ending.is_some() || is_replaced || thread.is_exiting() {
         return Due::End;
     }
-    if state.stop != Stop::None {
+    if state.stop != Stop::None && !thread.passes_stop.load(Ordering::Relaxed) {
         return Due::Stop;
+    }
+    if thread.has_trap_due.load(Ordering::Relaxed) {
+        return Due::Trap(trace::group_signal(&state));
     }
     let info = {
         let mut own = thread.signals.lock();
@@ -84,7 +99,7 @@ fn next_due(thread: &Arc<Thread>) -> Due {
             super::recalculate(&mut state, thread);
             Due::Nothing
         }
-        Some(info) => Due::Signal(info, state.dispositions.take_for_delivery(info.signal())),
+        Some(info) => Due::Signal(info),
     }
 }
 
@@ -134,6 +149,9 @@ fn handle(
         let mut own = thread.signals.lock();
         own.saved_blocked.take().unwrap_or(own.blocked)
     };
+    if thread.is_traced() {
+        trace::disarm(thread, user);
+    }
     if frame::push(thread, space, user, info, action, returned_mask).is_err() {
         report_bad_frame(thread, user);
         if signal == Signal::SEGV {
@@ -148,6 +166,9 @@ fn handle(
         blocked.insert(signal);
     }
     thread.set_blocked(blocked);
+    if thread.is_traced() {
+        trace::stop_at_handler(thread, user);
+    }
 }
 
 fn report_bad_frame(thread: &Thread, user: &UserMode) {
@@ -166,7 +187,7 @@ fn report_bad_frame(thread: &Thread, user: &UserMode) {
 
 /// No handler runs: the call starts again, or goes on by restart_syscall.
 fn restart_without_handler(user: &mut UserMode, call: InterruptedCall) {
-    let number = if call.result == Errno::RESTART_BLOCK { call.restart_number } else { call.number };
+    let number = if call.result == Errno::RESTART_BLOCK { u64::from(__NR_restart_syscall) } else { call.number };
     repeat(user, number);
 }
 

@@ -22,6 +22,7 @@ pub(crate) enum ChildChange {
     Exited = 1,
     Killed = 2,
     Dumped = 3,
+    Trapped = 4,
     Stopped = 5,
     Continued = 6,
 }
@@ -48,6 +49,7 @@ pub(crate) mod code {
     pub(crate) const SEGV_ACCERR: i32 = 2;
     pub(crate) const BUS_ADRALN: i32 = 1;
     pub(crate) const BUS_ADRERR: i32 = 2;
+    pub(crate) const TRAP_BRKPT: i32 = 1;
     pub(crate) const TRAP_TRACE: i32 = 2;
 }
 
@@ -97,6 +99,11 @@ impl SignalInfo {
         self.number = signal.number();
         self.padding = 0;
         self
+    }
+
+    /// Returns this, which a tracer gives in place of `old`: a number that is no signal's stays as it was.
+    pub(crate) fn checked(self, old: &SignalInfo) -> SignalInfo {
+        if Signal::from_number(self.number).is_some() { self } else { SignalInfo { number: old.number, ..self } }
     }
 
     /// Returns the signal.

@@ -106,13 +106,14 @@ fn is_dropped(process: &Process, state: &State, target: Target<'_>, info: &Signa
     if !spares_init && (!action.ignores(signal) || signal.is_absolute()) {
         return false;
     }
-    // Who blocks a signal or waits for it with sigtimedwait(2) gets it all the same: busybox' init for one.
+    // Who blocks a signal or waits for it with sigtimedwait(2) gets it all the same, busybox' init for one; and a
+    // tracer sees all.
     let thread = match target {
         Target::Thread(thread) => thread,
         Target::Process => &state.threads[0],
     };
     let own = thread.signals.lock();
-    !own.blocked.union(own.waited).contains(signal)
+    !own.blocked.union(own.waited).contains(signal) && (!thread.is_traced() || signal == Signal::KILL)
 }
 
 fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalInfo) {
@@ -195,8 +196,11 @@ pub(in crate::process) fn discard(state: &mut State, set: SignalSet) {
 /// Sets or takes back a thread's attention mark by what is due for it. After each change of queues, mask, stop or end.
 pub(in crate::process) fn recalculate(state: &mut State, thread: &Arc<Thread>) {
     let is_ending = state.ending.is_some() || state.executor.is_some_and(|executor| executor != thread.id());
-    let is_stopping = state.stop != Stop::None && !matches!(state.stop, Stop::Requested { .. } if thread.is_stopped());
-    let is_due = is_ending || is_stopping || thread.is_exiting() || {
+    let is_stopping = state.stop != Stop::None
+        && !thread.passes_stop.load(Ordering::Relaxed)
+        && !matches!(state.stop, Stop::Requested { .. } if thread.is_stopped());
+    let is_trapping = thread.has_trap_due.load(Ordering::Relaxed);
+    let is_due = is_ending || is_stopping || is_trapping || thread.is_exiting() || {
         let own = thread.signals.lock();
         !own.pending.set().union(state.pending.set()).without(own.blocked).is_empty()
     };

@@ -3,12 +3,13 @@
 use super::pidfd::Reserved;
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
-use crate::process::{self, CloneFlags, CloneRequest, Signal, table};
+use crate::process::{self, CloneFlags, CloneRequest, Signal, table, trace};
 use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
 use crate::syscall::user_loop::run_thread;
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
+use linux_raw_sys::ptrace::{PTRACE_EVENT_CLONE, PTRACE_EVENT_FORK, PTRACE_EVENT_VFORK, PTRACE_EVENT_VFORK_DONE};
 use zerocopy::FromZeros;
 
 /// The signal part of clone(2)'s flags.
@@ -123,11 +124,32 @@ fn make(ctx: &Ctx<'_>, request: &CloneRequest, parent_tid: u64, pidfd: u64) -> R
             let _ = UserPtr::<i32>::new(ctx.space(), pidfd).write(&fd);
         }
     }
+    let event = event_of(request);
+    let is_wanted = event.is_some_and(|event| trace::wants_event(ctx.thread(), event));
+    if is_wanted || request.flags.contains(CloneFlags::TRACE) {
+        trace::attach_child(ctx.thread(), newborn.thread());
+    }
     let child = newborn.start();
+    if let Some(event) = event.filter(|_| is_wanted) {
+        trace::stop_for_event(ctx.thread(), &mut ctx.user.borrow_mut(), event, id);
+    }
     if request.flags.contains(CloneFlags::VFORK) {
         process::wait_for_vfork(ctx.thread(), &child);
+        if !request.flags.contains(CloneFlags::UNTRACED) {
+            trace::stop_for_event(ctx.thread(), &mut ctx.user.borrow_mut(), PTRACE_EVENT_VFORK_DONE, id);
+        }
     }
     Ok(id as usize)
+}
+
+/// Returns the event that tells a tracer of the new thread.
+fn event_of(request: &CloneRequest) -> Option<u32> {
+    match request.flags {
+        flags if flags.contains(CloneFlags::UNTRACED) => None,
+        flags if flags.contains(CloneFlags::VFORK) => Some(PTRACE_EVENT_VFORK),
+        _ if request.exit_signal != Signal::CHLD.number() => Some(PTRACE_EVENT_CLONE),
+        _ => Some(PTRACE_EVENT_FORK),
+    }
 }
 
 /// exit(2): this thread only.

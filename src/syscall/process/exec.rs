@@ -2,7 +2,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::fs::Path;
-use crate::process::{self, load_program};
+use crate::process::{self, load_program, trace};
 use crate::syscall::argument::{Fd, UserStr};
 use crate::syscall::context::{AT_FDCWD, Ctx};
 use crate::vm::UserPtr;
@@ -51,8 +51,12 @@ pub(crate) fn execveat(
 
     let program = load_program(&view, path, &shown, argv, envp, ctx.process().limit(process::Resource::Stack))?;
     let mut user = ctx.user.borrow_mut();
+    let old_id = ctx.thread().id();
     process::replace_program(ctx.thread(), ctx.space(), &mut user, program)?;
     ctx.set_replaced();
+    if ctx.thread().is_traced() {
+        trace::stop_for_exec(ctx.thread(), &mut user, old_id);
+    }
     Ok(0)
 }
 

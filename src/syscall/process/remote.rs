@@ -4,11 +4,7 @@ use crate::errno::{Errno, Result};
 use crate::process::{AccessMode, may_access, table};
 use crate::syscall::context::Ctx;
 use crate::syscall::file::{IoVec, read_areas};
-use crate::vm::{AddressSpace, Destination, Source, UserPtr};
-use alloc::vec;
-
-/// Bytes moved at once.
-const CHUNK: usize = 16 * 4096;
+use crate::vm::{Destination, Rights, Source, UserPtr};
 
 /// Which way the bytes go, seen from the caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,8 +65,8 @@ fn transfer(
     let mut done = 0;
     for (address, length) in remote {
         let moved = match direction {
-            Direction::Read => read_area(&space, address, length, &mut to),
-            Direction::Write => write_area(&space, address, length, &mut from),
+            Direction::Read => space.give_remote(Rights::Program, address, length, &mut to),
+            Direction::Write => space.take_remote(Rights::Program, address, length, &mut from),
         };
         match moved {
             Ok(moved) => done += moved,
@@ -81,38 +77,4 @@ fn transfer(
         }
     }
     Ok(done)
-}
-
-fn read_area(space: &AddressSpace, address: u64, length: usize, to: &mut Destination<'_>) -> Result<usize> {
-    let mut bytes = vec![0; length.min(CHUNK)];
-    let mut done = 0;
-    while done < length && to.remaining() > 0 {
-        let wanted = (length - done).min(CHUNK).min(to.remaining());
-        let read = space.read_remote(address.wrapping_add(done as u64), &mut bytes[..wanted]);
-        if read == 0 {
-            break;
-        }
-        let put = to.put(&bytes[..read]);
-        done += if done > 0 { put.unwrap_or(0) } else { put? };
-        if read < wanted {
-            break;
-        }
-    }
-    if done == 0 && length > 0 && to.remaining() > 0 { Err(Errno::EFAULT) } else { Ok(done) }
-}
-
-fn write_area(space: &AddressSpace, address: u64, length: usize, from: &mut Source<'_>) -> Result<usize> {
-    let mut bytes = vec![0; length.min(CHUNK)];
-    let mut done = 0;
-    while done < length && from.remaining() > 0 {
-        let wanted = (length - done).min(CHUNK).min(from.remaining());
-        let taken = from.take(&mut bytes[..wanted]);
-        let taken = if done > 0 { taken.unwrap_or(0) } else { taken? };
-        let written = space.write_remote(address.wrapping_add(done as u64), &bytes[..taken]);
-        done += written;
-        if written < wanted {
-            break;
-        }
-    }
-    if done == 0 && length > 0 && from.remaining() > 0 { Err(Errno::EFAULT) } else { Ok(done) }
 }
