@@ -70,6 +70,8 @@ pub(crate) enum Rank {
     CacheMappers,
     /// A file's pages in memory, held only to look up, add and remove.
     CachedPages,
+    /// How much of something each user has.
+    UserCount,
     /// The registry of device numbers, of file system types.
     Registry,
     /// A driver's own queues when no interrupt handler shares them.

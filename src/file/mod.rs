@@ -30,6 +30,9 @@ mod readiness;
 /// timerfd_create(2).
 pub(crate) mod timerfd;
 
+/// How much of something each user has.
+mod user_count;
+
 /// What follows the wall clock when somebody sets it.
 pub(crate) mod wall_clock;
 
@@ -37,6 +40,7 @@ pub(crate) use fd_table::FdTable;
 pub(crate) use metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 pub(crate) use open_file::{OpenFile, StatusFlags};
 pub(crate) use readiness::{Events, Observer, Readiness};
+pub(crate) use user_count::{Charge, UserCount};
 
 use crate::errno::{Errno, Result};
 use crate::vm::{AddressSpace, Destination, PageCache, Source};

@@ -12,7 +12,7 @@ mod content;
 mod splice;
 
 use self::content::Content;
-use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, anonymous};
+use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, UserCount, anonymous};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::{Mutex, WaitQueue};
@@ -25,6 +25,25 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Pages of a new pipe: 64 KiB (pipe(7), "Pipe capacity").
 const DEFAULT_PAGES: usize = 16;
+
+/// Pages of a new pipe whose owner has pipes enough ("pipe-user-pages-soft", pipe(7)).
+const LEAST_PAGES: usize = 2;
+
+/// How many pages the pipes of one user may have together; more only with CAP_SYS_RESOURCE or CAP_SYS_ADMIN.
+pub(crate) const USER_PAGES_SOFT: usize = 16384;
+
+/// The capacity of each user's pipes, in pages.
+static USER_PAGES: UserCount = UserCount::new();
+
+/// Who makes a pipe, and how many pages that user's pipes may have.
+#[derive(Clone, Copy)]
+pub(crate) struct PipeOwner {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// Whose limit counts: the real user.
+    pub(crate) charged_uid: u32,
+    pub(crate) limit_pages: usize,
+}
 
 /// "Number of bytes in the input buffer" (ioctl_tty(2)); pipes answer it too.
 const FIONREAD: u32 = 0x541b;
@@ -58,10 +77,10 @@ pub(crate) struct PipeEnd {
     is_named: bool,
 }
 
-/// Makes a pipe of `uid` and `gid`; returns its read end and its write end (pipe(2)).
-pub(crate) fn new_pipe(uid: u32, gid: u32) -> (Arc<PipeEnd>, Arc<PipeEnd>) {
-    let pipe = Pipe::new();
-    let metadata = anonymous::pipe_metadata(uid, gid);
+/// Makes a pipe; returns its read end and its write end (pipe(2)).
+pub(crate) fn new_pipe(owner: PipeOwner) -> (Arc<PipeEnd>, Arc<PipeEnd>) {
+    let pipe = Pipe::new(owner);
+    let metadata = anonymous::pipe_metadata(owner.uid, owner.gid);
     pipe.add_end(true, true);
     let end = |reads| {
         let pipe = pipe.clone();
@@ -107,12 +126,17 @@ pub(crate) fn open_fifo(pipe: &Arc<Pipe>, flags: StatusFlags) -> Result<Arc<Pipe
 }
 
 impl Pipe {
-    /// Makes an empty pipe without ends.
-    pub(crate) fn new() -> Arc<Pipe> {
+    /// Makes an empty pipe without ends: a small one where its owner has pipes enough.
+    pub(crate) fn new(owner: PipeOwner) -> Arc<Pipe> {
+        let uid = owner.charged_uid;
+        let (pages, charge) = match USER_PAGES.charge(uid, DEFAULT_PAGES, owner.limit_pages) {
+            Some(charge) => (DEFAULT_PAGES, Some(charge)),
+            None => (LEAST_PAGES, USER_PAGES.charge(uid, LEAST_PAGES, usize::MAX)),
+        };
         Arc::new(Pipe {
-            content: Mutex::new(Rank::PipeContent, Content::new(DEFAULT_PAGES)),
+            content: Mutex::new(Rank::PipeContent, Content::new(pages, charge)),
             used_pages: AtomicUsize::new(0),
-            capacity_pages: AtomicUsize::new(DEFAULT_PAGES),
+            capacity_pages: AtomicUsize::new(pages),
             readers: AtomicUsize::new(0),
             writers: AtomicUsize::new(0),
             reader_opens: AtomicUsize::new(0),
@@ -226,12 +250,16 @@ impl PipeEnd {
         self.pipe.capacity_pages.load(Ordering::SeqCst) * PAGE_SIZE
     }
 
-    /// Sets the capacity, a multiple of the page size (fcntl(2), F_SETPIPE_SZ). EBUSY if more is in use.
-    pub(crate) fn set_capacity(&self, bytes: usize) -> Result {
+    /// Sets the capacity, a multiple of the page size (fcntl(2), F_SETPIPE_SZ). EPERM if the owner's pipes would have
+    /// more than `limit_pages`, EBUSY if more is in use.
+    pub(crate) fn set_capacity(&self, bytes: usize, limit_pages: usize) -> Result {
         let pages = bytes / PAGE_SIZE;
         let mut content = self.pipe.content.lock();
         if content.pages.len() > pages {
             return Err(Errno::EBUSY);
+        }
+        if let Some(charge) = &mut content.charge {
+            charge.change(pages, limit_pages).ok_or(Errno::EPERM)?;
         }
         content.capacity = pages;
         self.pipe.capacity_pages.store(pages, Ordering::SeqCst);

@@ -214,7 +214,7 @@ pub(super) fn open_by_kind(path: &Path, flags: StatusFlags, identity: &Identity)
             let metadata = inode.metadata();
             devices::open(metadata.kind, metadata.represents, flags, identity)
         }
-        FileKind::Fifo => fifo::open(inode, flags),
+        FileKind::Fifo => fifo::open(inode, flags, identity),
         // "ENXIO The file is a UNIX domain socket" (open(2)).
         FileKind::Socket => Err(Errno::ENXIO),
         FileKind::Symlink => Err(Errno::ELOOP),

@@ -4,6 +4,7 @@ use super::Device;
 use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, Write, text};
 use super::system;
 use crate::errno::{Errno, Result};
+use crate::file::pipe;
 use crate::machine::memory;
 use crate::process::system_name::{self, RELEASE, VERSION, as_text};
 use crate::process::table;
@@ -28,6 +29,8 @@ const VALUES: &[Value] = &[
     constant("fs/file-max", || String::from("1048576")),
     constant("fs/nr_open", || String::from("1048576")),
     constant("fs/pipe-max-size", || String::from("1048576")),
+    constant("fs/pipe-user-pages-hard", || String::from("0")),
+    constant("fs/pipe-user-pages-soft", || pipe::USER_PAGES_SOFT.to_string()),
     constant("kernel/cap_last_cap", || String::from("40")),
     constant("kernel/core_pattern", || String::from("core")),
     Value { path: "kernel/domainname", show: || as_text(system_name::domain_name()), set: Some(set_domain_name) },

@@ -81,10 +81,11 @@ fn set_pipe_size(ctx: &Ctx<'_>, file: &OpenFile, argument: u64) -> Result<usize>
     let pipe = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
     let wanted = u32::try_from(argument).ok().filter(|size| *size <= 1 << 31).ok_or(Errno::EINVAL)?;
     let size = (wanted as usize).max(PAGE_SIZE).next_power_of_two();
-    if size > PIPE_MAX_SIZE && size > pipe.capacity() && !ctx.thread().identity().can(Capabilities::SYS_RESOURCE) {
+    let identity = ctx.identity();
+    if size > PIPE_MAX_SIZE && size > pipe.capacity() && !identity.can(Capabilities::SYS_RESOURCE) {
         return Err(Errno::EPERM);
     }
-    pipe.set_capacity(size)?;
+    pipe.set_capacity(size, identity.as_pipe_owner().limit_pages)?;
     Ok(size)
 }
 

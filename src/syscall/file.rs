@@ -194,7 +194,7 @@ pub(crate) fn pipe2(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>, flags: u3
     }
 
     let identity = ctx.thread().identity();
-    let (read_end, write_end) = new_pipe(identity.fsuid, identity.fsgid);
+    let (read_end, write_end) = new_pipe(identity.as_pipe_owner());
     let read_end: Arc<dyn File> = read_end;
     let close_on_exec = flags & CLOSE_ON_EXEC != 0;
     let read_fd = install(ctx, OpenFile::new(read_end, status), close_on_exec)? as i32;

@@ -162,8 +162,8 @@ impl<'a> Source<'a> {
 
 impl Source<'_> {
     /// Takes a whole page, or what is left, into a new page that need not be cleared first; returns it and how many
-    /// bytes were taken. ENOMEM, EFAULT.
-    pub(super) fn take_new_frame(&mut self) -> Result<(Frame, usize)> {
+    /// bytes were taken. ENOMEM, also when only the kernel's reserve is left; EFAULT.
+    pub(crate) fn take_new_frame(&mut self) -> Result<(Frame, usize)> {
         let length = PAGE_SIZE.min(self.remaining());
         let (frame, count) = match &mut self.from {
             SourceMemory::Kernel(from) => (budget::with_bytes(&from[self.done..self.done + length])?, length),

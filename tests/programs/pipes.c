@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -145,6 +146,29 @@ static void capacity(void)
     check("the rest of a packet is gone", read(fds[0], buffer, 1) == 1 && events(fds[0], POLLIN) == 0);
     close(fds[0]);
     close(fds[1]);
+}
+
+/* A user's pipes get small, and cannot grow, when they have all the pages that a user may have (pipe(7)). */
+static void user_limit(void)
+{
+    if (fork() == 0) {
+        struct rlimit files = {3000, 3000};
+        setrlimit(RLIMIT_NOFILE, &files);
+        if (geteuid() != 0 || setresuid(4321, 4321, 4321) != 0)
+            _exit(0);
+        int fds[2], count = 0;
+        while (count < 1100 && pipe(fds) == 0 && fcntl(fds[0], F_GETPIPE_SZ) == 65536)
+            count++;
+        if (count != 1024 || fcntl(fds[0], F_GETPIPE_SZ) != 8192)
+            _exit((printf("%d pipes, then %d\n", count, fcntl(fds[0], F_GETPIPE_SZ)), fflush(stdout), 1));
+        if (fcntl(fds[0], F_SETPIPE_SZ, 65536) != -1 || errno != EPERM || fcntl(fds[0], F_SETPIPE_SZ, 4096) != 4096)
+            _exit(2);
+        close(3), close(4), close(fds[0]), close(fds[1]);
+        _exit(pipe(fds) == 0 && fcntl(fds[0], F_GETPIPE_SZ) == 65536 ? 0 : 3);
+    }
+    int status;
+    wait(&status);
+    check("pipes of one user", status == 0 || (printf("status %x\n", status), 0));
 }
 
 static void stream(void)
@@ -293,6 +317,7 @@ int main(void)
     basics();
     ends();
     capacity();
+    user_limit();
     stream();
     atomicity();
     interrupted();

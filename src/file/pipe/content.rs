@@ -3,6 +3,7 @@
 //! All methods are called under the pipe's sleeping lock, because the copies may fault.
 
 use crate::errno::{Errno, Result};
+use crate::file::Charge;
 use crate::machine::memory::{Frame, PAGE_SIZE};
 use crate::vm::{Destination, Source};
 use alloc::collections::VecDeque;
@@ -11,6 +12,8 @@ use alloc::collections::VecDeque;
 pub(super) struct Content {
     pub(super) pages: VecDeque<Page>,
     pub(super) capacity: usize,
+    /// The capacity as its owner's share.
+    pub(super) charge: Option<Charge>,
     /// A page read empty, kept for the next write.
     spare: Option<Frame>,
 }
@@ -35,8 +38,8 @@ pub(super) enum PageKind {
 
 impl Content {
     /// Makes an empty queue.
-    pub(super) fn new(capacity: usize) -> Content {
-        Content { pages: VecDeque::new(), capacity, spare: None }
+    pub(super) fn new(capacity: usize, charge: Option<Charge>) -> Content {
+        Content { pages: VecDeque::new(), capacity, charge, spare: None }
     }
 
     /// Returns how many bytes wait.
@@ -88,12 +91,14 @@ impl Content {
             if self.pages.len() >= self.capacity {
                 return Err(Errno::EAGAIN);
             }
-            let frame = match self.spare.take() {
-                Some(frame) => frame,
-                None => Frame::zeroed()?,
-            };
             let wanted = (total - *done).min(PAGE_SIZE);
-            let length = from.take_to_frame(&frame, 0, wanted)?;
+            let (frame, length) = match self.spare.take() {
+                Some(frame) => {
+                    let length = from.take_to_frame(&frame, 0, wanted)?;
+                    (frame, length)
+                }
+                None => from.take_new_frame()?,
+            };
             if length > 0 {
                 *done += length;
                 let kind = if packets { PageKind::Packet } else { PageKind::Growing };
