@@ -47,6 +47,11 @@ impl Errno {
         kinds.into_iter().find(|kind| u64::from(kind.0).wrapping_neg() == rax)
     }
 
+    /// Returns the error of a number that `number` gave.
+    pub(crate) fn from_number(number: u16) -> Errno {
+        Errno(number)
+    }
+
     /// Returns the number, as user space sees it negated in `rax`.
     pub(crate) fn number(self) -> u16 {
         self.0

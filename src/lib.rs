@@ -33,14 +33,14 @@ mod vm;
 /// Open files: what a file descriptor names, and readiness.
 mod file;
 
-/// Sockets.
-mod net;
-
 /// Paths, mounts, inodes and file systems.
 mod fs;
 
 /// Processes, threads, signals and program start.
 mod process;
+
+/// Sockets.
+mod net;
 
 /// Terminals: consoles, line discipline, pseudo-terminals.
 mod tty;

@@ -23,6 +23,8 @@ pub(crate) enum Rank {
     FileContent,
     /// A pipe's pages, held over the copy from or to user memory.
     PipeContent,
+    /// What a socket has received, held over the copy from or to user memory.
+    SocketInbox,
     /// An address space's areas and page table.
     AddressSpace,
     /// A page cache's pages while one is filled.

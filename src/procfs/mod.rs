@@ -10,6 +10,9 @@ mod maps;
 /// /proc/PID/mounts and mountinfo.
 mod mounts;
 
+/// /proc/net.
+mod net;
+
 /// Directories, texts and links whose content is made when asked for.
 mod node;
 

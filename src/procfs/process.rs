@@ -6,7 +6,7 @@
 use super::Device;
 use super::node::{Content, Directory, Node, NodeIdentity, Read, Target, Write, number_of, text};
 use super::status::{self, Subject};
-use super::{maps, mounts};
+use super::{maps, mounts, net};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use crate::fs::{self, Capabilities, Path};
@@ -38,6 +38,7 @@ const ENTRIES: &[(&str, FileKind, u32)] = &[
     ("mem", FileKind::Regular, 0o600),
     ("mountinfo", FileKind::Regular, 0o444),
     ("mounts", FileKind::Regular, 0o444),
+    ("net", FileKind::Directory, 0o555),
     ("oom_score", FileKind::Regular, 0o444),
     ("oom_score_adj", FileKind::Regular, 0o644),
     ("personality", FileKind::Regular, 0o400),
@@ -132,6 +133,7 @@ fn content(device: Device, name: &str, subject: Subject) -> Content {
         "mem" => Content::Memory(Box::new(move || private_space(&subject.process))),
         "mounts" => readable(mount_list(subject, mounts::mounts)),
         "mountinfo" => readable(mount_list(subject, mounts::mountinfo)),
+        "net" => net::directory(device),
         "oom_score" => readable(text(move || status::oom_score(&subject))),
         "personality" => readable(text(move || format!("{:08x}\n", subject.process.personality()))),
         "stat" => readable(text(move || status::stat(&subject))),

@@ -59,6 +59,7 @@ pub(super) fn tree(device: Device) -> Arc<Node> {
         ),
     ));
     entries.push(("mounts", link("mounts", Box::new(|| Ok((b"self/mounts".to_vec(), None))))));
+    entries.push(("net", link("net", Box::new(|| Ok((b"self/net".to_vec(), None))))));
     entries.push(("sys", sysctl::tree(device)));
     entries.push((
         "sysrq-trigger",

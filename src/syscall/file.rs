@@ -5,6 +5,7 @@ use super::context::Ctx;
 use crate::errno::{Errno, Result};
 use crate::file::pipe::new_pipe;
 use crate::file::{File, FileKind, OpenFile, StatusFlags};
+use crate::net::{self, SocketKind};
 use crate::process::{Resource, Signal, SignalInfo, UNLIMITED};
 use crate::vm::{Destination, Source, UserPtr};
 use alloc::sync::Arc;
@@ -15,7 +16,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub(super) const MAX_RW_LENGTH: usize = 0x7fff_f000;
 
 /// The most areas of one readv or writev (readv(2), IOV_MAX).
-const MAX_AREAS: usize = 1024;
+pub(super) const MAX_AREAS: usize = 1024;
 
 /// O_CLOEXEC of open(2).
 pub(super) const CLOSE_ON_EXEC: u32 = 0o2000000;
@@ -38,7 +39,7 @@ pub(crate) fn read(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, length: usize
 pub(crate) fn write(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, length: usize) -> Result<usize> {
     let file = writable(ctx, fd)?;
     let length = allowed_length(ctx, &file, None, length.min(MAX_RW_LENGTH))?;
-    with_broken_pipe_signal(ctx, file.write(&mut buffer.source(length)?))
+    with_broken_pipe_signal(ctx, &file, file.write(&mut buffer.source(length)?))
 }
 
 /// pread64(2).
@@ -68,7 +69,7 @@ pub(crate) fn readv(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: i3
 pub(crate) fn writev(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: i32) -> Result<usize> {
     let file = writable(ctx, fd)?;
     let areas = allowed_areas(ctx, &file, None, read_areas(vector, count)?)?;
-    with_broken_pipe_signal(ctx, file.write(&mut Source::user(ctx.space(), areas)))
+    with_broken_pipe_signal(ctx, &file, file.write(&mut Source::user(ctx.space(), areas)))
 }
 
 /// preadv(2).
@@ -239,9 +240,10 @@ pub(super) fn operable(ctx: &Ctx<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
     if file.flags().contains(StatusFlags::PATH) { Err(Errno::EBADF) } else { Ok(file) }
 }
 
-/// Raises SIGPIPE where a write found no reader (write(2), EPIPE).
-pub(super) fn with_broken_pipe_signal(ctx: &Ctx<'_>, result: Result<usize>) -> Result<usize> {
-    if result == Err(Errno::EPIPE) {
+/// Raises SIGPIPE where a write to a pipe or a stream found no reader (write(2), EPIPE).
+pub(super) fn with_broken_pipe_signal(ctx: &Ctx<'_>, file: &OpenFile, result: Result<usize>) -> Result<usize> {
+    let is_stream = || net::socket_of(file).is_ok_and(|socket| socket.socket().kind() == SocketKind::Stream);
+    if result == Err(Errno::EPIPE) && (net::socket_of(file).is_err() || is_stream()) {
         ctx.thread().send_signal(SignalInfo::kernel(Signal::PIPE));
     }
     result

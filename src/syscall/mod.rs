@@ -30,6 +30,9 @@ mod futex;
 /// mmap, brk and relatives.
 mod memory;
 
+/// Sending and receiving on sockets.
+mod message;
+
 /// The tree of mounts.
 mod mount;
 
@@ -54,7 +57,7 @@ mod start;
 /// What a file is: stat, statx, statfs.
 mod stat;
 
-/// Sockets, as on a Linux without any.
+/// Sockets: making, naming, connecting, options.
 mod socket;
 
 /// The machine as a whole: names, memory, log, random bytes, its end.

@@ -1,28 +1,207 @@
-//! Sockets, as on a Linux without any protocol family: none can be made, and no open file is one.
+//! Sockets: making, naming, connecting, options. What an address or an option means is the family's business.
 
 use super::argument::Fd;
 use super::context::Ctx;
-use super::file::operable;
+use super::file::{CLOSE_ON_EXEC, install, operable};
 use crate::errno::{Errno, Result};
+use crate::file::{OpenFile, StatusFlags};
+use crate::net::{self, Shutdown, Socket, SocketFile};
+use crate::vm::UserPtr;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 
-/// socket(2) and socketpair(2): "EAFNOSUPPORT The implementation does not support the specified address family." Linux
-/// checks family and type first.
-pub(crate) fn socket(_: &Ctx<'_>, family: i32, kind: u32, _protocol: i32) -> Result<usize> {
-    // One more than the greatest family (AF_MAX), than the greatest type (SOCK_MAX).
-    const FAMILIES: i32 = 46;
-    const KINDS: u32 = 11;
-    const FLAGS: u32 = 0o2004000;
+/// SOCK_CLOEXEC and SOCK_NONBLOCK, which are numbered as O_CLOEXEC and O_NONBLOCK.
+const FLAGS: u32 = CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits();
+
+/// One more than the greatest family (AF_MAX), than the greatest type (SOCK_MAX).
+const FAMILIES: u32 = 46;
+const KINDS: u32 = 11;
+
+/// The size of a `struct sockaddr_storage`: no address is longer.
+pub(super) const ADDRESS_LIMIT: usize = 128;
+
+/// socket(2).
+pub(crate) fn socket(ctx: &Ctx<'_>, family: u32, kind: u32, protocol: u32) -> Result<usize> {
+    check_kind(family, kind)?;
+    install_socket(ctx, net::create(family, kind & !FLAGS, protocol)?, kind).map(|fd| fd as usize)
+}
+
+/// socketpair(2). The descriptors are gone again if they cannot be told.
+pub(crate) fn socketpair(
+    ctx: &Ctx<'_>,
+    family: u32,
+    kind: u32,
+    protocol: u32,
+    descriptors: UserPtr<'_, [i32; 2]>,
+) -> Result<usize> {
+    check_kind(family, kind)?;
+    let (one, other) = net::create_pair(family, kind & !FLAGS, protocol)?;
+    let one = install_socket(ctx, one, kind)?;
+    let other = install_socket(ctx, other, kind).inspect_err(|_| undo(ctx, one))?;
+    descriptors.write(&[one, other]).inspect_err(|_| {
+        undo(ctx, one);
+        undo(ctx, other);
+    })?;
+    Ok(0)
+}
+
+/// Linux checks flags, family and type before it asks the family.
+fn check_kind(family: u32, kind: u32) -> Result {
     if kind & !(FLAGS | 0xf) != 0 {
         return Err(Errno::EINVAL);
     }
-    if !(0..FAMILIES).contains(&family) {
+    if family >= FAMILIES {
         return Err(Errno::EAFNOSUPPORT);
     }
-    Err(if kind & 0xf >= KINDS { Errno::EINVAL } else { Errno::EAFNOSUPPORT })
+    if kind & 0xf >= KINDS { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
-/// Each call on a socket: EBADF, ENOTSOCK.
-pub(crate) fn not_a_socket(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
-    operable(ctx, fd)?;
-    Err(Errno::ENOTSOCK)
+fn install_socket(ctx: &Ctx<'_>, socket: Arc<dyn Socket>, flags: u32) -> Result<i32> {
+    let status = StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
+    install(ctx, SocketFile::open(socket, status), flags & CLOSE_ON_EXEC != 0).map(|fd| fd as i32)
+}
+
+fn undo(ctx: &Ctx<'_>, fd: i32) {
+    // Closing a socket that was just made cannot fail.
+    let _ = ctx.files().close(fd);
+}
+
+/// Returns the open file of a socket. EBADF, ENOTSOCK.
+pub(super) fn socket_file(ctx: &Ctx<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
+    let file = operable(ctx, fd)?;
+    net::socket_of(&file)?;
+    Ok(file)
+}
+
+/// bind(2).
+pub(crate) fn bind(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+    let file = socket_file(ctx, fd)?;
+    net::socket_of(&file)?.socket().bind(&read_address(address, length)?)?;
+    Ok(0)
+}
+
+/// listen(2).
+pub(crate) fn listen(ctx: &Ctx<'_>, fd: Fd, backlog: u32) -> Result<usize> {
+    let file = socket_file(ctx, fd)?;
+    net::socket_of(&file)?.socket().listen(backlog)?;
+    Ok(0)
+}
+
+/// accept(2).
+pub(crate) fn accept(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>) -> Result<usize> {
+    accept4(ctx, fd, address, length, 0)
+}
+
+/// accept4(2). A connection whose address cannot be told is gone.
+pub(crate) fn accept4(
+    ctx: &Ctx<'_>,
+    fd: Fd,
+    address: UserPtr<'_, u8>,
+    length: UserPtr<'_, i32>,
+    flags: u32,
+) -> Result<usize> {
+    let file = operable(ctx, fd)?;
+    if flags & !FLAGS != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let listener = net::socket_of(&file)?;
+    let socket = listener.socket().accept(listener.receive_wait(file.flags(), 0))?;
+    if !address.is_null() {
+        let peer = socket.peer_address().map_err(|_| Errno::ECONNABORTED)?;
+        write_address(address, length, &peer)?;
+    }
+    install_socket(ctx, socket, flags).map(|fd| fd as usize)
+}
+
+/// connect(2).
+pub(crate) fn connect(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+    let file = operable(ctx, fd)?;
+    let address = read_address(address, length)?;
+    let socket = net::socket_of(&file)?;
+    if address.len() < 2 {
+        return Err(Errno::EINVAL);
+    }
+    socket.socket().connect(&address, socket.send_wait(file.flags(), 0))?;
+    Ok(0)
+}
+
+/// shutdown(2).
+pub(crate) fn shutdown(ctx: &Ctx<'_>, fd: Fd, how: i32) -> Result<usize> {
+    let file = socket_file(ctx, fd)?;
+    let how = match how {
+        0 => Shutdown::Receive,
+        1 => Shutdown::Send,
+        2 => Shutdown::Both,
+        _ => return Err(Errno::EINVAL),
+    };
+    net::socket_of(&file)?.socket().shutdown(how)?;
+    Ok(0)
+}
+
+/// getsockname(2).
+pub(crate) fn getsockname(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>) -> Result<usize> {
+    let file = socket_file(ctx, fd)?;
+    write_address(address, length, &net::socket_of(&file)?.socket().local_address()?)
+}
+
+/// getpeername(2).
+pub(crate) fn getpeername(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>) -> Result<usize> {
+    let file = socket_file(ctx, fd)?;
+    write_address(address, length, &net::socket_of(&file)?.socket().peer_address()?)
+}
+
+/// setsockopt(2).
+pub(crate) fn setsockopt(
+    ctx: &Ctx<'_>,
+    fd: Fd,
+    level: u32,
+    name: u32,
+    value: UserPtr<'_, u8>,
+    length: i32,
+) -> Result<usize> {
+    /// More than any option has.
+    const VALUE_LIMIT: usize = 4096;
+    let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
+    let file = socket_file(ctx, fd)?;
+    let value = value.slice(length.min(VALUE_LIMIT))?.read_all()?;
+    net::socket_of(&file)?.set_option(level, name, &value)?;
+    Ok(0)
+}
+
+/// getsockopt(2): a value that does not fit is cut, but not a list of groups (ERANGE, and its length).
+pub(crate) fn getsockopt(
+    ctx: &Ctx<'_>,
+    fd: Fd,
+    level: u32,
+    name: u32,
+    value: UserPtr<'_, u8>,
+    length: UserPtr<'_, i32>,
+) -> Result<usize> {
+    use linux_raw_sys::net::{SO_PEERGROUPS, SOL_SOCKET};
+    let file = socket_file(ctx, fd)?;
+    let room = usize::try_from(length.read()?).map_err(|_| Errno::EINVAL)?;
+    let bytes = net::socket_of(&file)?.option(level, name)?;
+    if (level, name) == (SOL_SOCKET, SO_PEERGROUPS) && bytes.len() > room {
+        length.write(&(bytes.len() as i32))?;
+        return Err(Errno::ERANGE);
+    }
+    let count = bytes.len().min(room);
+    value.slice(count)?.write_all(&bytes[..count])?;
+    length.write(&(count as i32))?;
+    Ok(0)
+}
+
+/// Reads an address argument. EINVAL for an impossible length, EFAULT.
+pub(super) fn read_address(address: UserPtr<'_, u8>, length: i32) -> Result<Vec<u8>> {
+    let length = usize::try_from(length).ok().filter(|length| *length <= ADDRESS_LIMIT).ok_or(Errno::EINVAL)?;
+    address.slice(length)?.read_all()
+}
+
+/// Writes an address, as much as there is room for, and its whole length. EINVAL, EFAULT.
+pub(super) fn write_address(address: UserPtr<'_, u8>, length: UserPtr<'_, i32>, bytes: &[u8]) -> Result<usize> {
+    let room = usize::try_from(length.read()?).map_err(|_| Errno::EINVAL)?;
+    let count = bytes.len().min(room);
+    address.slice(count)?.write_all(&bytes[..count])?;
+    length.write(&(bytes.len() as i32))?;
+    Ok(0)
 }

@@ -108,7 +108,7 @@ pub(crate) fn sendfile(ctx: &Ctx<'_>, out: Fd, input: Fd, offset: UserPtr<'_, i6
         return Err(Errno::EINVAL);
     }
     let to = Place::new(&output, UserPtr::new(ctx.space(), 0))?;
-    with_broken_pipe_signal(ctx, copy(&from, &to, count.min(MAX_RW_LENGTH)))
+    with_broken_pipe_signal(ctx, &output, copy(&from, &to, count.min(MAX_RW_LENGTH)))
 }
 
 /// copy_file_range(2).
@@ -172,7 +172,7 @@ pub(crate) fn splice(
         (Some(from), _) => from_pipe(&input, &from, &output, output_offset, length, flags),
         (None, Some(to)) => to_pipe(&input, input_offset, &output, &to, length, flags),
     };
-    with_broken_pipe_signal(ctx, result)
+    with_broken_pipe_signal(ctx, &output, result)
 }
 
 fn is_non_blocking(file: &OpenFile, flags: u32) -> bool {
@@ -237,7 +237,7 @@ pub(crate) fn tee(ctx: &Ctx<'_>, input: Fd, out: Fd, length: usize, flags: u32) 
         return Err(Errno::EINVAL);
     }
     let non_blocking = is_non_blocking(&input, flags) || output.flags().is_non_blocking();
-    with_broken_pipe_signal(ctx, from.tee(&to, length, non_blocking))
+    with_broken_pipe_signal(ctx, &output, from.tee(&to, length, non_blocking))
 }
 
 /// vmsplice(2): copies; "gifted" pages stay the caller's, which it can not tell.
@@ -253,7 +253,7 @@ pub(crate) fn vmsplice(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count:
         if length > 0 && flags & SPLICE_NON_BLOCKING != 0 {
             pipe.wait_for_room(true)?;
         }
-        with_broken_pipe_signal(ctx, file.write(&mut Source::user(ctx.space(), areas)))
+        with_broken_pipe_signal(ctx, &file, file.write(&mut Source::user(ctx.space(), areas)))
     } else {
         file.read(&mut Destination::user(ctx.space(), areas))
     }
