@@ -25,6 +25,8 @@ pub(crate) enum Trap {
     Fault(Fault),
     /// An interrupt, served already, or the task is marked interrupted.
     Interrupt,
+    /// It is to be told (`watch_cpu`) that it came to another CPU, or that it was interrupted and may lose its turn.
+    Switched,
 }
 
 /// A thread's user side: registers and extended (x87, SSE, AVX) state.
@@ -34,17 +36,31 @@ pub(crate) struct UserMode {
     pub(crate) registers: Registers,
     /// What stays in the CPU between traps; boxed because the CPU remembers where it is.
     context: Box<UserContext>,
+    /// The CPU that user mode was told of; `None` if it does not want to know.
+    told_cpu: Option<usize>,
 }
 
 impl UserMode {
     /// Makes the state of a new program: all registers zero, extended state as after reset.
     pub(crate) fn new() -> UserMode {
-        UserMode { registers: Registers::default(), context: Box::new(UserContext::new()) }
+        UserMode::with(Registers::default(), UserContext::new(), None)
     }
 
     /// Makes a copy for a new thread or process (of the running thread's live extended state).
     pub(crate) fn duplicate(&self) -> UserMode {
-        UserMode { registers: self.registers, context: Box::new(self.context.duplicate()) }
+        UserMode::with(self.registers, self.context.duplicate(), self.told_cpu)
+    }
+
+    fn with(registers: Registers, context: UserContext, told_cpu: Option<usize>) -> UserMode {
+        UserMode { registers, context: Box::new(context), told_cpu }
+    }
+
+    /// Has `run` return `Switched` when user mode was interrupted or came to another CPU, or ends that. Returns the CPU that is the
+    /// present one: another is told of later.
+    pub(crate) fn watch_cpu(&mut self, is_wanted: bool) -> usize {
+        let cpu = cpu::index();
+        self.told_cpu = is_wanted.then_some(cpu);
+        cpu
     }
 
     /// Runs user mode in the loaded address space until it traps. Switches to other tasks first if the turn is
@@ -60,7 +76,13 @@ impl UserMode {
             }
             cpu = cpu::this();
         }
-        self.context.activate(cpu);
+        if !self.context.is_active(cpu) {
+            if self.told_cpu.is_some_and(|told| told != cpu.index) {
+                interrupts::enable();
+                return Trap::Switched;
+            }
+            self.context.activate(cpu);
+        }
 
         // SAFETY: interrupts are off; the GDT, the TSS and the MSRs that the way to user mode and back relies on were
         // set up with this CPU's data, and user mode reaches only what the loaded address space gives it.
@@ -68,7 +90,10 @@ impl UserMode {
         if exit.vector == VECTOR_SYSCALL {
             return Trap::Syscall;
         }
-        serve(exit)
+        match serve(exit) {
+            Trap::Interrupt if self.told_cpu.is_some() => Trap::Switched,
+            trap => trap,
+        }
     }
 
     /// Returns the base of the FS segment (thread-local storage).

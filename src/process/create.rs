@@ -113,6 +113,9 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     if request.stack != 0 {
         user.registers.rsp = request.stack;
     }
+    if flags.contains(CloneFlags::MEMORY) {
+        user.watch_cpu(false);
+    }
     if flags.contains(CloneFlags::SET_TLS) && !user.set_fs_base(request.tls) {
         return Err(Errno::EPERM);
     }
@@ -220,6 +223,8 @@ fn copy_thread(parent: &Thread, id: i32, process: &Arc<Process>, request: &Clone
         alternate_stack: if loses_stack { AlternateStack::default() } else { parent.alternate_stack() },
         attributes,
         clear_child_tid: if flags.contains(CloneFlags::CHILD_CLEAR_TID) { request.child_tid } else { 0 },
+        // The area lies in memory: of a copy a thread has its own, of shared memory it has none yet.
+        rseq: if flags.contains(CloneFlags::MEMORY) { None } else { *parent.rseq.lock() },
     })
 }
 
@@ -310,6 +315,7 @@ pub(crate) fn create_first(program: Program, root: Path, files: Arc<FdTable>, en
         alternate_stack: AlternateStack::default(),
         attributes: Attributes::named(&program.command),
         clear_child_tid: 0,
+        rseq: None,
     });
     let newborn = make_task(thread, user, entry)?;
     table::with(|table| {

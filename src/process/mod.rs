@@ -48,6 +48,9 @@ mod pidfd;
 /// The change to a new program that is loaded.
 mod replace;
 
+/// Restartable sequences.
+pub(crate) mod rseq;
+
 /// Sessions and their controlling terminals.
 mod session;
 

@@ -55,6 +55,9 @@ pub(crate) fn replace_program(
     thread.set_name(&program.command);
     thread.set_alternate_stack(AlternateStack::default());
     thread.set_restart(None);
+    *thread.rseq.lock() = None;
+    user.watch_cpu(false);
+    process.barriers().store(0, Ordering::Relaxed);
     process.has_executed.store(true, Ordering::Relaxed);
 
     user.registers = Default::default();

@@ -6,6 +6,7 @@
 use super::attributes::Attributes;
 use super::directories::Directories;
 use super::futex::Sleeper;
+use super::rseq;
 use super::signal::{Pending, SignalInfo, SignalSet};
 use super::thread_group::Usage;
 use super::trace::Trace;
@@ -41,6 +42,8 @@ pub(crate) struct Thread {
     /// Head and length of the robust futex list (set_robust_list(2)).
     robust_list: AtomicU64,
     robust_list_length: AtomicU64,
+    /// rseq(2).
+    pub(crate) rseq: SpinLock<Option<rseq::Area>>,
     pub(super) futex_sleeper: Once<Arc<Sleeper>>,
     /// It ends, and owns no futex any more: set under the lock of `futex::priority`.
     pub(super) has_left_futexes: AtomicBool,
@@ -98,6 +101,7 @@ pub(super) struct ThreadSeed {
     pub(super) alternate_stack: AlternateStack,
     pub(super) attributes: Attributes,
     pub(super) clear_child_tid: u64,
+    pub(super) rseq: Option<rseq::Area>,
 }
 
 impl Thread {
@@ -125,6 +129,7 @@ impl Thread {
             clear_child_tid: AtomicU64::new(seed.clear_child_tid),
             robust_list: AtomicU64::new(0),
             robust_list_length: AtomicU64::new(0),
+            rseq: SpinLock::new(Rank::Thread, seed.rseq),
             futex_sleeper: Once::new(),
             has_left_futexes: AtomicBool::new(false),
             minor_faults: AtomicU64::new(0),

@@ -41,6 +41,8 @@ pub(crate) struct Process {
     dumpable: AtomicU32,
     /// personality(2).
     personality: AtomicU32,
+    /// The registrations of membarrier(2).
+    barriers: AtomicU32,
     /// /proc/PID/oom_score_adj.
     oom_score_adjustment: AtomicI32,
     /// The wait status and the user of a process that has ended.
@@ -185,6 +187,7 @@ impl Process {
             is_unkillable: AtomicBool::new(seed.id == super::table::INIT),
             dumpable: AtomicU32::new(seed.dumpable),
             personality: AtomicU32::new(seed.personality),
+            barriers: AtomicU32::new(0),
             oom_score_adjustment: AtomicI32::new(seed.oom_score_adjustment),
             exit_status: AtomicI32::new(0),
             exit_uid: AtomicU32::new(0),
@@ -366,6 +369,11 @@ impl Process {
     /// Changes personality(2); returns the one before.
     pub(crate) fn set_personality(&self, personality: u32) -> u32 {
         self.personality.swap(personality, Ordering::Relaxed)
+    }
+
+    /// Returns the registrations of membarrier(2), to read and change.
+    pub(crate) fn barriers(&self) -> &AtomicU32 {
+        &self.barriers
     }
 
     /// Returns /proc/PID/oom_score_adj.

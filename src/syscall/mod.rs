@@ -30,6 +30,9 @@ mod futex;
 /// mmap, brk and relatives.
 mod memory;
 
+/// membarrier(2).
+mod memory_barrier;
+
 /// Sending and receiving on sockets.
 mod message;
 

@@ -3,8 +3,8 @@
 use super::argument::Handler;
 use super::context::Ctx;
 use super::{
-    attributes, directory, epoll, extent, fcntl, file, futex, memory, message, mount, path, poll, process, schedule,
-    signal, socket, stat, system, time, timer, transfer, xattr,
+    attributes, directory, epoll, extent, fcntl, file, futex, memory, memory_barrier, message, mount, path, poll,
+    process, schedule, signal, socket, stat, system, time, timer, transfer, xattr,
 };
 use crate::errno::{Errno, Result};
 use crate::machine::console::log;
@@ -260,6 +260,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         318 => system::getrandom.serve(ctx, registers),
         319 => memory::memfd_create.serve(ctx, registers),
         322 => process::execveat.serve(ctx, registers),
+        324 => memory_barrier::membarrier.serve(ctx, registers),
         325 => memory::mlock2.serve(ctx, registers),
         326 => transfer::copy_file_range.serve(ctx, registers),
         327 => file::preadv2.serve(ctx, registers),

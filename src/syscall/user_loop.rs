@@ -10,7 +10,7 @@ use crate::file::FdTable;
 use crate::machine::task;
 use crate::machine::user::{Trap, UserMode};
 use crate::process::signal::{self, Delivery, InterruptedCall};
-use crate::process::{Thread, exit, fault, memory_shortage, trace};
+use crate::process::{Thread, exit, fault, memory_shortage, rseq, trace};
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
 
@@ -42,6 +42,7 @@ pub(crate) fn run_thread(thread: Arc<Thread>, mut user: UserMode) {
             }
             Trap::Fault(fault) => fault::handle(&thread, &held.space, &user.registers, fault),
             Trap::Interrupt => {}
+            Trap::Switched => rseq::follow_switch(&thread, &held.space, &mut user),
         }
         let is_due = thread.needs_attention() || interrupted.is_some();
         if is_due && signal::deliver(&thread, &held.space, &mut user, interrupted) == Delivery::End {

@@ -147,6 +147,11 @@ pub(crate) fn count() -> usize {
     1
 }
 
+/// Has every other CPU pass through an interrupt, which orders its memory accesses and its instructions.
+pub(crate) fn synchronize_all() {
+    core::sync::atomic::fence(Ordering::SeqCst);
+}
+
 /// Makes `data` this CPU's data, and sets where its SYSCALL instruction goes.
 fn install(data: &'static PerCpu) {
     let address = &raw const *data as usize;

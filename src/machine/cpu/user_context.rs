@@ -112,13 +112,22 @@ impl UserContext {
         self.make_stale();
     }
 
-    /// Puts the state into this CPU's registers unless it is there, and marks it as the running task's.
-    /// Interrupts must be off until user mode runs, so that no switch comes between.
+    /// Returns whether the state is in this CPU's registers and marked as the running task's.
     #[inline(always)]
+    pub(in crate::machine) fn is_active(&self, cpu: &PerCpu) -> bool {
+        core::ptr::eq(cpu.active_context.load(Ordering::Relaxed), self)
+    }
+
+    /// Puts the state into this CPU's registers unless it is there still, and marks it as the running task's.
+    /// Interrupts must be off until user mode runs, so that no switch comes between.
+    #[cold]
+    #[inline(never)]
     pub(in crate::machine) fn activate(&self, cpu: &PerCpu) {
-        if !core::ptr::eq(cpu.active_context.load(Ordering::Relaxed), self) {
-            self.activate_slowly(cpu);
+        Self::deactivate_current(cpu);
+        if !self.is_live() {
+            self.load(cpu);
         }
+        cpu.active_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
     }
 
     /// Saves what the running task has in this CPU's registers, before another task runs. Interrupts are off.
@@ -215,16 +224,6 @@ impl UserContext {
         if core::ptr::eq(place.load(Ordering::Relaxed), self) {
             place.store(core::ptr::null_mut(), Ordering::Relaxed);
         }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn activate_slowly(&self, cpu: &PerCpu) {
-        Self::deactivate_current(cpu);
-        if !self.is_live() {
-            self.load(cpu);
-        }
-        cpu.active_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
     }
 
     fn load(&self, cpu: &PerCpu) {

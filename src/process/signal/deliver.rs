@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::machine::console::log;
 use crate::machine::user::UserMode;
 use crate::process::thread_group::Stop;
-use crate::process::{Thread, exit, job_control, table, trace};
+use crate::process::{Thread, exit, job_control, rseq, table, trace};
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -152,7 +152,8 @@ fn handle(
     if thread.is_traced() {
         trace::disarm(thread, user);
     }
-    if frame::push(thread, space, user, info, action, returned_mask).is_err() {
+    let is_section_left = rseq::interrupt(thread, space, user);
+    if is_section_left.and_then(|()| frame::push(thread, space, user, info, action, returned_mask)).is_err() {
         report_bad_frame(thread, user);
         if signal == Signal::SEGV {
             thread.process().dispositions().reset(signal);

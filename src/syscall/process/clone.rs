@@ -3,6 +3,7 @@
 use super::pidfd::Reserved;
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
+use crate::process::rseq::{self, Area};
 use crate::process::{self, CloneFlags, CloneRequest, Signal, table, trace};
 use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
@@ -196,9 +197,32 @@ pub(crate) fn get_robust_list(
     Ok(0)
 }
 
-/// rseq(2): not built in; the C library does without.
-pub(crate) fn rseq(_ctx: &Ctx<'_>) -> Result<usize> {
-    Err(Errno::ENOSYS)
+/// rseq(2).
+pub(crate) fn rseq(ctx: &Ctx<'_>, address: u64, length: u32, flags: i32, signature: u32) -> Result<usize> {
+    const UNREGISTER: i32 = 1;
+    /// The first form of `struct rseq`, and its alignment.
+    const FIRST_LENGTH: u32 = 32;
+    let area = Area { address, length, signature };
+    let present = *ctx.thread().rseq.lock();
+    let mut user = ctx.user.borrow_mut();
+    if let Some(present) = present {
+        if flags & !UNREGISTER != 0 || (address, length) != (present.address, present.length) {
+            return Err(Errno::EINVAL);
+        }
+        if signature != present.signature {
+            return Err(Errno::EPERM);
+        }
+        if flags == 0 {
+            return Err(Errno::EBUSY);
+        }
+        rseq::unregister(ctx.thread(), ctx.space(), &mut user, present)?;
+    } else {
+        if flags != 0 || length < FIRST_LENGTH || !address.is_multiple_of(u64::from(FIRST_LENGTH)) {
+            return Err(Errno::EINVAL);
+        }
+        rseq::register(ctx.thread(), ctx.space(), &mut user, area)?;
+    }
+    Ok(0)
 }
 
 /// unshare(2): directories and descriptors; namespaces are not built in.
