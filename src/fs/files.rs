@@ -8,7 +8,7 @@ use crate::errno::{Errno, Result};
 use crate::file::{DirectoryEntry, File, FileKind, Metadata, StatusFlags};
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
-use crate::vm::{Destination, PageCache, Source};
+use crate::vm::{Destination, PageCache, Seals, Source};
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -78,6 +78,12 @@ impl RegularFile {
     /// Returns where it was opened.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// fcntl(2)'s F_ADD_SEALS, between writes: EPERM, EBUSY.
+    pub(crate) fn add_seals(&self, seals: Seals) -> Result {
+        let _order = self.content()?.order.lock();
+        self.pages.add_seals(seals)
     }
 
     fn content(&self) -> Result<&Content> {

@@ -6,11 +6,11 @@ use super::file::{descriptor_limit, operable};
 use crate::errno::{Errno, Result};
 use crate::file::locks::{self, LockOwner};
 use crate::file::pipe::PipeEnd;
-use crate::file::{FileKind, OpenFile, StatusFlags};
-use crate::fs::Capabilities;
+use crate::file::{File, FileKind, OpenFile, StatusFlags};
+use crate::fs::{Capabilities, RegularFile};
 use crate::machine::memory::PAGE_SIZE;
 use crate::util::lock_ranges::{LockKind, RangeLock};
-use crate::vm::UserPtr;
+use crate::vm::{Seals, UserPtr};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// fcntl(2). What an O_PATH descriptor does not allow is EBADF.
@@ -35,6 +35,8 @@ pub(crate) fn fcntl(ctx: &Ctx<'_>, fd: Fd, command: u32, argument: u64) -> Resul
         }
         F_GETPIPE_SZ => file.downcast::<PipeEnd>().map(|pipe| pipe.capacity()).ok_or(Errno::EBADF),
         F_SETPIPE_SZ => set_pipe_size(ctx, &file, argument),
+        F_GET_SEALS => Ok(file.downcast::<RegularFile>().ok_or(Errno::EINVAL)?.page_cache()?.seals().bits() as usize),
+        F_ADD_SEALS => add_seals(&file, argument),
         F_GETOWN => Ok(file.signal_owner() as usize),
         F_SETOWN => {
             file.set_signal_owner(argument as i32);
@@ -60,6 +62,8 @@ const F_OFD_SETLKW: u32 = 38;
 const F_DUPFD_CLOEXEC: u32 = 1030;
 const F_SETPIPE_SZ: u32 = 1031;
 const F_GETPIPE_SZ: u32 = 1032;
+const F_ADD_SEALS: u32 = 1033;
+const F_GET_SEALS: u32 = 1034;
 
 fn duplicate(ctx: &Ctx<'_>, fd: Fd, from: u64, close_on_exec: bool) -> Result<usize> {
     let limit = descriptor_limit(ctx);
@@ -87,6 +91,14 @@ fn set_pipe_size(ctx: &Ctx<'_>, file: &OpenFile, argument: u64) -> Result<usize>
     }
     pipe.set_capacity(size, identity.as_pipe_owner().limit_pages)?;
     Ok(size)
+}
+
+fn add_seals(file: &OpenFile, argument: u64) -> Result<usize> {
+    if !file.is_writable() {
+        return Err(Errno::EPERM);
+    }
+    let seals = Seals::from_bits(argument as u32).ok_or(Errno::EINVAL)?;
+    file.downcast::<RegularFile>().ok_or(Errno::EINVAL)?.add_seals(seals).map(|()| 0)
 }
 
 /// `struct flock` (fcntl(2)).

@@ -383,18 +383,18 @@ pub(crate) fn munlockall(ctx: &Ctx<'_>) -> Result<usize> {
     Ok(0)
 }
 
-/// memfd_create(2). Sealing and huge pages are not offered: EINVAL, as on kernels built without.
+/// memfd_create(2). Huge pages are not offered: EINVAL, as on kernels built without.
 pub(crate) fn memfd_create(ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32) -> Result<usize> {
     /// NAME_MAX less `memfd:`, with the NUL.
     const NAME_LIMIT: usize = 250;
-    if flags & !linux::MFD_CLOEXEC != 0 {
+    if flags & !(linux::MFD_CLOEXEC | linux::MFD_ALLOW_SEALING) != 0 {
         return Err(Errno::EINVAL);
     }
     let name = name.read_string(NAME_LIMIT).map_err(|error| match error {
         Errno::ENAMETOOLONG => Errno::EINVAL,
         other => other,
     })?;
-    let file = memory_file(&name, &ctx.thread().identity())?;
+    let file = memory_file(&name, flags & linux::MFD_ALLOW_SEALING != 0, &ctx.thread().identity())?;
     let limit = ctx.process().limit(Resource::OpenFiles);
     let fd = ctx.files().insert(file, 0, limit, flags & linux::MFD_CLOEXEC != 0)?;
     Ok(fd as usize)

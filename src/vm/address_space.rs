@@ -5,7 +5,7 @@
 //! write), `fork`, `remote` (access from outside). One sleeping lock guards areas and page table together; files'
 //! owners are dropped after it is released, because that may run file system code.
 
-use super::area::{Area, AreaDescription};
+use super::area::{Area, AreaDescription, Protection};
 use super::{PAGE, PageCache};
 use crate::errno::Result;
 use crate::machine::memory::{Access, Frame, PageTable, USER_END};
@@ -206,6 +206,15 @@ impl AddressSpace {
     /// Locks a new address space while its parent is locked; nobody else knows it.
     pub(super) fn lock_nested(&self) -> MutexGuard<'_, Areas> {
         self.areas.lock_nested()
+    }
+
+    /// Returns whether a shared mapping of `cache` is here that stores, or may be allowed to.
+    pub(super) fn may_write_cache(&self, cache: &PageCache) -> bool {
+        let areas = self.lock();
+        areas
+            .map
+            .iter()
+            .any(|(_, area)| area.is_shared && area.maximum.contains(Protection::WRITE) && area.shows(cache))
     }
 
     /// Takes the pages `indices` of the file out of this address space (all, or those that `only` picks).

@@ -38,10 +38,17 @@ impl AddressSpace {
         }
         let start = areas.place(request.placement, length, request.grows_down)?;
         let removed = self.remove(&mut areas, start..start + length);
+        let mut area = Area::new(&request);
         if let Mapping::File { cache, .. } = &request.mapping {
             cache.add_mapper(&self.this);
+            if request.is_shared && cache.is_sealed_against_writes() {
+                if request.protection.contains(Protection::WRITE) {
+                    return Err(Errno::EPERM);
+                }
+                area.maximum.remove(Protection::WRITE);
+            }
         }
-        areas.add(start..start + length, Area::new(&request));
+        areas.add(start..start + length, area);
         let populates = request.populate || areas.locks_future;
         drop(areas);
         drop(removed);

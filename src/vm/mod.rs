@@ -33,6 +33,9 @@ mod remap;
 /// Access to an address space from outside.
 mod remote;
 
+/// What may not be done to a file any more.
+mod seals;
+
 /// Copies that bring user pages in as they go.
 mod user_copy;
 
@@ -44,6 +47,7 @@ pub(crate) use area::{AreaDescription, MapRequest, Mapping, Placement, Protectio
 pub(crate) use buffer::{Destination, Source};
 pub(crate) use fault::{FaultOutcome, Rights};
 pub(crate) use page_cache::PageCache;
+pub(crate) use seals::Seals;
 pub(crate) use user_pointer::UserPtr;
 
 use crate::machine::memory::{PAGE_SIZE, USER_END};

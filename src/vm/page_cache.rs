@@ -9,7 +9,7 @@
 //! them any more), then the mappings; a fault that came earlier holds its address space's lock until it has mapped
 //! the page, so the second step finds it.
 
-use super::{AddressSpace, Destination, PAGE, Source, budget};
+use super::{AddressSpace, Destination, PAGE, Seals, Source, budget};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Frame, PAGE_SIZE};
 use crate::machine::sync::SpinLock;
@@ -18,7 +18,7 @@ use crate::rank::Rank;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Where pages come from that are not in memory, and where changed ones go. A file system implements it; tmpfs has none.
 pub(crate) trait Pager: Send + Sync {
@@ -38,6 +38,8 @@ pub(crate) struct PageCache {
     /// Held while the pager fills a page, so that two readers do not fill it twice.
     filling: Mutex<()>,
     mappers: SpinLock<Mappers>,
+    /// `seals::Seals`.
+    pub(super) seal_bits: AtomicU32,
 }
 
 struct CachedPage {
@@ -62,6 +64,7 @@ impl PageCache {
             pages: SpinLock::new(Rank::CachedPages, BTreeMap::new()),
             filling: Mutex::new(Rank::PageCache, ()),
             mappers: SpinLock::new(Rank::CacheMappers, Mappers { spaces: Vec::new(), prune_at: 8 }),
+            seal_bits: AtomicU32::new(Seals::SEAL.bits()),
         })
     }
 
@@ -71,7 +74,12 @@ impl PageCache {
     }
 
     /// Changes the file's size; pages beyond it are dropped and taken out of all mappings, the last one's tail cleared.
+    /// EPERM against a seal.
     pub(crate) fn resize(&self, size: u64) -> Result {
+        let seals = self.seals();
+        if seals.contains(Seals::SHRINK) && size < self.size() || seals.contains(Seals::GROW) && size > self.size() {
+            return Err(Errno::EPERM);
+        }
         let first_beyond = size.div_ceil(PAGE);
         let dropped = {
             let mut pages = self.pages.lock();
@@ -125,7 +133,7 @@ impl PageCache {
         }
     }
 
-    /// Writes at `offset`, growing the file; returns how many bytes. ENOSPC when no memory is left.
+    /// Writes at `offset`, growing the file; returns how many bytes. ENOSPC when no memory is left, EPERM against a seal.
     pub(crate) fn write(&self, offset: u64, from: &mut Source<'_>) -> Result<usize> {
         let mut total = 0;
         while from.remaining() > 0 {
@@ -148,6 +156,10 @@ impl PageCache {
 
     fn write_piece(&self, index: u64, offset: usize, length: usize, from: &mut Source<'_>) -> Result<usize> {
         let start = index * PAGE;
+        let grows = start + (offset + length) as u64 > self.size();
+        if self.is_sealed_against_writes() || grows && self.seals().contains(Seals::GROW) {
+            return Err(Errno::EPERM);
+        }
         let is_inside = start < self.size();
         let no_space = |error| if error == Errno::ENOMEM { Errno::ENOSPC } else { error };
         let existing = match self.present(index) {
@@ -232,8 +244,11 @@ impl PageCache {
         if data { (position < size).then_some(position) } else { Some(position.min(size)) }
     }
 
-    /// Drops the pages of a range, so that it reads as zeros (fallocate(2), FALLOC_FL_PUNCH_HOLE).
+    /// Drops the pages of a range, so that it reads as zeros (fallocate(2), FALLOC_FL_PUNCH_HOLE). EPERM against a seal.
     pub(crate) fn punch(&self, offset: u64, length: u64) -> Result {
+        if self.is_sealed_against_writes() {
+            return Err(Errno::EPERM);
+        }
         let end = offset.saturating_add(length).min(self.size());
         let whole = offset.div_ceil(PAGE)..end / PAGE;
         self.clear_within(offset, end.min(whole.start * PAGE))?;
@@ -326,10 +341,18 @@ impl PageCache {
 
     /// Calls `visit` for each address space that may map the file.
     fn for_each_mapper(&self, visit: impl Fn(&AddressSpace)) {
+        self.any_mapper(|space| {
+            visit(space);
+            false
+        });
+    }
+
+    /// Returns whether `is_such` holds for one of the address spaces that may map the file; asks no further ones then.
+    pub(super) fn any_mapper(&self, is_such: impl Fn(&AddressSpace) -> bool) -> bool {
         let mut spaces: Vec<Arc<AddressSpace>> = self.mappers.lock().spaces.iter().filter_map(Weak::upgrade).collect();
         spaces.sort_unstable_by_key(Arc::as_ptr);
         spaces.dedup_by(|a, b| Arc::ptr_eq(a, b));
-        spaces.iter().for_each(|space| visit(space));
+        spaces.iter().any(|space| is_such(space))
     }
 
     /// Sets bytes of the file to zero; `start` and `end` lie in the same page, or the range is empty.
