@@ -40,6 +40,8 @@ use crate::machine::sync::Once;
 use alloc::sync::Arc;
 use node::Node;
 
+pub(crate) use node::process_of;
+
 /// Registers both file systems, so that they can be mounted. Once, at boot.
 pub(crate) fn start() {
     kinds::register("proc", |_, _| Ok(volume(&PROC, "proc", 0x9fa0, root::tree)));

@@ -5,10 +5,11 @@
 //! again from the start makes it again (as Linux's seq_file does).
 
 use crate::errno::{Errno, Result};
-use crate::file::{DeviceNumber, DirectoryEntry, File, FileKind, Metadata, StatusFlags};
+use crate::file::{DeviceNumber, DirectoryEntry, File, FileKind, Metadata, OpenFile, StatusFlags};
 use crate::fs::{self, Identity, Inode, Path};
 use crate::machine::task::Mutex;
 use crate::machine::time;
+use crate::process::Process;
 use crate::rank::Rank;
 use crate::vm::{AddressSpace, Destination, Rights, Source};
 use alloc::boxed::Box;
@@ -51,6 +52,11 @@ pub(super) trait Directory: Send + Sync {
 
     /// Returns all names with their kinds, in the order in which they are listed.
     fn names(&self) -> Vec<(Vec<u8>, FileKind)>;
+
+    /// Returns the process whose directory this is.
+    fn process(&self) -> Option<Arc<Process>> {
+        None
+    }
 }
 
 /// A file, directory or link of /proc or /sys.
@@ -149,10 +155,16 @@ impl Inode for Node {
     }
 
     fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+        /// Where numbers begin: a process or descriptor has the same position whichever come and go below it.
+        const NUMBERS: u64 = 1 << 16;
         let names = self.directory()?.names();
-        for (index, (name, kind)) in names.into_iter().enumerate().skip(position as usize) {
+        for (index, (name, kind)) in names.into_iter().enumerate() {
+            let next = parse_id(&name).map_or(index as u64, |number| NUMBERS + number as u64) + 1;
+            if next <= position {
+                continue;
+            }
             let inode = number_of(&[&self.identity.inode.to_le_bytes(), &name[..]].concat());
-            if !visit(DirectoryEntry { inode, kind, name, next: index as u64 + 1 }) {
+            if !visit(DirectoryEntry { inode, kind, name, next }) {
                 break;
             }
         }
@@ -178,6 +190,11 @@ impl Inode for Node {
             _ => Err(Errno::EACCES),
         }
     }
+}
+
+/// Returns the process whose directory is open as `file`.
+pub(crate) fn process_of(file: &OpenFile) -> Option<Arc<Process>> {
+    file.downcast::<OpenNode>()?.node.directory().ok()?.process()
 }
 
 /// An open node.
@@ -271,6 +288,15 @@ impl File for OpenMemory {
 
 fn name_of(path: &Path) -> String {
     String::from_utf8_lossy(&path.name(&fs::namespace().root().root_path())).into_owned()
+}
+
+/// Reads a process, thread or descriptor number as a file name: decimal, no sign, no leading zero.
+pub(super) fn parse_id(name: &[u8]) -> Option<i32> {
+    let text = core::str::from_utf8(name).ok()?;
+    if text.len() > 1 && text.starts_with('0') || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
 }
 
 /// Wraps a function that makes text as a `Read`.

@@ -4,7 +4,7 @@
 //! Linux the texts that tell about memory belong to that rule, the rest is for all.
 
 use super::Device;
-use super::node::{Content, Directory, Node, NodeIdentity, Read, Target, Write, number_of, text};
+use super::node::{Content, Directory, Node, NodeIdentity, Read, Target, Write, number_of, parse_id, text};
 use super::status::{self, Subject};
 use super::{maps, mounts, net};
 use crate::errno::{Errno, Result};
@@ -91,6 +91,10 @@ impl Directory for ProcessDirectory {
 
     fn names(&self) -> Vec<(Vec<u8>, FileKind)> {
         self.entries().map(|(name, kind, _)| (name.as_bytes().to_vec(), *kind)).collect()
+    }
+
+    fn process(&self) -> Option<Arc<Process>> {
+        self.subject.thread.is_none().then(|| self.subject.process.clone())
     }
 }
 
@@ -290,15 +294,6 @@ impl Directory for Descriptors {
         let descriptors = thread.files().descriptors();
         descriptors.iter().map(|(fd, _)| (fd.to_string().into_bytes(), kind)).collect()
     }
-}
-
-/// Reads a process, thread or descriptor number as a file name: decimal, no sign, no leading zero.
-pub(super) fn parse_id(name: &[u8]) -> Option<i32> {
-    let text = core::str::from_utf8(name).ok()?;
-    if text.len() > 1 && text.starts_with('0') || !text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    text.parse().ok()
 }
 
 /// Finds the process whose directory `name` is: a process, or (not listed, as on Linux) any thread.

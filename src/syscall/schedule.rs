@@ -32,11 +32,12 @@ pub(crate) fn sched_yield(_: &Ctx<'_>) -> Result<usize> {
 
 /// Returns the thread with this id (0: the caller) and its task. EINVAL for a negative id, ESRCH.
 fn find(ctx: &Ctx<'_>, id: i32) -> Result<(Arc<Thread>, Arc<Task>)> {
-    let thread = match id {
-        0 => ctx.thread().clone(),
-        _ if id < 0 => return Err(Errno::EINVAL),
-        _ => table::find_thread(id).ok_or(Errno::ESRCH)?,
-    };
+    if id < 0 { Err(Errno::EINVAL) } else { find_any(ctx, id) }
+}
+
+/// The same for calls to which a negative id is just one that nobody has.
+fn find_any(ctx: &Ctx<'_>, id: i32) -> Result<(Arc<Thread>, Arc<Task>)> {
+    let thread = if id == 0 { ctx.thread().clone() } else { table::find_thread(id).ok_or(Errno::ESRCH)? };
     let task = thread.task().ok_or(Errno::ESRCH)?;
     Ok((thread, task))
 }
@@ -156,7 +157,7 @@ pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserP
     if count > 0 {
         bytes[..count].copy_from_slice(&mask.slice(count)?.read_all()?);
     }
-    let (thread, task) = find(ctx, id)?;
+    let (thread, task) = find_any(ctx, id)?;
     check_permission(ctx, &thread)?;
     let mask = u64::from_le_bytes(bytes) & online();
     if mask == 0 {
@@ -171,7 +172,7 @@ pub(crate) fn sched_getaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserP
     if (length as usize) * 8 < cpu::count() || !length.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
-    let (_, task) = find(ctx, id)?;
+    let (_, task) = find_any(ctx, id)?;
     mask.write(&(task.affinity() & online()))?;
     Ok(size_of::<u64>())
 }

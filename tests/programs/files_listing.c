@@ -46,6 +46,26 @@ static int all_once(int from, int to)
     return 1;
 }
 
+/* What a program does that closes all its descriptors: the list loses those that it has named. */
+static int list_and_close(void)
+{
+    int first = open("/dev/null", O_RDONLY);
+    for (int i = 1; i < 40; i++)
+        dup(first);
+    int folder = open("/proc/self/fd", O_RDONLY | O_DIRECTORY), closed = 0;
+    char buffer[64];
+    long length;
+    while ((length = syscall(SYS_getdents64, folder, buffer, sizeof buffer)) > 0)
+        for (long at = 0; at < length;) {
+            struct record *record = (void *)(buffer + at);
+            int fd = atoi(record->name);
+            closed += fd >= first && fd < first + 40 && close(fd) == 0;
+            at += record->length;
+        }
+    close(folder);
+    return closed;
+}
+
 int main(void)
 {
     char name[32];
@@ -115,6 +135,7 @@ int main(void)
     fd = open("kinds/file", O_RDONLY);
     check_error("a file is not listed", syscall(SYS_getdents64, fd, buffer, sizeof buffer), ENOTDIR);
     close(fd);
+    check("descriptors closed while they are listed", list_and_close() == 40);
     leave_tmpfs();
     return finish();
 }

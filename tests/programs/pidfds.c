@@ -31,6 +31,13 @@ int main(void)
     check_error("read", read(fd, &info, 8), EINVAL);
     check("signal 0", syscall(SYS_pidfd_send_signal, fd, 0, NULL, 0) == 0);
     check_error("not a pidfd", syscall(SYS_pidfd_send_signal, 0, 0, NULL, 0), EBADF);
+    char name[32];
+    snprintf(name, sizeof name, "/proc/%d", pid);
+    int folder = open(name, O_RDONLY | O_DIRECTORY), entry = openat(folder, "task", O_RDONLY | O_DIRECTORY);
+    check("by its folder in /proc", syscall(SYS_pidfd_send_signal, folder, 0, NULL, 0) == 0);
+    check_error("by no other folder", syscall(SYS_pidfd_send_signal, entry, 0, NULL, 0), EBADF);
+    close(entry);
+    close(folder);
     check("kill", syscall(SYS_pidfd_send_signal, fd, SIGTERM, NULL, 0) == 0);
     check("ready when it has ended", poll(&poller, 1, 5000) == 1 && poller.revents == POLLIN);
     check("waitid with P_PIDFD", waitid(3, fd, &info, WEXITED) == 0 && info.si_pid == pid && info.si_status == SIGTERM);

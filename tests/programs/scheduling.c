@@ -37,6 +37,8 @@ static void stay_on_one_cpu(void)
     check("it is told", syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) > 0 && mask[0] == 1);
     check_error("no CPU at all", syscall(SYS_sched_setaffinity, 0, sizeof mask, (unsigned long[16]){0}), EINVAL);
     check_error("too small a mask", syscall(SYS_sched_getaffinity, 0, 1, mask), EINVAL);
+    check_error("a negative id is nobody's", syscall(SYS_sched_getaffinity, -1, sizeof mask, mask), ESRCH);
+    check_error("nor is it set", syscall(SYS_sched_setaffinity, -1, sizeof mask, mask), ESRCH);
     check_error("nobody's affinity", syscall(SYS_sched_getaffinity, 999999, sizeof mask, mask), ESRCH);
 }
 

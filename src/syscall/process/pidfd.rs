@@ -3,6 +3,7 @@
 use crate::errno::{Errno, Result};
 use crate::file::{FdTable, OpenFile, StatusFlags};
 use crate::process::{AccessMode, PidFd, Process, Resource, Signal, SignalInfo, may_access, signal, table};
+use crate::procfs;
 use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
@@ -21,7 +22,7 @@ pub(crate) fn pidfd_open(ctx: &Ctx<'_>, id: i32, flags: u32) -> Result<usize> {
     Ok(insert(ctx, process, StatusFlags::from_bits_truncate(flags))? as usize)
 }
 
-/// pidfd_send_signal(2).
+/// pidfd_send_signal(2). A process' directory in /proc names it too.
 pub(crate) fn pidfd_send_signal(
     ctx: &Ctx<'_>,
     fd: Fd,
@@ -32,7 +33,10 @@ pub(crate) fn pidfd_send_signal(
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let process = process_of(ctx, fd)?;
+    let process = match procfs::process_of(&*ctx.file(fd)?) {
+        Some(process) => process,
+        None => process_of(ctx, fd)?,
+    };
     let signal = if number == 0 { None } else { Some(Signal::from_number(number).ok_or(Errno::EINVAL)?) };
     let own = SignalInfo::sent(Signal::KILL, signal::code::USER, ctx.process().id(), ctx.identity().uid);
     let info = match info.non_null() {
