@@ -106,9 +106,12 @@ class Guest:
         known = ROOT / "build/suites/linux" / f"{self.name}-{self._hash()}.txt"
         if not known.exists():
             archive = self.root.with_suffix(".cpio.gz")
-            subprocess.run([ROOT / "grub/initramfs", archive], env={"ROOT": self.root, "PATH": os.environ["PATH"]}, check=True)
+            subprocess.run([ROOT / "grub/initramfs", archive], env={"ROOT": self.root, "PATH": os.environ["PATH"]},
+                           check=True, stdout=subprocess.DEVNULL)
             console = self._console(linux.machine(archive, limit=limit, **self.configuration))
             archive.unlink()
+            if any(status is None for _, _, status in self._results(console)):
+                raise Failure(f"on Linux not all tests ended; the console ended in:\n{console[-3000:]}")
             known.parent.mkdir(parents=True, exist_ok=True)
             known.write_text(console)
         return self._results(known.read_text())

@@ -76,6 +76,11 @@ pub(crate) trait File: Any + Send + Sync {
         false
     }
 
+    /// Returns whether lseek is taken and leaves the position at 0, as on Linux where a file's position means nothing.
+    fn ignores_seek(&self) -> bool {
+        false
+    }
+
     /// Returns the size for SEEK_END.
     fn size(&self) -> u64 {
         0

@@ -85,9 +85,13 @@ impl File for MemoryFile {
         }
     }
 
-    /// /dev/kmsg's position is the number of a record; the others have one and ignore it.
     fn is_seekable(&self) -> bool {
         true
+    }
+
+    /// /dev/kmsg's position is the number of a record.
+    fn ignores_seek(&self) -> bool {
+        !matches!(self.device, Device::Log)
     }
 
     fn size(&self) -> u64 {

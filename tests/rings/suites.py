@@ -118,7 +118,7 @@ def _python(modules=PYTHON):
     tree = debian.unpacked("python", "python3", "libpython3.11-testsuite", "dash")
     guest = Guest("python", tree, output_limit=1000000, memory="3G")
     for module, words in modules.items():
-        guest.add(module, f"/usr/bin/python3.11 -m test -v --timeout 150 {words} test_{module}", limit=1200)
+        guest.add(module, f"/usr/bin/python3.11 -m test -v --timeout 1100 {words} test_{module}", limit=1200)
     compatibility.judge("Python", *_both(guest, 5000, _unittest))
 
 
@@ -130,9 +130,64 @@ def _unittest(module, output):
             for case, passes in found.items()}
 
 
+# Debian's stress-ng, one stressor after the other; none of AF_INET, of devices that there are not, of mere computing.
+STRESSORS = """
+    access affinity aio alarm bad-altstack bigheap brk cap chdir chmod chown chroot clock clone close context copy-file
+    cpu daemon dentry dev-shm dir dirdeep dirmany dnotify dup enosys env epoll eventfd exec exit-group fallocate fault
+    fcntl fifo file-ioctl filename flock fork forkheavy fp-error fpunch fstat full futex get getdent getrandom handle hdd
+    hrtimers inode-flags inotify io iomix ioprio itimer kcmp kill klog landlock lease link locka lockf lockofd longjmp
+    madvise malloc mcontend membarrier memfd mincore misaligned mknod mlock mlockmany mmap mmapaddr mmapfixed mmapfork
+    mmapmany mprotect mq mremap msg msync msyncmany munmap mutex nanosleep nice null numa open pagemove personality
+    peterson pidfd pipe pipeherd pkey poll prctl priv-instr procfs pthread ptrace pty race-sched readahead remap rename
+    resched resources revio ring-pipe rlimit rmap rseq schedpolicy seal seccomp seek sem sem-sysv sendfile session set
+    shm shm-sysv sigabrt sigchld sigfd sigfpe sigio signal signest sigpending sigpipe sigq sigrt sigsegv sigsuspend
+    sigtrap sleep sockfd sockpair softlockup spawn splice stack stackmmap stream switch symlink sync-file syncload
+    sysbadaddr sysfs sysinfo sysinval tee timer timerfd tlb-shootdown tmpfs touch umount unshare urandom usersyscall utime
+    vdso vfork vforkmany vm vm-addr vm-rw vm-segv vm-splice wait waitcpu xattr yield zero zombie
+""".split()
+
+
+def _stress_guest(name, **configuration):
+    return Guest(name, debian.unpacked("stress-ng", "stress-ng"), memory="3G", **configuration)
+
+
+def _stressors(stressors=STRESSORS):
+    guest = _stress_guest("stressors")
+    for name in stressors:
+        words = f"--temp-path . --{name} 1 --{name}-ops 20 -t 3 --no-rand-seed --verify"
+        guest.add(name, f"/usr/bin/stress-ng {words}", limit=60)
+    sides = [{name: status == 0 for name, _, status in run(3000)} for run in (guest.run_on_linux, guest.run)]
+    compatibility.judge("stress-ng", *sides)
+
+
+MANY = "cpu fork clone futex pthread mmap mremap signal pipe eventfd epoll schedpolicy switch".split()
+# Free memory before and after, each when the processes that ended are gone.
+STRESS = """\
+free() { sync; sleep 2; awk '/^MemFree:/ { print $2 }' /proc/meminfo; }
+stress() { stress-ng --temp-path . WORDS --no-rand-seed --verify -t $1; }
+stress 5 && before=$(free) && stress SECONDS && after=$(free) && echo "free before: $before after: $after kB"
+"""
+
+
+def _stress(processors, seconds=300):
+    """Many stressors at once: nothing fails, and memory that was free is free again, but for what caches may keep."""
+    guest = _stress_guest(f"stress-{processors}", smp=processors)
+    script = guest.root / "stress.sh"
+    script.write_text(STRESS.replace("WORDS", " ".join(f"--{name} 1" for name in MANY)).replace("SECONDS", str(seconds)))
+    guest.add_script(script, limit=seconds * 3)
+    ((_, output, status),) = guest.run(seconds * 4)
+    if status or "fail" in output:
+        raise Failure(f"status {status}\n{output}")
+    before, after = map(int, re.search(r"free before: (\d+) after: (\d+) kB", output).groups())
+    if before - after > 4096:
+        raise Failure(f"{before - after} kB less are free than before\n{output}")
+
+
 def tests(long):
     """The tests of this ring: they take long."""
     found = [("busybox' own test suite", _busybox)]
     found += [(f"the crate {crate}", lambda crate=crate: _crate(crate)) for crate in crates.CRATES]
     found += [("Python's test modules", _python)]
+    found += [("stress-ng, one stressor after the other", _stressors)]
+    found += [(f"stress-ng, many at once on {count} CPUs", lambda count=count: _stress(count)) for count in (1, 4)]
     return found if long else []
