@@ -121,7 +121,8 @@ impl Task {
         Arc::new(Task {
             name,
             state: AtomicU8::new(Activity::Uninterruptible as u8),
-            has_token: AtomicBool::new(false),
+            // Nobody wakes a task before `start`: what comes earlier ends its first `park`.
+            has_token: AtomicBool::new(true),
             cpu: AtomicUsize::new(crate::machine::cpu::index()),
             affinity: AtomicU64::new(u64::MAX),
             class: AtomicU32::new(Class::Fair { nice: 0 }.pack()),
