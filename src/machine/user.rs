@@ -147,6 +147,20 @@ impl UserMode {
         self.context.read(bytes);
     }
 
+    /// Calls `take` on the extended state, in place (the bytes that FXSAVE leaves to software are free to use); then
+    /// resets the state if that answers `true`. Does not allocate.
+    #[must_use]
+    pub(crate) fn hand_over_extended_state(&mut self, take: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        self.context.hand_over(take)
+    }
+
+    /// Has `fill` put a new extended state in the old one's place; `false`, and the state as after reset, if `fill`
+    /// answers so or the CPU would not accept it. Does not allocate.
+    #[must_use]
+    pub(crate) fn take_over_extended_state(&mut self, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        self.context.take_over(fill)
+    }
+
     /// Replaces the extended state; `false` (and unchanged) if `bytes` is not a state that the CPU accepts.
     #[must_use]
     pub(crate) fn write_extended_state(&mut self, bytes: &[u8]) -> bool {

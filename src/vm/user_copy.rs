@@ -13,7 +13,7 @@ const MAX_ATTEMPTS: u32 = 64;
 
 impl AddressSpace {
     /// Copies from user memory at `from`; returns how many bytes came over before one that cannot be read.
-    pub(super) fn copy_in(&self, from: u64, bytes: &mut [u8]) -> usize {
+    pub(crate) fn copy_in(&self, from: u64, bytes: &mut [u8]) -> usize {
         let length = bytes.len();
         self.resume(from, length, Direction::FromUser, |done| {
             user::copy_from_user(from + done as u64, &mut bytes[done..])
@@ -21,7 +21,7 @@ impl AddressSpace {
     }
 
     /// Copies to user memory at `to`; returns how many bytes were written before one that cannot be.
-    pub(super) fn copy_out(&self, to: u64, bytes: &[u8]) -> usize {
+    pub(crate) fn copy_out(&self, to: u64, bytes: &[u8]) -> usize {
         self.resume(to, bytes.len(), Direction::ToUser, |done| user::copy_to_user(to + done as u64, &bytes[done..]))
     }
 

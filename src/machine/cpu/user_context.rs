@@ -189,14 +189,37 @@ impl UserContext {
         bytes[..length].copy_from_slice(unsafe { core::slice::from_raw_parts(self.area.as_ptr(), length) });
     }
 
+    /// Calls `take` on the extended state, settled, in place; then resets it if that answers `true`.
+    pub(in crate::machine) fn hand_over(&mut self, take: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        self.settle();
+        let is_taken = take(self.area_mut());
+        if is_taken {
+            self.reset_area();
+        }
+        is_taken
+    }
+
+    /// Has `fill` put a new extended state in the old one's place; `false`, and the state as after reset, if `fill` says
+    /// so or the CPU would not accept it.
+    pub(in crate::machine) fn take_over(&mut self, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
+        self.make_stale();
+        let is_good = fill(self.area_mut()) && is_acceptable(self.area_mut());
+        if !is_good {
+            self.reset_area();
+        }
+        is_good
+    }
+
+    fn area_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the area has `size()` bytes and is this context's; a stale context is not written by the CPU.
+        unsafe { core::slice::from_raw_parts_mut(self.area.as_ptr(), size()) }
+    }
+
     /// Replaces the extended state by `bytes`; `false` (and unchanged) if the CPU would not accept it. A state
     /// that ends after FXSAVE's part leaves the other components as after reset.
     pub(in crate::machine) fn write(&mut self, bytes: &[u8]) -> bool {
-        if bytes.len() < LEGACY_SIZE || read_u32(bytes, MXCSR) & !format().mxcsr_mask != 0 {
-            return false;
-        }
-        let has_header = format().components != 0 && bytes.len() >= size();
-        if has_header && !is_header_valid(&bytes[LEGACY_SIZE..LEGACY_SIZE + HEADER_SIZE]) {
+        let has_header = bytes.len() >= size();
+        if bytes.len() < LEGACY_SIZE || !is_acceptable(bytes) {
             return false;
         }
 
@@ -245,9 +268,10 @@ impl UserContext {
 
     fn reset_area(&self) {
         let area = self.area.as_ptr();
+        // The header says that all components beyond FXSAVE's are as after reset, whatever their bytes are.
         // SAFETY: the area has `size()` bytes, at least `LEGACY_SIZE`, and is aligned.
         unsafe {
-            core::ptr::write_bytes(area, 0, size());
+            core::ptr::write_bytes(area, 0, size().min(LEGACY_SIZE + HEADER_SIZE));
             area.add(CONTROL_WORD).cast::<u16>().write(CONTROL_WORD_RESET);
             area.add(MXCSR).cast::<u32>().write(MXCSR_RESET);
         }
@@ -304,6 +328,13 @@ fn read_format() -> Format {
     // Leaf 0xd, EBX: the size for the components that XCR0 has now (SDM vol. 1, 13.2).
     let size = read_leaf(0xd, 0).map_or(0, |leaf| leaf.ebx) as usize;
     Format { components: XCr0::read_raw(), size: size.max(LEGACY_SIZE + HEADER_SIZE), mxcsr_mask }
+}
+
+/// Returns whether the CPU accepts the state, of which at least FXSAVE's part is there.
+fn is_acceptable(bytes: &[u8]) -> bool {
+    let has_header = format().components != 0 && bytes.len() >= size();
+    read_u32(bytes, MXCSR) & !format().mxcsr_mask == 0
+        && (!has_header || is_header_valid(&bytes[LEGACY_SIZE..LEGACY_SIZE + HEADER_SIZE]))
 }
 
 /// Returns whether XRSTOR accepts the header: known components, standard format, the rest zero (SDM vol. 1, 13.8.1).

@@ -10,8 +10,6 @@ use crate::machine::user::{Registers, UserMode};
 use crate::process::{AlternateStack, Thread};
 use crate::vm::{AddressSpace, UserPtr};
 use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Leaf functions may use this much below the stack pointer (System V ABI, "red zone").
@@ -30,6 +28,7 @@ const MAGIC2_SIZE: usize = 4;
 const SOFTWARE_BYTES: usize = 464;
 /// Size of the FXSAVE area; XSAVE's header follows.
 const FXSAVE_SIZE: usize = 512;
+const XSAVE_HEADER_SIZE: usize = 64;
 /// The components that the FXSAVE area holds.
 const X87_AND_SSE: u64 = 3;
 /// SS_ONSTACK, SS_DISABLE and SS_AUTODISARM (sigaltstack(2)).
@@ -135,7 +134,7 @@ pub(super) fn push(
     }
 
     let has_xsave = state_size > FXSAVE_SIZE;
-    write_state(space, user, state_address, has_xsave)?;
+    write_state(space, user, state_address)?;
     let mut context = context_of(&user.registers);
     (context.trap, context.error, context.cr2) = thread.last_fault();
     context.old_mask = mask.bits();
@@ -174,7 +173,8 @@ pub(crate) fn pop(thread: &Arc<Thread>, space: &AddressSpace, user: &mut UserMod
     let context = &frame.context;
     restore_registers(&mut user.registers, context);
     if context.extended_state == 0 {
-        reset_state(user);
+        // As after reset.
+        let _ = user.hand_over_extended_state(|_| true);
     } else {
         read_state(space, user, context.extended_state)?;
     }
@@ -213,55 +213,54 @@ fn stack_top(alternate: &AlternateStack, stack_pointer: u64, flags: ActionFlags)
     }
 }
 
-fn write_state(space: &AddressSpace, user: &UserMode, address: u64, has_xsave: bool) -> Result {
-    let size = UserMode::extended_state_size();
-    let mut bytes = vec![0; size + MAGIC2_SIZE];
-    user.read_extended_state(&mut bytes[..size]);
-    if has_xsave {
+/// Copies the extended state to the frame, from where it lies; the handler starts with a fresh one, as on Linux.
+fn write_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
+    let is_written = user.hand_over_extended_state(|bytes| {
+        let size = bytes.len();
+        if size == FXSAVE_SIZE {
+            return space.copy_out(address, bytes) == size;
+        }
         let software = SoftwareBytes {
             magic1: FP_XSTATE_MAGIC1,
             extended_size: (size + MAGIC2_SIZE) as u32,
-            features: u64::read_from_prefix(&bytes[FXSAVE_SIZE..]).map_or(0, |(features, _)| features) | X87_AND_SSE,
+            features: UserMode::extended_state_components(),
             state_size: size as u32,
             padding: [0; 7],
         };
         bytes[SOFTWARE_BYTES..FXSAVE_SIZE].copy_from_slice(software.as_bytes());
-        bytes[size..].copy_from_slice(FP_XSTATE_MAGIC2.as_bytes());
-    }
-    let length = if has_xsave { size + MAGIC2_SIZE } else { size };
-    UserPtr::<u8>::new(space, address).slice(length)?.write_all(&bytes[..length])
+        space.copy_out(address, bytes) == size
+            && UserPtr::<u32>::new(space, address + size as u64).write(&FP_XSTATE_MAGIC2).is_ok()
+    });
+    if is_written { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
 /// Reads the state back: all of it where the markers are right, else its FXSAVE part alone (as Linux does for frames
 /// that were copied short).
 fn read_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
-    let size = UserMode::extended_state_size();
-    let start: Vec<u8> = UserPtr::<u8>::new(space, address).slice(FXSAVE_SIZE)?.read_all()?;
-    let software = SoftwareBytes::read_from_bytes(&start[SOFTWARE_BYTES..]).map_err(|_| Errno::EFAULT)?;
-    let has_all = software.magic1 == FP_XSTATE_MAGIC1
-        && software.state_size as usize == size
-        && UserPtr::<u32>::new(space, address + size as u64).read() == Ok(FP_XSTATE_MAGIC2);
-    let mut bytes = start;
-    if has_all {
-        bytes = UserPtr::<u8>::new(space, address).slice(size)?.read_all()?;
-    } else {
-        // x87 and SSE from the frame, the rest as after reset.
-        bytes.resize(size, 0);
-        if let Some(header) = bytes.get_mut(FXSAVE_SIZE..FXSAVE_SIZE + 8) {
-            header.copy_from_slice(&X87_AND_SSE.to_ne_bytes());
+    let is_read = user.take_over_extended_state(|bytes| {
+        let size = bytes.len();
+        let (legacy, rest) = bytes.split_at_mut(FXSAVE_SIZE);
+        if space.copy_in(address, legacy) < FXSAVE_SIZE {
+            return false;
         }
-    }
-    bytes[SOFTWARE_BYTES..FXSAVE_SIZE].fill(0);
-    if user.write_extended_state(&bytes) { Ok(()) } else { Err(Errno::EFAULT) }
-}
-
-/// Sets the state as after reset: control words at their defaults, all else zero (SDM vol. 1, 13.6).
-fn reset_state(user: &mut UserMode) {
-    let mut bytes = vec![0; UserMode::extended_state_size()];
-    bytes[..2].copy_from_slice(&0x37fu16.to_ne_bytes());
-    bytes[24..28].copy_from_slice(&0x1f80u32.to_ne_bytes());
-    let is_accepted = user.write_extended_state(&bytes);
-    debug_assert!(is_accepted, "every CPU accepts its reset state");
+        let software = SoftwareBytes::read_from_bytes(&legacy[SOFTWARE_BYTES..]);
+        let has_all = software.is_ok_and(|software| {
+            software.magic1 == FP_XSTATE_MAGIC1
+                && software.state_size as usize == size
+                && UserPtr::<u32>::new(space, address + size as u64).read() == Ok(FP_XSTATE_MAGIC2)
+        });
+        legacy[SOFTWARE_BYTES..].fill(0);
+        if has_all {
+            return space.copy_in(address + FXSAVE_SIZE as u64, rest) == rest.len();
+        }
+        // x87 and SSE from the frame, the rest as after reset.
+        if let Some((header, _)) = rest.split_at_mut_checked(XSAVE_HEADER_SIZE) {
+            header.fill(0);
+            header[..size_of::<u64>()].copy_from_slice(&X87_AND_SSE.to_ne_bytes());
+        }
+        true
+    });
+    if is_read { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
 fn context_of(registers: &Registers) -> MachineContext {
