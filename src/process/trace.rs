@@ -235,9 +235,10 @@ pub(crate) fn tracee(tracer: &Process, id: i32) -> Result<Arc<Thread>> {
 
 /// Lets a stopped tracee run, with `signal` (0 for none) in place of the one that stopped it. ESRCH.
 pub(crate) fn resume(tracer: &Process, thread: &Arc<Thread>, run: Run, signal: i32) -> Result {
+    let signal = Replacement::new(tracer, signal);
     thread.with_trace(tracer, |trace| {
         trace.run = run;
-        replace_signal(trace, tracer, signal);
+        signal.apply(trace);
     })?;
     release(thread);
     Ok(())
@@ -245,7 +246,8 @@ pub(crate) fn resume(tracer: &Process, thread: &Arc<Thread>, run: Run, signal: i
 
 /// PTRACE_DETACH. ESRCH.
 pub(crate) fn detach(tracer: &Process, thread: &Arc<Thread>, signal: i32) -> Result {
-    thread.with_trace(tracer, |trace| replace_signal(trace, tracer, signal))?;
+    let signal = Replacement::new(tracer, signal);
+    thread.with_trace(tracer, |trace| signal.apply(trace))?;
     table::with(|table| table.remove_tracee(tracer.id(), thread));
     let_go(thread);
     Ok(())
@@ -296,14 +298,27 @@ pub(super) fn notify(thread: &Thread) {
     }
 }
 
-/// Keeps the information if the tracer hands on the signal that stopped the tracee; another is the tracer's own.
-fn replace_signal(trace: &mut Trace, tracer: &Process, signal: i32) {
-    let Some(stop) = &mut trace.stop else { return };
-    stop.signal = signal;
-    let is_same = stop.info.is_some_and(|info| info.signal().number() == signal);
-    if let Some(signal) = Signal::from_number(signal).filter(|_| !is_same) {
+/// What a tracer makes of the signal that stopped its tracee.
+#[derive(Clone, Copy)]
+struct Replacement {
+    signal: i32,
+    /// For another signal than the one that stopped it: the tracer's own.
+    info: Option<SignalInfo>,
+}
+
+impl Replacement {
+    fn new(tracer: &Process, signal: i32) -> Replacement {
         let uid = tracer.main_identity().map_or(0, |identity| identity.uid);
-        stop.info = Some(SignalInfo::sent(signal, signal::code::USER, tracer.id(), uid));
+        let own = |signal| SignalInfo::sent(signal, signal::code::USER, tracer.id(), uid);
+        Replacement { signal, info: Signal::from_number(signal).map(own) }
+    }
+
+    fn apply(self, trace: &mut Trace) {
+        let Some(stop) = &mut trace.stop else { return };
+        stop.signal = self.signal;
+        if stop.info.is_none_or(|info| info.signal().number() != self.signal) {
+            stop.info = self.info;
+        }
     }
 }
 
