@@ -39,7 +39,7 @@ def iso(name, **variables):
 class Machine:
     """A running QEMU. Use it as a context: it is killed at the end. Without an image, the options say what it boots."""
 
-    def __init__(self, image, *options, memory="256M", cpu="max", machine="pc", smp=1, uefi=False, usb=False, serial=True,
+    def __init__(self, image, *options, memory="256M", cpu="max", machine="pc", smp=None, uefi=False, usb=False, serial=True,
                  counted=False, limit=120):
         self.folder = tempfile.TemporaryDirectory(prefix="stele-")
         self.monitor_path = f"{self.folder.name}/monitor"
@@ -48,7 +48,7 @@ class Machine:
         self.seen = 0
         self.changed = threading.Condition()
         command = ["qemu-system-x86_64", "-accel", "tcg", "-m", memory, "-cpu", cpu, "-machine", machine]
-        command += ["-smp", str(smp), "-display", "none", "-no-reboot", "-net", "none"]
+        command += ["-smp", str(smp or os.environ.get("SMP", 1)), "-display", "none", "-no-reboot", "-net", "none"]
         command += ["-monitor", f"unix:{self.monitor_path},server=on,wait=off"]
         command += ["-serial", "stdio"] if serial else ["-serial", "none"]
         if counted:  # time is what instructions take, and sleep takes none

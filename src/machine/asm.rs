@@ -3,6 +3,9 @@
 //!
 //! What is here is used inside `machine` only; each assembly file's head says what its symbols do.
 
+/// Symbols and layouts of `asm/ap_boot.s`.
+mod ap_boot;
+
 /// Symbols of `linker.ld` and `asm/boot.s`.
 mod image;
 
@@ -21,6 +24,7 @@ mod user_copy;
 /// Symbols and layouts of `asm/user_entry.s`.
 mod user_entry;
 
+pub(super) use ap_boot::{ApParameters, ap_boot_code, early_page_table};
 pub(super) use image::{DIRECT_MAP, KERNEL_BASE, direct_map_address, image, physical_address_of_image, stack_guard};
 pub(crate) use shared_code::shared_code;
 pub(super) use switch::{FirstFrame, switch_stack, switch_start};

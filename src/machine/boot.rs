@@ -61,6 +61,11 @@ pub(crate) fn word(name: &str) -> Option<&'static str> {
     command_line::value(information().command_line, name)
 }
 
+/// Returns whether the kernel's words have `name` alone.
+pub(in crate::machine) fn has_word(name: &str) -> bool {
+    command_line::words(information().command_line).any(|(word, _)| word == name)
+}
+
 /// Reads the information block at the physical address `information`, which a loader that put `magic` into a
 /// register left. Panics, in words, if there is none to rely on.
 pub(super) fn start(magic: u32, information: u32) {

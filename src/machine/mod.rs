@@ -36,6 +36,9 @@ pub(crate) mod time;
 /// Kernel threads, the scheduler, sleeping and waking.
 pub(crate) mod task;
 
+/// The start of further CPUs.
+mod cpus;
+
 /// The screen: a terminal on the display.
 pub(crate) mod screen;
 
@@ -64,4 +67,5 @@ pub(crate) fn start(magic: u32, information: u32) {
     platform::start();
     time::start();
     screen::start();
+    cpus::start();
 }

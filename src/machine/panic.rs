@@ -22,6 +22,7 @@ pub(super) fn start() {
 #[panic_handler]
 fn panic(panic: &PanicInfo<'_>) -> ! {
     sync::stop_checks();
+    platform::stop_others();
     if !console::report::show(panic, task::current_name()) {
         halt();
     }

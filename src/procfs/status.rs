@@ -252,7 +252,7 @@ pub(super) fn status(subject: &Subject) -> String {
         }
         let _ = writeln!(text, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(thread.no_new_privileges()));
         if let Some(task) = thread.task() {
-            let mask = task.affinity() & all_cpus();
+            let mask = task.affinity() & crate::machine::cpu::online();
             let _ = writeln!(text, "Cpus_allowed:\t{mask:x}\nCpus_allowed_list:\t{}", ranges(mask));
         }
     }
@@ -286,10 +286,6 @@ fn memory_lines(text: &mut String, subject: &Subject, usage: Usage) {
     ] {
         let _ = writeln!(text, "{name}:\t{:>8} kB", kib(pages));
     }
-}
-
-fn all_cpus() -> u64 {
-    u64::MAX >> (64 - crate::machine::cpu::count().clamp(1, 64))
 }
 
 /// Writes a CPU mask as Linux writes lists, for example `0-3,5`.

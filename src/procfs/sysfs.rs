@@ -31,7 +31,7 @@ const VALUES: &[(&str, Show)] = &[
 const EMPTY: &[&str] = &["block", "bus", "class/block", "class/net", "fs", "module", "power"];
 
 fn all_cpus() -> String {
-    ranges(u64::MAX >> (64 - cpu::count().clamp(1, 64)))
+    ranges(cpu::online())
 }
 
 /// Makes the root directory of /sys.

@@ -2,7 +2,7 @@
 
 use super::context::Ctx;
 use crate::errno::{Errno, Result};
-use crate::machine::cpu;
+use crate::machine::platform;
 use core::sync::atomic::Ordering;
 
 const QUERY: u32 = 0;
@@ -37,9 +37,9 @@ pub(crate) fn membarrier(ctx: &Ctx<'_>, command: u32, flags: u32, _cpu: i32) -> 
             if process.barriers().load(Ordering::Relaxed) & command << 1 == 0 {
                 return Err(Errno::EPERM);
             }
-            cpu::synchronize_all();
+            platform::run_on(u64::MAX, &|| ());
         }
-        GLOBAL | GLOBAL_EXPEDITED => cpu::synchronize_all(),
+        GLOBAL | GLOBAL_EXPEDITED => platform::run_on(u64::MAX, &|| ()),
         _ => return Err(Errno::EINVAL),
     }
     Ok(0)

@@ -145,11 +145,6 @@ pub(crate) fn sched_rr_get_interval(ctx: &Ctx<'_>, id: i32, interval: UserPtr<'_
     Ok(0)
 }
 
-/// Returns the CPUs that run, one bit each.
-fn online() -> u64 {
-    u64::MAX >> (64 - cpu::count().clamp(1, 64))
-}
-
 /// sched_setaffinity(2).
 pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserPtr<'_, u8>) -> Result<usize> {
     let mut bytes = [0; size_of::<u64>()];
@@ -159,7 +154,7 @@ pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserP
     }
     let (thread, task) = find_any(ctx, id)?;
     check_permission(ctx, &thread)?;
-    let mask = u64::from_le_bytes(bytes) & online();
+    let mask = u64::from_le_bytes(bytes) & cpu::online();
     if mask == 0 {
         return Err(Errno::EINVAL);
     }
@@ -173,7 +168,7 @@ pub(crate) fn sched_getaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserP
         return Err(Errno::EINVAL);
     }
     let (_, task) = find_any(ctx, id)?;
-    mask.write(&(task.affinity() & online()))?;
+    mask.write(&(task.affinity() & cpu::online()))?;
     Ok(size_of::<u64>())
 }
 

@@ -102,11 +102,6 @@ impl<T> RunQueue<T> {
         self.waiting.len()
     }
 
-    /// Returns whether no task waits.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
-    }
-
     /// Notes that a fair task with `running` weighted run time runs now, and returns the floor: where tasks that
     /// slept long start again.
     pub(crate) fn raise_floor(&mut self, running: u64) -> u64 {

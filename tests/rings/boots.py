@@ -35,8 +35,8 @@ CONFIGURATIONS = {
 def _reaches_prompt(options=(), **configuration):
     with Machine(IMAGE, *options, **configuration) as machine:
         machine.expect(PROMPT)
-        answer = machine.run("echo $((6 * 7)); uname -s")
-        if answer.split() != ["42", "Linux"]:
+        answer = machine.run("echo $((6 * 7)); uname -s; nproc")
+        if answer.split() != ["42", "Linux", str(configuration.get("smp", 1))]:
             raise Failure(f"the shell answered {answer!r}")
         machine.send("poweroff\n")
         machine.wait_for_end()

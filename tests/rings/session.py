@@ -31,8 +31,8 @@ def _host_output(script):
         return result.stdout.decode("utf-8", "replace").replace(str(script), script.name), result.returncode
 
 
-def _scripts_agree():
-    guest = Guest("scripts", memory="512M")
+def _scripts_agree(smp):
+    guest = Guest(f"scripts-{smp}", memory="512M", smp=smp)
     for script in SCRIPTS:
         guest.add_script(script)
     differences = []
@@ -45,9 +45,9 @@ def _scripts_agree():
         raise Failure("\n".join(differences))
 
 
-def _with_shell(test):
+def _with_shell(test, smp):
     def run():
-        with Machine(IMAGE) as machine:
+        with Machine(IMAGE, smp=smp) as machine:
             machine.expect(PROMPT)
             test(machine)
 
@@ -199,7 +199,8 @@ def _system_information(machine):
         "uptime": r".*up .*load average.*",
         "dmesg | grep -ci stele": r"[1-9]\d*",
         "ls -l /proc/self/fd 2>/dev/null | grep -c /dev/ttyS0": "1",
-        "cat /proc/cpuinfo | grep -c processor": "1",
+        "nproc; grep -c ^cpu[0-9] /proc/stat": r"(\d+)\n\1",
+        "nproc; grep -c processor /proc/cpuinfo": r"(\d+)\n\1",
         "hostname": "stele",
         "tty": "/dev/ttyS0",
         "date +%Y": r"20\d\d",
@@ -209,9 +210,9 @@ def _system_information(machine):
         _wants(machine, command, pattern)
 
 
-def _ends(command, restarts):
+def _ends(command, restarts, smp):
     def run():
-        with Machine(IMAGE) as machine:
+        with Machine(IMAGE, smp=smp) as machine:
             machine.expect(PROMPT)
             machine.send(command + "\n")
             if restarts:
@@ -224,9 +225,9 @@ def _ends(command, restarts):
     return run
 
 
-def tests(_long):
+def tests(_long, smp=4):
     """The tests of this ring."""
-    found = [("scripts print what they print on Linux", _scripts_agree)]
+    found = [("scripts print what they print on Linux", lambda: _scripts_agree(smp))]
     shell = {
         "interrupt and end of file": _interrupt,
         "job control": _job_control,
@@ -236,7 +237,7 @@ def tests(_long):
         "bad input": _bad_input,
         "system information": _system_information,
     }
-    found += [(name, _with_shell(test)) for name, test in shell.items()]
-    found += [(name, _ends(name, restarts)) for name, restarts in
+    found += [(name, _with_shell(test, smp)) for name, test in shell.items()]
+    found += [(name, _ends(name, restarts, smp)) for name, restarts in
               {"poweroff": False, "reboot": True, "halt": False, "poweroff -f": False, "reboot -f": True}.items()]
     return found

@@ -16,6 +16,9 @@ const PAGE: u64 = 4096;
 /// Below this nothing is handed out: firmware data live here, and other CPUs start here.
 const LOW_MEMORY: u64 = 1 << 20;
 
+/// Below this firmware and the boot stub's first instructions leave things, reserved or not.
+const LEAST_START: u64 = 0x8000;
+
 /// Less than this and there is no use in going on.
 const LEAST_MEMORY: u64 = 12 << 20;
 
@@ -27,6 +30,8 @@ pub(in crate::machine) struct MemoryMap {
     pub(in crate::machine) ram: RangeSet<RANGES>,
     /// RAM and what firmware keeps its tables in.
     pub(in crate::machine) reachable: RangeSet<RANGES>,
+    /// A page of RAM below 1 MiB where further CPUs start, if there is one.
+    pub(in crate::machine) start_page: Option<u64>,
 }
 
 static MEMORY_MAP: Once<MemoryMap> = Once::new();
@@ -43,7 +48,8 @@ pub(super) fn read(block: &'static BootInformation<'static>) {
     };
 
     let map = MEMORY_MAP.call_once(|| {
-        let mut map = MemoryMap { free: RangeSet::new(), ram: RangeSet::new(), reachable: RangeSet::new() };
+        let mut map =
+            MemoryMap { free: RangeSet::new(), ram: RangeSet::new(), reachable: RangeSet::new(), start_page: None };
         // Available first, then all that contradicts it: firmware's lists overlap.
         for area in tag.memory_areas() {
             if area.typ() == MemoryAreaType::Available {
@@ -69,7 +75,6 @@ pub(super) fn read(block: &'static BootInformation<'static>) {
         }
 
         map.free = map.ram.clone();
-        map.free.remove(0..LOW_MEMORY);
         map.free.remove(image_pages());
         for module in block.module_tags() {
             let size = module.end_address().saturating_sub(module.start_address());
@@ -77,6 +82,9 @@ pub(super) fn read(block: &'static BootInformation<'static>) {
             map.reachable.insert(pages.clone());
             map.free.remove(pages);
         }
+        let low = map.free.ranges().map(|range| range.start.max(LEAST_START)..range.end.min(LOW_MEMORY));
+        map.start_page = low.filter(|range| !range.is_empty()).map(|range| range.start).next();
+        map.free.remove(0..LOW_MEMORY);
         map
     });
 

@@ -19,8 +19,8 @@ mod user_context;
 
 pub(crate) use features::{Features, describe, features, hardware_capabilities};
 pub(crate) use flags::flags;
-pub(in crate::machine) use per_cpu::{Attention, install_boot_cpu, is_installed, this};
-pub(crate) use per_cpu::{MAX_CPUS, count, index, synchronize_all};
+pub(in crate::machine) use per_cpu::{Attention, add, install, install_boot_cpu, is_installed, of, this};
+pub(crate) use per_cpu::{MAX_CPUS, count, index, online};
 pub(in crate::machine) use user_context::{
     UserContext, components as extended_state_components, size as extended_state_size,
 };

@@ -21,7 +21,7 @@ const FMASK: u32 = 0xc000_0084;
 /// All flags that user mode can set: CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID.
 const FLAGS_CLEARED: u64 = 0x25_7fd5;
 
-/// What one CPU keeps for itself. Written by that CPU only.
+/// What one CPU keeps for itself. Written by that CPU only, but for `attention`.
 #[derive(Debug)]
 #[repr(C, align(64))]
 pub(in crate::machine) struct PerCpu {
@@ -75,14 +75,15 @@ impl PerCpu {
         self.attention.load(Ordering::Relaxed) & reason as u8 != 0
     }
 
-    /// Asks this CPU to see to `reason`.
-    pub(in crate::machine) fn ask_attention(&self, reason: Attention) {
-        self.attention.fetch_or(reason as u8, Ordering::Relaxed);
+    /// Asks this CPU to see to `reason`; returns whether it was not asked to already. From any CPU, with the run queue
+    /// of this one locked.
+    pub(in crate::machine) fn ask_attention(&self, reason: Attention) -> bool {
+        self.attention.fetch_or(reason as u8, Ordering::SeqCst) & reason as u8 == 0
     }
 
     /// Takes `reason` back.
     pub(in crate::machine) fn end_attention(&self, reason: Attention) {
-        self.attention.fetch_and(!(reason as u8), Ordering::Relaxed);
+        self.attention.fetch_and(!(reason as u8), Ordering::SeqCst);
     }
 
     /// Sets the reasons anew, for a task that is switched to.
@@ -102,15 +103,26 @@ pub(in crate::machine) enum Attention {
     Interrupted = 2,
 }
 
-/// The boot CPU's data: static, so that they are there from the first instruction on.
-static BOOT_CPU: PerCpu = PerCpu::new(0);
+/// Each CPU's data by index: static, so that the boot CPU's are there from the first instruction on.
+static CPUS: [PerCpu; MAX_CPUS] = {
+    let mut cpus = [const { PerCpu::new(0) }; MAX_CPUS];
+    let mut index = 0;
+    while index < MAX_CPUS {
+        cpus[index].index = index;
+        index += 1;
+    }
+    cpus
+};
+
+/// How many CPUs run.
+static COUNT: AtomicUsize = AtomicUsize::new(1);
 
 /// Whether `this` works: from `install_boot_cpu` on.
 static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Gives the boot CPU its data and its system call entry: the first thing that Rust does.
 pub(in crate::machine) fn install_boot_cpu() {
-    install(&BOOT_CPU);
+    install(0);
     IS_INSTALLED.store(true, Ordering::Release);
 
     let has = features();
@@ -142,18 +154,30 @@ pub(crate) fn index() -> usize {
     this().index
 }
 
-/// Returns how many CPUs run.
+/// Returns the data of the CPU with this index.
+pub(in crate::machine) fn of(index: usize) -> &'static PerCpu {
+    &CPUS[index]
+}
+
+/// Returns how many CPUs run: those with indexes below it.
 pub(crate) fn count() -> usize {
-    1
+    // What a CPU did before it was counted comes before what others do with it.
+    COUNT.load(Ordering::Acquire)
 }
 
-/// Has every other CPU pass through an interrupt, which orders its memory accesses and its instructions.
-pub(crate) fn synchronize_all() {
-    core::sync::atomic::fence(Ordering::SeqCst);
+/// Counts the CPU that has just started, whose index is the present count.
+pub(in crate::machine) fn add() {
+    COUNT.fetch_add(1, Ordering::Release);
 }
 
-/// Makes `data` this CPU's data, and sets where its SYSCALL instruction goes.
-fn install(data: &'static PerCpu) {
+/// Returns the CPUs that run, one bit each.
+pub(crate) fn online() -> u64 {
+    u64::MAX >> (MAX_CPUS - count())
+}
+
+/// Makes this CPU the one with this index, and sets where its SYSCALL instruction goes. The first thing that a CPU does.
+pub(in crate::machine) fn install(index: usize) {
+    let data = &CPUS[index];
     let address = &raw const *data as usize;
     data.head.this.store(address, Ordering::Relaxed);
 

@@ -162,6 +162,8 @@ impl UserContext {
         self.fs_base.set(base.as_u64());
         if self.is_live() {
             FsBase::write(base);
+        } else {
+            self.make_stale();
         }
     }
 
@@ -170,6 +172,8 @@ impl UserContext {
         self.gs_base.set(base.as_u64());
         if self.is_live() {
             KernelGsBase::write(base);
+        } else {
+            self.make_stale();
         }
     }
 

@@ -88,7 +88,7 @@ pub(super) fn start(map: &MemoryMap) -> Result<(), OutOfMemory> {
 }
 
 /// Returns the physical address of the kernel's own top-level table, which maps no user memory.
-pub(super) fn root_address() -> u64 {
+pub(in crate::machine) fn root_address() -> u64 {
     root().address()
 }
 

@@ -77,7 +77,6 @@ impl Cpus {
 }
 
 /// Sets how other CPUs are told to flush; they call `flush_here`.
-#[expect(dead_code, reason = "for the start of further CPUs")]
 pub(in crate::machine) fn set_shoot_down(shoot_down: ShootDown) {
     SHOOT_DOWN.call_once(|| shoot_down);
 }

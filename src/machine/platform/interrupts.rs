@@ -2,6 +2,7 @@
 //! 8259s through the local APIC's first line, or straight to the CPU.
 
 use super::acpi::Tables;
+use super::calls;
 use super::io_apic::IoApics;
 use super::local_apic::{self, LineSource, local_apic};
 use super::pic;
@@ -9,8 +10,15 @@ use crate::machine::console::log;
 use crate::machine::cpu;
 use crate::machine::sync::Once;
 use crate::machine::trap::{self, FIRST_ISA_VECTOR, InterruptController, LocalVector};
+use alloc::vec::Vec;
 
 static IO_APICS: Once<IoApics> = Once::new();
+
+/// Local APIC ids of the CPUs that may run, the boot CPU's too.
+static CPU_IDS: Once<Vec<u32>> = Once::new();
+
+/// What is asked of a local APIC at its start: where its registers are, who handles the ISA lines.
+static LOCAL_APICS: Once<(Option<u64>, LineSource)> = Once::new();
 
 /// Masks everything that is wired, then lets `trap` know whom to ask. On the boot CPU.
 pub(super) fn start(tables: &Tables) {
@@ -20,7 +28,10 @@ pub(super) fn start(tables: &Tables) {
 
     let has_io_apic = !tables.io_apics.is_empty() && cpu::features().contains(cpu::Features::APIC);
     let lines = if has_io_apic { LineSource::IoApic } else { LineSource::Pic };
+    LOCAL_APICS.call_once(|| (tables.local_apic, lines));
+    CPU_IDS.call_once(|| tables.cpus.clone());
     local_apic::start_cpu(tables.local_apic, lines, true);
+    calls::start();
     let target = local_apic().map_or(0, |apic| apic.id());
 
     if has_io_apic {
@@ -29,13 +40,20 @@ pub(super) fn start(tables: &Tables) {
     } else {
         trap::set_controller(&Pics);
     }
-    let cpus = tables.cpus.len().max(1);
-    log!(
-        Info,
-        "interrupts by {}, {cpus} CPU{}",
-        if has_io_apic { "APIC" } else { "8259" },
-        if cpus > 1 { "s" } else { "" }
-    );
+    log!(Info, "interrupts by {}", if has_io_apic { "APIC" } else { "8259" });
+}
+
+/// Makes a further CPU ready to take interrupts. On that CPU, with interrupts off.
+pub(in crate::machine) fn start_cpu() {
+    trap::start_counting(cpu::index());
+    if let Some(&(address, lines)) = LOCAL_APICS.get() {
+        local_apic::start_cpu(address, lines, false);
+    }
+}
+
+/// Returns the local APIC ids of the CPUs that may run, as the firmware lists them.
+pub(in crate::machine) fn cpu_ids() -> &'static [u32] {
+    CPU_IDS.get().map_or(&[], |ids| ids)
 }
 
 fn report_errors() {

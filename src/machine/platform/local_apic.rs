@@ -5,10 +5,11 @@
 
 use super::mmio::Mmio;
 use super::port::pause_microsecond;
-use crate::machine::cpu::{Features, features};
-use crate::machine::sync::Once;
+use crate::machine::cpu::{self, Features, MAX_CPUS, features};
+use crate::machine::sync::{InterruptsOff, Once};
 use crate::machine::trap::LocalVector;
 use core::arch::asm;
+use core::sync::atomic::{AtomicU32, Ordering};
 use x86_64::registers::model_specific::Msr;
 
 const APIC_BASE: u32 = 0x1b;
@@ -28,6 +29,8 @@ const END_OF_INTERRUPT: usize = 0xb0;
 const SPURIOUS: usize = 0xf0;
 const INTERRUPT_REQUEST: usize = 0x200;
 const ERROR_STATUS: usize = 0x280;
+const COMMAND: usize = 0x300;
+const COMMAND_TARGET: usize = 0x310;
 const LVT_TIMER: usize = 0x320;
 const LVT_LINT0: usize = 0x350;
 const LVT_LINT1: usize = 0x360;
@@ -42,6 +45,12 @@ const DELIVERY_NMI: u32 = 4 << 8;
 const DELIVERY_EXTERNAL: u32 = 7 << 8;
 const TIMER_DEADLINE: u32 = 2 << 17;
 const DIVIDE_BY_1: u32 = 0b1011;
+
+// Bits of the interrupt command (SDM 11.6.1).
+const COMMAND_INIT: u32 = 5 << 8;
+const COMMAND_START: u32 = 6 << 8;
+const COMMAND_PENDING: u32 = 1 << 12;
+const COMMAND_ASSERT: u32 = 1 << 14;
 
 /// Who handles the ISA lines, which decides what the APIC's first local line is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +75,25 @@ pub(in crate::machine) struct LocalApic {
 }
 
 static LOCAL_APIC: Once<LocalApic> = Once::new();
+
+/// The APIC id of each CPU, by index.
+static IDS: [AtomicU32; MAX_CPUS] = [const { AtomicU32::new(0) }; MAX_CPUS];
+
+/// Interrupts CPU `cpu`, which runs. Any context.
+pub(in crate::machine) fn send_interrupt(cpu: usize, vector: LocalVector) {
+    send(cpu, vector as u32);
+}
+
+/// Interrupts CPU `cpu` even if it has interrupts off.
+pub(super) fn send_nmi(cpu: usize) {
+    send(cpu, DELIVERY_NMI);
+}
+
+fn send(cpu: usize, command: u32) {
+    if let Some(apic) = LOCAL_APIC.get() {
+        apic.command(IDS[cpu].load(Ordering::Relaxed), command);
+    }
+}
 
 /// Returns the running CPU's local APIC; `None` on a PC without.
 pub(in crate::machine) fn local_apic() -> Option<LocalApic> {
@@ -96,6 +124,7 @@ pub(super) fn start_cpu(address: Option<u64>, lines: LineSource, is_boot_cpu: bo
         access: if has_x2apic { Access::X2Apic } else { Access::Memory(unsafe { Mmio::map(address, 0x400) }) },
     });
     apic.enable(lines, is_boot_cpu);
+    IDS[cpu::index()].store(apic.id(), Ordering::Relaxed);
 }
 
 impl LocalApic {
@@ -120,6 +149,42 @@ impl LocalApic {
         match self.access {
             Access::X2Apic => self.read(ID),
             Access::Memory(_) => self.read(ID) >> 24,
+        }
+    }
+
+    /// Returns whether a CPU with this APIC id can be sent interrupts: x2APIC mode alone has ids beyond a byte.
+    pub(in crate::machine) fn reaches(self, id: u32) -> bool {
+        matches!(self.access, Access::X2Apic) || id < 0xff
+    }
+
+    /// Resets the CPU with APIC id `id`; it then waits for `send_start`.
+    pub(in crate::machine) fn send_init(self, id: u32) {
+        self.command(id, COMMAND_INIT | COMMAND_ASSERT);
+    }
+
+    /// Lets a CPU that was reset run the code at the physical address `page`, a page below 1 MiB.
+    pub(in crate::machine) fn send_start(self, id: u32, page: u64) {
+        self.command(id, COMMAND_START | COMMAND_ASSERT | (page >> 12) as u32 & 0xff);
+    }
+
+    /// Sends an interrupt command to the CPU with APIC id `target`.
+    fn command(self, target: u32, command: u32) {
+        match self.access {
+            // SAFETY: the register's MSR; a command of this module's. A WRMSR to it waits for no earlier store, so the
+            // fence sees to it that the target finds what it is called for (SDM 11.12.3).
+            Access::X2Apic => unsafe {
+                asm!("mfence", "lfence", options(nostack, preserves_flags));
+                Msr::new(X2APIC_FIRST + (COMMAND as u32 >> 4)).write(u64::from(target) << 32 | u64::from(command));
+            },
+            Access::Memory(registers) => {
+                // Two writes, which an interrupt handler's command must not come between.
+                let _off = InterruptsOff::new();
+                registers.write(COMMAND_TARGET, target << 24);
+                registers.write(COMMAND, command);
+                while registers.read(COMMAND) & COMMAND_PENDING != 0 {
+                    core::hint::spin_loop();
+                }
+            }
         }
     }
 

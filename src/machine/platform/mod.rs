@@ -7,6 +7,9 @@
 /// The firmware's tables.
 mod acpi;
 
+/// Calls from one CPU to others.
+mod calls;
+
 /// Counters of a known rate.
 mod counter;
 
@@ -37,11 +40,14 @@ mod power;
 /// The clock chip.
 mod rtc;
 
+pub(crate) use calls::run_on;
 pub(crate) use port::Port;
 pub(crate) use power::{halt, power_off, restart};
 pub(in crate::machine) use {
+    calls::stop_others,
     counter::{Counter, find_counters},
-    local_apic::local_apic,
+    interrupts::{cpu_ids, start_cpu},
+    local_apic::{local_apic, send_interrupt},
     pit::{Pit, PitSpan},
     rtc::read_wall_seconds,
 };

@@ -3,6 +3,7 @@
 //! Works from any context, with whatever locks held: it reads only what `configure` stored.
 
 use super::acpi::{Register, SoftOff, Tables};
+use super::calls::stop_others;
 use super::port::{pause_microsecond, read_u8, write_u8};
 use crate::machine::console::log;
 use crate::machine::sync::Once;
@@ -48,6 +49,7 @@ pub(super) fn configure(tables: &Tables) {
 
 /// Switches the machine off: ACPI, then the older ways in a fixed order, then halts. Does not sleep.
 pub(crate) fn power_off() -> ! {
+    stop_others();
     interrupts::disable();
     if let Some(soft_off) = WAYS.get().and_then(|ways| ways.soft_off) {
         enter_soft_off(&soft_off);
@@ -67,6 +69,7 @@ pub(crate) fn power_off() -> ! {
 
 /// Restarts the machine: ACPI reset register, the chipset's reset port, keyboard controller, triple fault.
 pub(crate) fn restart() -> ! {
+    stop_others();
     interrupts::disable();
     if let Some((register, value)) = WAYS.get().and_then(|ways| ways.reset) {
         write_register(register, value);
@@ -86,8 +89,9 @@ pub(crate) fn restart() -> ! {
     reset_by_triple_fault()
 }
 
-/// Stops this CPU for good with interrupts off.
+/// Stops all CPUs for good with interrupts off.
 pub(crate) fn halt() -> ! {
+    stop_others();
     loop {
         interrupts::disable();
         hlt();

@@ -15,6 +15,6 @@ mod spin_lock;
 
 pub(in crate::machine) use irq_lock::InterruptsOff;
 pub(crate) use irq_lock::{IrqGuard, IrqLock};
-pub(in crate::machine) use order::{assert_may_sleep, stop_checks};
+pub(in crate::machine) use order::{assert_may_call, assert_may_sleep, stop_checks};
 pub(crate) use spin::{Lazy, Once};
 pub(crate) use spin_lock::SpinLock;

@@ -104,6 +104,19 @@ pub(in crate::machine) fn assert_may_sleep() {
     }
 }
 
+/// Panics, in debug builds, if this CPU holds a lock that others may wait for with interrupts off.
+#[inline(always)]
+#[track_caller]
+pub(in crate::machine) fn assert_may_call() {
+    if cfg!(debug_assertions) && is_checking() {
+        let held = cpu::this().held_ranks.load(Ordering::Relaxed);
+        if held >> Rank::DriverIrq as u8 != 0 {
+            stop_checks();
+            panic!("a CPU calls others while it holds spinning locks of ranks {held:#x}");
+        }
+    }
+}
+
 /// Ends the checks for good, for the panic report.
 pub(in crate::machine) fn stop_checks() {
     IS_CHECKING.store(false, Ordering::Relaxed);

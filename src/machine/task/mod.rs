@@ -31,8 +31,8 @@ mod waiter;
 
 pub(crate) use accounting::{CpuTime, statistics};
 pub(crate) use mutex::{Mutex, MutexGuard};
-pub(in crate::machine) use scheduler::current_name;
 pub(crate) use scheduler::{current, current_data, exit, reschedule_point, run, set_page_table, yield_now};
+pub(in crate::machine) use scheduler::{current_name, join};
 pub(crate) use task::{Activity, Class, Task, spawn};
 pub(crate) use wait::{Interrupted, WaitError, WaitQueue, sleep_until};
 pub(crate) use waiter::Waiter;

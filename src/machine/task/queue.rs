@@ -4,12 +4,15 @@
 
 use super::accounting::CpuFigures;
 use super::task::{Activity, Class, Task};
-use crate::machine::cpu::{self, Attention};
+use crate::machine::cpu::{self, Attention, MAX_CPUS};
 use crate::machine::memory::{self, PageTable};
+use crate::machine::platform;
 use crate::machine::time;
+use crate::machine::trap::LocalVector;
 use crate::util::run_queue::{Place, RunQueue, Turn, weighted};
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::cmp::Reverse;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// How long a fair task runs before others that want the CPU too.
 const TURN_NS: u64 = 4_000_000;
@@ -22,11 +25,44 @@ const SHORTEST_TURN_NS: u64 = 1_000_000;
 /// How far a task that slept long is put before those that did not.
 const SLEEP_BONUS_NS: u64 = 3_000_000;
 
+/// What a CPU has to do, for others to look at without its lock, so perhaps a moment late. On a cache line of its own.
+#[repr(align(64))]
+struct Load {
+    /// How urgent the current task is: see `urgency_of`.
+    urgency: AtomicU8,
+    /// How many tasks wait.
+    waiting: AtomicUsize,
+}
+
+static LOADS: [Load; MAX_CPUS] =
+    [const { Load { urgency: AtomicU8::new(IDLE), waiting: AtomicUsize::new(0) } }; MAX_CPUS];
+
+/// The urgency of a CPU that has nothing to do.
+pub(super) const IDLE: u8 = 0;
+
+/// Returns how urgent a task with this turn is: 1 for fair ones, more for real-time ones.
+pub(super) fn urgency_of(turn: Turn) -> u8 {
+    match turn {
+        Turn::Fair(_) => 1,
+        Turn::RealTime(Reverse(priority)) => 1 + priority,
+    }
+}
+
+/// Returns how urgent is what CPU `cpu` does.
+pub(super) fn urgency(cpu: usize) -> u8 {
+    LOADS[cpu].urgency.load(Ordering::Relaxed)
+}
+
+/// Returns how many tasks wait for CPU `cpu`.
+pub(super) fn waiting(cpu: usize) -> usize {
+    LOADS[cpu].waiting.load(Ordering::Relaxed)
+}
+
 /// What is scheduled on one CPU.
 pub(super) struct Queue {
     /// The CPU's index.
     cpu: usize,
-    pub(super) waiting: RunQueue<Arc<Task>>,
+    waiting: RunQueue<Arc<Task>>,
     /// `None` until the first task is made: boot runs.
     pub(super) current: Option<Arc<Task>>,
     idle: Option<Arc<Task>>,
@@ -66,12 +102,50 @@ impl Queue {
         let now = time::monotonic_ns();
         self.charge_current(now);
         self.turn_start_ns = now;
-        self.waiting.pop().or_else(|| self.idle()).expect("the idle task is there before any other")
+        let next = self.waiting.pop().or_else(|| self.idle());
+        self.publish();
+        next.expect("the idle task is there before any other")
     }
 
     /// Makes `next` current and returns who was.
     pub(super) fn replace_current(&mut self, next: Arc<Task>) -> Arc<Task> {
-        self.current.replace(next).expect("the idle task is there before any other")
+        let previous = self.current.replace(next).expect("the idle task is there before any other");
+        self.publish();
+        previous
+    }
+
+    /// Shows others what this CPU has to do.
+    fn publish(&self) {
+        let urgency = self.current.as_ref().filter(|_| !self.is_idle()).map_or(IDLE, |task| urgency_of(task.turn()));
+        LOADS[self.cpu].urgency.store(urgency, Ordering::Relaxed);
+        LOADS[self.cpu].waiting.store(self.waiting.len(), Ordering::Relaxed);
+    }
+
+    /// Returns the CPU's index.
+    pub(super) fn cpu(&self) -> usize {
+        self.cpu
+    }
+
+    /// Returns how many tasks wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Makes room for `count` tasks.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.waiting.reserve(count);
+    }
+
+    /// Takes out the task that waits and `is_wanted`.
+    pub(super) fn remove(&mut self, is_wanted: impl Fn(&Task) -> bool) -> Option<Arc<Task>> {
+        let removed = self.waiting.remove(|task| is_wanted(task));
+        self.publish();
+        removed
+    }
+
+    /// Returns where new fair tasks start among those of this CPU.
+    pub(super) fn floor(&self) -> u64 {
+        self.waiting.floor()
     }
 
     /// Loads a user address space, or the kernel's; returns the one that was kept loaded.
@@ -138,11 +212,12 @@ impl Queue {
 
     /// Changes what decides about the turn of `task`, and its place with it.
     pub(super) fn change(&mut self, task: &Task, change: impl FnOnce()) {
-        let waiting = self.waiting.remove(|waiting| core::ptr::eq(&**waiting, task));
+        let waiting = self.remove(|waiting| core::ptr::eq(waiting, task));
         change();
         if let Some(waiting) = waiting {
             self.enqueue(waiting, Place::Last);
         }
+        self.publish();
         // It may be urgent now, or the current one that is not any more.
         self.give_way_if_due();
     }
@@ -156,14 +231,25 @@ impl Queue {
 
     /// Has the current task give way to a waiting one with this turn if that is more urgent.
     fn give_way_to(&mut self, turn: Turn) {
-        if self.must_give_way(turn) && self.cpu == cpu::index() {
-            cpu::this().ask_attention(Attention::Reschedule);
+        if self.must_give_way(turn) {
+            self.ask_attention(Attention::Reschedule);
+            // Until it switches, others shall look elsewhere for an idle CPU.
+            LOADS[self.cpu].urgency.fetch_max(urgency_of(turn), Ordering::Relaxed);
+        }
+    }
+
+    /// Has the CPU see to `reason` before it goes on with user mode, or with being idle.
+    pub(super) fn ask_attention(&self, reason: Attention) {
+        // If the mark was set already, its CPU has seen it or is about to be interrupted for it.
+        if cpu::of(self.cpu).ask_attention(reason) && self.cpu != cpu::index() {
+            platform::send_interrupt(self.cpu, LocalVector::Reschedule);
         }
     }
 
     /// Has `task`, which is runnable, wait for its turn.
     pub(super) fn enqueue(&mut self, task: Arc<Task>, place: Place) {
         self.waiting.push(task.turn(), place, task);
+        self.publish();
     }
 
     /// Has the current task wait for its next turn.

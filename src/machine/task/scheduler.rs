@@ -7,28 +7,35 @@
 //! The lock of a CPU's queue (`queue`) guards which task is current, which wait, and the scheduling fields of both.
 
 use super::accounting::{self, CpuFigures};
-use super::queue::Queue;
+use super::queue::{self, IDLE, Queue, urgency_of};
 use super::switch;
 use super::task::{Activity, Class, Task};
 use crate::machine::cpu::{self, Attention, MAX_CPUS};
 use crate::machine::memory::PageTable;
+use crate::machine::platform;
 use crate::machine::sync::{self, InterruptsOff, IrqGuard, IrqLock};
 use crate::machine::time::{self, Timer};
+use crate::machine::trap::{self, LocalVector};
 use crate::rank::Rank;
-use crate::util::run_queue::Place;
+use crate::util::run_queue::{Place, Turn};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
+use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use x86_64::instructions::interrupts;
 
 /// While any task runs, a timer looks this often whether its turn is over, and notes what it does.
 const TICK_NS: u64 = 4_000_000;
+/// A CPU takes a task from another whose queue is longer by so many.
+const UNEVEN: usize = 2;
+
 /// What the scheduler keeps for one CPU.
 struct Cpu {
     queue: IrqLock<Queue>,
-    /// A task that has ended, whose stack the next task frees; else null.
-    ended: AtomicPtr<Task>,
+    /// What the switch that goes on leaves for its end.
+    left_task: Slot<Task>,
+    left_table: Slot<PageTable>,
     /// The timer that expires each `TICK_NS` while tasks run.
     tick: IrqLock<Option<Timer>>,
     is_ticking: AtomicBool,
@@ -39,33 +46,68 @@ static CPUS: [Cpu; MAX_CPUS] = [const { Cpu::new() }; MAX_CPUS];
 /// Tasks that exist; each queue has room for all.
 static TASKS: AtomicUsize = AtomicUsize::new(0);
 
+/// For how many tasks each queue has room.
+static ROOM: AtomicUsize = AtomicUsize::new(0);
+
 impl Cpu {
     const fn new() -> Cpu {
         Cpu {
             queue: IrqLock::new(Rank::RunQueue, Queue::new()),
-            ended: AtomicPtr::new(core::ptr::null_mut()),
+            left_task: Slot(AtomicPtr::new(null_mut())),
+            left_table: Slot(AtomicPtr::new(null_mut())),
             tick: IrqLock::new(Rank::SchedulerTick, None),
             is_ticking: AtomicBool::new(false),
         }
     }
 }
 
+/// A reference that one CPU puts down and takes up again, with interrupts off.
+struct Slot<T>(AtomicPtr<T>);
+
+impl<T> Slot<T> {
+    fn put(&self, value: Arc<T>) {
+        self.0.store(Arc::into_raw(value).cast_mut(), Ordering::Relaxed);
+    }
+
+    fn take(&self) -> Option<Arc<T>> {
+        let value = self.0.load(Ordering::Relaxed);
+        if value.is_null() {
+            return None;
+        }
+        self.0.store(null_mut(), Ordering::Relaxed);
+        // SAFETY: `put` made it from a reference, which is taken once, as no other CPU uses the slot.
+        Some(unsafe { Arc::from_raw(value) })
+    }
+}
+
+/// Makes this CPU one that tasks can be given to. Once per CPU, before it is counted.
+pub(in crate::machine) fn join() {
+    trap::set_local_handler(LocalVector::Reschedule, || ());
+    let _ = idle_of_this_cpu();
+    this_queue().lock().reserve(ROOM.load(Ordering::Relaxed));
+}
+
 /// Runs tasks on this CPU for ever: the last call of boot, and of each further CPU's start.
 pub(crate) fn run() -> ! {
     let _ = idle_of_this_cpu();
-    interrupts::enable();
     loop {
         interrupts::disable();
-        let cpu = this_cpu();
-        let queue = cpu.queue.lock();
-        if queue.waiting.is_empty() {
-            drop(queue);
-            // The instruction after STI runs before any interrupt, so none can come between the check and HLT.
-            interrupts::enable_and_hlt();
+        let mut queue = this_queue().lock();
+        // From here on a task that is given to this CPU is seen below, or brings an interrupt.
+        cpu::this().end_attention(Attention::Reschedule);
+        if queue.waiting() > 0 {
+            switch_away(queue);
+            interrupts::enable();
             continue;
         }
-        switch_away(queue);
-        interrupts::enable();
+        // Who unmaps pages need not wake this CPU then. Alone, it is likely to go on with the same task.
+        let old_table = if cpu::count() > 1 { queue.load_page_table(None) } else { None };
+        drop(queue);
+        drop(old_table);
+        if !steal(1) {
+            // The instruction after STI runs before any interrupt, so none can come between the check and HLT.
+            interrupts::enable_and_hlt();
+        }
     }
 }
 
@@ -182,26 +224,95 @@ pub(super) fn unpark(task: &Arc<Task>) {
         // Who left the token is about to wake the task, or it has not tried to sleep since.
         return;
     }
-    let mut queue = queue_of(task);
+    // The lock is held until a switch is complete, so a task that is seen asleep has left its stack.
+    let queue = queue_of(task);
     if matches!(task.activity(), Activity::Interruptible | Activity::Uninterruptible) {
         task.has_token.store(false, Ordering::Relaxed);
-        queue.wake(task);
+        place(task, queue);
     }
 }
 
 /// Makes a new task runnable.
 pub(super) fn start(task: &Arc<Task>) {
-    let mut queue = queue_of(task);
+    let queue = queue_of(task);
     // A new task has no claim on what the others have used.
-    task.weighted_ns.store(queue.waiting.floor(), Ordering::Relaxed);
-    queue.wake(task);
+    task.weighted_ns.store(queue.floor(), Ordering::Relaxed);
+    place(task, queue);
+}
+
+/// Puts a task that is runnable, in no queue and off its stack into that of the CPU that suits it. `queue` is the one
+/// that is responsible for it.
+fn place(task: &Arc<Task>, mut queue: IrqGuard<'static, Queue>) {
+    task.set_activity(Activity::Running);
+    loop {
+        let target = choose(task);
+        if target == queue.cpu() {
+            return queue.wake(task);
+        }
+        queue = move_to(task, queue, target);
+    }
+}
+
+/// Makes CPU `target` responsible for a runnable task that is in no queue; returns that CPU's queue.
+fn move_to(task: &Task, queue: IrqGuard<'static, Queue>, target: usize) -> IrqGuard<'static, Queue> {
+    let old_floor = queue.floor();
+    task.cpu.store(target, Ordering::Relaxed);
+    // One lock at a time. Who looks for the task meanwhile finds it with the new CPU, neither current nor waiting.
+    drop(queue);
+    let queue = CPUS[target].queue.lock();
+    // What it is ahead of the others or behind them, it keeps.
+    let ahead = task.weighted_ns.load(Ordering::Relaxed).saturating_sub(old_floor);
+    task.weighted_ns.store(queue.floor() + ahead, Ordering::Relaxed);
+    queue
+}
+
+/// Returns the CPU on which a task that becomes runnable should wait: where it was if that is idle, as its data are
+/// warm there; else one that is idle, or that does something less urgent; else this one, whose data it was woken with.
+fn choose(task: &Task) -> usize {
+    let count = cpu::count();
+    let (here, last) = (cpu::index(), task.cpu());
+    if count == 1 {
+        return here;
+    }
+    let allowed = task.affinity();
+    let is_allowed = |cpu: &usize| allowed >> *cpu & 1 == 1;
+    if is_allowed(&last) && queue::urgency(last) == IDLE {
+        return last;
+    }
+    // The nearest first in each direction would be the topology's; by index it is right often enough.
+    let least = (0..count).filter(is_allowed).min_by_key(|cpu| (queue::urgency(*cpu), *cpu != last));
+    let Some(least) = least else { return last };
+    let urgency = queue::urgency(least);
+    let is_real_time = matches!(task.turn(), Turn::RealTime(_));
+    if urgency == IDLE || is_real_time && urgency < urgency_of(task.turn()) {
+        return least;
+    }
+    [here, last].into_iter().find(is_allowed).unwrap_or(least)
+}
+
+/// Takes a task over from a CPU for which at least `waiting` tasks wait; returns whether there was one. Interrupts are off.
+fn steal(waiting: usize) -> bool {
+    let (here, count) = (cpu::index(), cpu::count());
+    // Not all begin with the same.
+    let others = (here + 1..count).chain(0..here);
+    for other in others.filter(|other| queue::waiting(*other) >= waiting) {
+        let mut queue = CPUS[other].queue.lock();
+        if let Some(task) = queue.remove(|task| task.affinity() >> here & 1 == 1) {
+            place(&task, move_to(&task, queue, here));
+            return true;
+        }
+    }
+    false
 }
 
 /// Wakes `task`, which was just marked interrupted, or has its CPU look at the mark.
 pub(super) fn interrupt(task: &Arc<Task>) {
-    let is_running_here = with_current(|current| core::ptr::eq(current, &**task)) == Some(true);
-    if is_running_here {
-        cpu::this().ask_attention(Attention::Interrupted);
+    {
+        // A switch to it, which looks at the mark, is over or comes later.
+        let queue = queue_of(task);
+        if queue.is_current(task) {
+            queue.ask_attention(Attention::Interrupted);
+        }
     }
     unpark(task);
 }
@@ -223,6 +334,25 @@ pub(super) fn change(task: &Task, change: impl FnOnce()) {
     queue_of(task).change(task, change);
 }
 
+/// Restricts the task to the CPUs of `mask`, from now on if it waits or sleeps, else from its next way to user mode on.
+pub(super) fn set_affinity(task: &Task, mask: u64) {
+    let mut queue = queue_of(task);
+    let waiting = queue.remove(|waiting| core::ptr::eq(waiting, task));
+    task.affinity.store(mask, Ordering::Relaxed);
+    match waiting {
+        Some(waiting) if is_allowed_on(task, queue.cpu()) => queue.enqueue(waiting, Place::Last),
+        Some(waiting) => place(&waiting, queue),
+        None if queue.is_current(task) && !is_allowed_on(task, queue.cpu()) => {
+            queue.ask_attention(Attention::Reschedule);
+        }
+        None => (),
+    }
+}
+
+fn is_allowed_on(task: &Task, cpu: usize) -> bool {
+    task.affinity() >> cpu & 1 == 1
+}
+
 /// Charges the time since the last switch if `task` runs.
 pub(super) fn charge(task: &Task) {
     let mut queue = queue_of(task);
@@ -235,9 +365,14 @@ pub(super) fn charge(task: &Task) {
 pub(super) fn make_room() {
     let _ = idle_of_this_cpu();
     let tasks = TASKS.fetch_add(1, Ordering::Relaxed) + 1;
-    for cpu in &CPUS[..cpu::count()] {
-        cpu.queue.lock().waiting.reserve(tasks);
+    if tasks <= ROOM.load(Ordering::Acquire) {
+        return;
     }
+    let room = (tasks + 1).next_power_of_two();
+    for cpu in &CPUS[..cpu::count()] {
+        cpu.queue.lock().reserve(room);
+    }
+    ROOM.fetch_max(room, Ordering::Release);
 }
 
 /// Returns this CPU's queue.
@@ -245,21 +380,27 @@ pub(super) fn this_queue() -> &'static IrqLock<Queue> {
     &this_cpu().queue
 }
 
-/// Keeps a task that has ended until the switch away from it is over.
-pub(super) fn leave_ended(task: Arc<Task>) {
-    this_cpu().ended.store(Arc::into_raw(task).cast_mut(), Ordering::Relaxed);
+/// Keeps a task that has ended, or has to go to another CPU, until the switch away from it is over.
+pub(super) fn leave_task(task: Arc<Task>) {
+    this_cpu().left_task.put(task);
 }
 
-/// Takes the task that `leave_ended` kept.
-pub(super) fn take_ended() -> Option<Arc<Task>> {
-    let ended = &this_cpu().ended;
-    let task = ended.load(Ordering::Relaxed);
-    if task.is_null() {
-        return None;
+/// Keeps a page table that may have no other owner until the run queue is unlocked.
+pub(super) fn leave_table(table: Arc<PageTable>) {
+    this_cpu().left_table.put(table);
+}
+
+/// Sees to what `leave_task` and `leave_table` kept. Interrupts are off.
+pub(super) fn finish_left() {
+    drop(this_cpu().left_table.take());
+    let Some(task) = this_cpu().left_task.take() else { return };
+    if task.activity() == Activity::Ended {
+        // SAFETY: the task has ended and this CPU has left its stack; nobody else uses its cell any more.
+        drop(unsafe { (*task.own.get()).stack.take() });
+    } else {
+        let queue = queue_of(&task);
+        place(&task, queue);
     }
-    ended.store(core::ptr::null_mut(), Ordering::Relaxed);
-    // SAFETY: `leave_ended` made it from a reference, which is taken once.
-    Some(unsafe { Arc::from_raw(task) })
 }
 
 /// Calls `with` for each CPU that runs: its figures, and how many tasks run or wait there.
@@ -267,7 +408,7 @@ pub(super) fn for_each_cpu(mut with: impl FnMut(&CpuFigures, usize)) {
     for cpu in &CPUS[..cpu::count()] {
         let mut queue = cpu.queue.lock();
         queue.charge_current(time::monotonic_ns());
-        with(&queue.figures, queue.waiting.len() + usize::from(!queue.is_idle()));
+        with(&queue.figures, queue.waiting() + usize::from(!queue.is_idle()));
     }
 }
 
@@ -278,14 +419,25 @@ pub(super) fn reschedule() {
     let _off = InterruptsOff::new();
     let mut queue = this_queue().lock();
     cpu::this().end_attention(Attention::Reschedule);
-    if queue.waiting.is_empty() {
+    let Some(current) = queue.current.clone() else { return };
+    let is_real_time = matches!(current.class(), Class::RealTime { .. });
+    // A real-time task that has to give way may find a CPU that does something less urgent.
+    let has_to_leave =
+        !is_allowed_on(&current, queue.cpu()) || is_real_time && queue.waiting() > 0 && choose(&current) != queue.cpu();
+    if has_to_leave {
+        accounting::count_involuntary();
+        leave_task(current);
+        return switch_away(queue);
+    }
+    if queue.waiting() == 0 {
         return;
     }
     // Within a priority, a real-time task keeps its place until its own turn is over.
-    let place = match queue.current.as_ref().map(|task| task.class()) {
-        Some(Class::RealTime { round_robin, .. }) if !round_robin || !queue.is_turn_over() => Place::First,
+    let place = match current.class() {
+        Class::RealTime { round_robin, .. } if !round_robin || !queue.is_turn_over() => Place::First,
         _ => Place::Last,
     };
+    drop(current);
     accounting::count_involuntary();
     queue.requeue_current(place);
     switch_away(queue);
@@ -372,5 +524,21 @@ fn tick() {
     if !is_idle {
         start_tick();
         accounting::update_load();
+        spread();
+    }
+}
+
+/// Has tasks that wait here or elsewhere go where they are run sooner. In the tick.
+fn spread() {
+    let (here, count) = (cpu::index(), cpu::count());
+    let waiting = queue::waiting(here);
+    let idle = (0..count).find(|cpu| queue::urgency(*cpu) == IDLE);
+    match idle {
+        // It went to sleep before the task came here; it looks around when it wakes up.
+        Some(idle) if waiting > 0 => platform::send_interrupt(idle, LocalVector::Reschedule),
+        Some(_) => (),
+        None => {
+            steal(waiting + UNEVEN);
+        }
     }
 }

@@ -37,8 +37,10 @@ pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
 
     // SAFETY: `next` does not run anywhere, and cannot while its queue is locked.
     let next_own = unsafe { &mut *next.own.get() };
-    if let Some(table) = &next_own.page_table {
-        queue.load_page_table(Some(table));
+    if let Some(table) = &next_own.page_table
+        && let Some(old) = queue.load_page_table(Some(table))
+    {
+        scheduler::leave_table(old);
     }
     let next_stack = next_own.stack_pointer;
     // The queue holds a reference to the task that runs.
@@ -48,7 +50,7 @@ pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
     let save = unsafe { &raw mut (*previous.own.get()).stack_pointer };
     // A task that goes on is kept by this reference on its own stack, one that has ended by the next task.
     let kept = if previous.activity() == Activity::Ended {
-        scheduler::leave_ended(previous);
+        scheduler::leave_task(previous);
         None
     } else {
         Some(previous)
@@ -77,8 +79,5 @@ extern "C" fn task_begin() -> ! {
 fn finish() {
     // SAFETY: `switch_to` handed it over on this CPU just now.
     unsafe { scheduler::this_queue().finish_hand_over() };
-    if let Some(ended) = scheduler::take_ended() {
-        // SAFETY: the task has ended and this CPU has left its stack; nobody else uses its cell any more.
-        drop(unsafe { (*ended.own.get()).stack.take() });
-    }
+    scheduler::finish_left();
 }

@@ -24,7 +24,7 @@ pub(crate) struct Task {
     pub(super) has_token: AtomicBool,
     /// The CPU whose run queue is responsible for the task.
     pub(super) cpu: AtomicUsize,
-    affinity: AtomicU64,
+    pub(super) affinity: AtomicU64,
     /// `Class`, packed.
     class: AtomicU32,
     /// The real-time priority lent by tasks that wait for this one; 0 for none.
@@ -211,7 +211,7 @@ impl Task {
 
     /// Restricts the task to the CPUs of `mask`; moves it if it runs elsewhere.
     pub(crate) fn set_affinity(&self, mask: u64) {
-        scheduler::change(self, || self.affinity.store(mask, Ordering::Relaxed));
+        scheduler::set_affinity(self, mask);
     }
 
     /// Returns the name given to `spawn`; empty for tasks of user programs.

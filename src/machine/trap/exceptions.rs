@@ -6,6 +6,7 @@ use super::irq;
 use crate::machine::asm::{TrapFrame, user_copy_fixup};
 use crate::machine::console::report::{FaultRegisters, note_fault};
 use crate::machine::memory::{USER_END, is_below_stack};
+use crate::machine::sync::Once;
 use x86_64::instructions::port::PortReadOnly;
 
 const NMI: u64 = 2;
@@ -48,8 +49,18 @@ extern "C" fn trap_critical(frame: &mut TrapFrame) {
     }
 }
 
+static NMI_HANDLER: Once<fn()> = Once::new();
+
+/// Sets who looks first at each NMI: another CPU may have sent it. Once.
+pub(in crate::machine) fn set_nmi_handler(handler: fn()) {
+    NMI_HANDLER.call_once(|| handler);
+}
+
 /// An NMI of the chipset means broken memory or a broken card; any other is noise.
 fn serve_nmi(frame: &TrapFrame) {
+    if let Some(handler) = NMI_HANDLER.get() {
+        handler();
+    }
     // SAFETY: reading the port has no effect.
     let reasons = unsafe { PortReadOnly::<u8>::new(SYSTEM_CONTROL_B).read() };
     // All ones: there is no such port.

@@ -30,12 +30,14 @@ const FIRST_LOCAL_VECTOR: u8 = 0xf0;
 pub(in crate::machine) enum LocalVector {
     /// Another CPU has work for this one.
     Reschedule = 0xf0,
-    /// Another CPU wants translations flushed.
-    Flush = 0xf1,
+    /// Another CPU wants something done at once.
+    Call = 0xf1,
     /// The local APIC's timer.
     Timer = 0xf2,
     /// The local APIC found an error of its own.
     Error = 0xf3,
+    /// Another CPU wants this one to stop for good.
+    Stop = 0xf4,
     /// The CPU was interrupted, then the reason went away; not to be acknowledged.
     Spurious = 0xff,
 }
@@ -43,7 +45,7 @@ pub(in crate::machine) enum LocalVector {
 const LOCAL_VECTORS: &[(LocalVector, &str, &str)] = &[
     (LocalVector::Timer, "LOC", "Local timer interrupts"),
     (LocalVector::Reschedule, "RES", "Rescheduling interrupts"),
-    (LocalVector::Flush, "TLB", "TLB shootdowns"),
+    (LocalVector::Call, "CAL", "Function call interrupts"),
     (LocalVector::Error, "ERR", "APIC errors"),
     (LocalVector::Spurious, "SPU", "Spurious interrupts"),
 ];

@@ -23,6 +23,7 @@ mod irq;
 pub(crate) use fault::{Fault, PageFault};
 pub(crate) use irq::{IrqLine, statistics};
 pub(in crate::machine) use {
+    exceptions::set_nmi_handler,
     fault::fault_from_vector,
     irq::{
         FIRST_ISA_VECTOR, InterruptController, LocalVector, dispatch_interrupt, set_controller, set_local_handler,
