@@ -56,6 +56,8 @@ pub(crate) enum Rank {
     FdTable,
     /// Advisory locks on files, of the whole system.
     FileLocks,
+    /// Which inodes are watched by inotify instances.
+    Watches,
     /// A pipe, socket, eventfd or the like: its buffer.
     Stream,
     /// An epoll instance's interest list.

@@ -18,6 +18,9 @@ pub(crate) mod locks;
 /// What stat(2) shows.
 mod metadata;
 
+/// What watchers hear of files.
+pub(crate) mod notice;
+
 /// An open file description: position and status flags over a `File`.
 mod open_file;
 
@@ -38,6 +41,7 @@ pub(crate) mod wall_clock;
 
 pub(crate) use fd_table::FdTable;
 pub(crate) use metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
+pub(crate) use notice::{Notice, Place};
 pub(crate) use open_file::{OpenFile, StatusFlags};
 pub(crate) use readiness::{Events, Observer, Readiness};
 pub(crate) use user_count::{Charge, UserCount};
@@ -93,6 +97,11 @@ pub(crate) trait File: Any + Send + Sync {
             return Err(Errno::ENXIO);
         }
         Ok(if data { offset } else { size })
+    }
+
+    /// Returns where the file was found, if it knows; else the open file may.
+    fn place(&self) -> Option<&dyn Place> {
+        None
     }
 
     /// Returns which of `interest` hold now (ERROR and HANG_UP always count) and, if there is an observer, tells it when

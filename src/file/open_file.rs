@@ -4,7 +4,7 @@
 //! The position lock is taken only for files that have positions; it orders whole calls ("POSIX requires that
 //! read, write and the like update the file offset atomically", write(2), BUGS).
 
-use super::{DirectoryEntry, Events, File, Observer, locks};
+use super::{DirectoryEntry, Events, File, Notice, Observer, Place, locks, notice};
 use crate::errno::{Errno, Result};
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
@@ -58,7 +58,7 @@ pub(crate) struct OpenFile {
     file: Arc<dyn File>,
     /// Where the file was found, if its `File` does not know (a device, a FIFO). Who opened it put it here and
     /// alone looks inside (`fs::path_of`); this room knows no paths.
-    place: Option<Arc<dyn Any + Send + Sync>>,
+    place: Option<Arc<dyn Place>>,
     /// Changed with `position_turn` locked; read without, for /proc.
     position: AtomicU64,
     position_turn: Mutex<()>,
@@ -76,11 +76,11 @@ impl OpenFile {
     }
 
     /// Opens `file` like `new`, with a note of where it was found.
-    pub(crate) fn new_at(file: Arc<dyn File>, flags: StatusFlags, place: Arc<dyn Any + Send + Sync>) -> Arc<OpenFile> {
+    pub(crate) fn new_at(file: Arc<dyn File>, flags: StatusFlags, place: Arc<dyn Place>) -> Arc<OpenFile> {
         OpenFile::make(file, flags, Some(place))
     }
 
-    fn make(file: Arc<dyn File>, flags: StatusFlags, place: Option<Arc<dyn Any + Send + Sync>>) -> Arc<OpenFile> {
+    fn make(file: Arc<dyn File>, flags: StatusFlags, place: Option<Arc<dyn Place>>) -> Arc<OpenFile> {
         Arc::new(OpenFile {
             file,
             place,
@@ -97,9 +97,27 @@ impl OpenFile {
         &self.file
     }
 
-    /// Returns the note of where the file was found, if it was opened with one.
-    pub(crate) fn place(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
-        self.place.as_ref()
+    /// Returns where the file was found, if it was found by a name.
+    pub(crate) fn place(&self) -> Option<&dyn Place> {
+        self.place.as_deref().or_else(|| self.file.place())
+    }
+
+    /// Tells who watches the file.
+    pub(crate) fn tell(&self, notice: Notice) {
+        if notice::is_anybody_watching()
+            && !self.flags().contains(StatusFlags::PATH)
+            && let Some(place) = self.place()
+        {
+            place.tell(notice);
+        }
+    }
+
+    /// Tells of a transfer of bytes, if there was one.
+    fn told(&self, notice: Notice, result: Result<usize>) -> Result<usize> {
+        if result.is_ok_and(|count| count > 0) {
+            self.tell(notice);
+        }
+        result
     }
 
     /// Returns the file as a `T`, if it is one.
@@ -140,10 +158,12 @@ impl OpenFile {
         if !self.is_readable() {
             return Err(Errno::EBADF);
         }
-        if !self.file.is_seekable() {
-            return self.file.read(to, &mut 0, self.flags());
-        }
-        self.with_position(|position| self.file.read(to, position, self.flags()))
+        let result = if self.file.is_seekable() {
+            self.with_position(|position| self.file.read(to, position, self.flags()))
+        } else {
+            self.file.read(to, &mut 0, self.flags())
+        };
+        self.told(Notice::ACCESS, result)
     }
 
     /// write(2): EBADF if not open for writing.
@@ -151,10 +171,12 @@ impl OpenFile {
         if !self.is_writable() {
             return Err(Errno::EBADF);
         }
-        if !self.file.is_seekable() {
-            return self.file.write(from, &mut 0, self.flags());
-        }
-        self.with_position(|position| self.file.write(from, position, self.flags()))
+        let result = if self.file.is_seekable() {
+            self.with_position(|position| self.file.write(from, position, self.flags()))
+        } else {
+            self.file.write(from, &mut 0, self.flags())
+        };
+        self.told(Notice::MODIFY, result)
     }
 
     /// pread(2): ESPIPE where there are no positions.
@@ -164,7 +186,8 @@ impl OpenFile {
             return Err(Errno::EBADF);
         }
         let mut position = offset;
-        self.file.read(to, &mut position, self.flags())
+        let result = self.file.read(to, &mut position, self.flags());
+        self.told(Notice::ACCESS, result)
     }
 
     /// pwrite(2); with O_APPEND at the end, "regardless of the value of offset" (its BUGS).
@@ -174,7 +197,8 @@ impl OpenFile {
             return Err(Errno::EBADF);
         }
         let mut position = offset;
-        self.file.write(from, &mut position, self.flags())
+        let result = self.file.write(from, &mut position, self.flags());
+        self.told(Notice::MODIFY, result)
     }
 
     /// EINVAL for a negative offset, ESPIPE where there are no positions.
@@ -233,7 +257,9 @@ impl OpenFile {
                 }
                 is_taken
             })
-        })
+        })?;
+        self.tell(Notice::ACCESS);
+        Ok(())
     }
 
     /// Returns F_GETOWN's answer.
@@ -263,6 +289,7 @@ impl OpenFile {
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
+        self.tell(if self.is_writable() { Notice::CLOSE_WRITE } else { Notice::CLOSE });
         if self.has_locks.load(Ordering::Relaxed) {
             locks::release_open_file(self);
         }

@@ -3,7 +3,7 @@
 use super::permission::{self, Access, SET_GID, SET_UID};
 use super::{AttributeChange, Capabilities, Path, View};
 use crate::errno::{Errno, Result};
-use crate::file::{FileKind, Timestamp};
+use crate::file::{FileKind, Notice, Place, Timestamp};
 use crate::machine::time::wall_ns;
 
 /// A new time for utimensat(2).
@@ -33,7 +33,9 @@ impl View {
         if !self.identity.is_in_group(gid) && !self.identity.can(Capabilities::FSETID) {
             permissions &= !SET_GID;
         }
-        inode.set_attributes(AttributeChange { permissions: Some(permissions), ..AttributeChange::default() })
+        inode.set_attributes(AttributeChange { permissions: Some(permissions), ..AttributeChange::default() })?;
+        path.tell(Notice::ATTRIBUTES);
+        Ok(())
     }
 
     /// chown(2): `None` leaves an id as it is. EROFS, EPERM.
@@ -61,7 +63,9 @@ impl View {
         if uid.is_none() && gid.is_none() && change.permissions.is_none() {
             return Ok(());
         }
-        inode.set_attributes(change)
+        inode.set_attributes(change)?;
+        path.tell(Notice::ATTRIBUTES);
+        Ok(())
     }
 
     /// utimensat(2): EROFS, EPERM, EACCES.
@@ -87,7 +91,13 @@ impl View {
             accessed: resolve(accessed),
             modified: resolve(modified),
             ..AttributeChange::default()
-        })
+        })?;
+        path.tell(match (accessed, modified) {
+            (NewTime::Keep, _) => Notice::MODIFY,
+            (_, NewTime::Keep) => Notice::ACCESS,
+            _ => Notice::ATTRIBUTES,
+        });
+        Ok(())
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::permission::{Access, SET_GID};
 use super::walk::{Last, Parent};
-use super::{Capabilities, Dentry, Identity, Mount, NewNode, Path, View, permission};
+use super::{Capabilities, Dentry, Identity, Mount, NewNode, Path, View, inotify, permission};
 use crate::errno::{Errno, Result};
-use crate::file::FileKind;
+use crate::file::{FileKind, Notice, Place};
 use alloc::sync::Arc;
 
 /// Permissions and owner of a new file: the caller's, or the directory's group where that is set-group-ID.
@@ -37,7 +37,9 @@ impl Placement {
     /// Makes the file; `changes` of the directory is held and the name known to be free.
     pub(super) fn create(&self, directory: &Path, name: &[u8], node: NewNode) -> Result<Arc<Dentry>> {
         let inode = directory.entry.inode().create(name, node, self.permissions, self.uid, self.gid)?;
-        Ok(directory.entry.add_child(name, inode))
+        let entry = directory.entry.add_child(name, inode);
+        inotify::tell_in(&directory.entry, name, inotify::with_kind(&entry, Notice::CREATE), 0);
+        Ok(entry)
     }
 
     /// Makes a regular file without a name; `linkable`: linkat(2) may give it one.
@@ -78,7 +80,10 @@ impl View {
             }
             let inode = target.entry.inode();
             directory.entry.inode().link(last, inode)?;
-            Ok(directory.entry.add_child(last, inode.clone()))
+            let entry = directory.entry.add_child(last, inode.clone());
+            inotify::tell_of(inode, Notice::ATTRIBUTES);
+            inotify::tell_in(&directory.entry, last, Notice::CREATE, 0);
+            Ok(entry)
         })?;
         Ok(())
     }
@@ -133,8 +138,10 @@ impl View {
             entry.forget();
             entry
         };
+        inotify::tell_of(removed.inode(), Notice::ATTRIBUTES);
         // The last use of a big file frees its pages: not with the directory locked.
         drop(removed);
+        inotify::tell_in(&directory.entry, last, Notice::DELETE, 0);
         Ok(())
     }
 
@@ -149,19 +156,22 @@ impl View {
         };
         let directory = &parent.place;
         directory.require_writable()?;
-        let _changes = directory.entry.changes.lock();
-        let entry = directory.entry.child_locked(last)?.ok_or(Errno::ENOENT)?;
-        directory.require_may_remove(&self.identity, &**entry.inode())?;
-        if !entry.is_directory() {
-            return Err(Errno::ENOTDIR);
+        {
+            let _changes = directory.entry.changes.lock();
+            let entry = directory.entry.child_locked(last)?.ok_or(Errno::ENOENT)?;
+            directory.require_may_remove(&self.identity, &**entry.inode())?;
+            if !entry.is_directory() {
+                return Err(Errno::ENOTDIR);
+            }
+            if entry.is_mount_point() {
+                return Err(Errno::EBUSY);
+            }
+            // The parent's lock comes before the child's, so that nobody adds an entry to a directory that goes.
+            let _child_changes = entry.changes.lock_nested();
+            directory.entry.inode().remove_directory(last)?;
+            entry.forget();
         }
-        if entry.is_mount_point() {
-            return Err(Errno::EBUSY);
-        }
-        // The parent's lock comes before the child's, so that nobody adds an entry to a directory that goes.
-        let _child_changes = entry.changes.lock_nested();
-        directory.entry.inode().remove_directory(last)?;
-        entry.forget();
+        inotify::tell_in(&directory.entry, last, Notice::DELETE | Notice::DIRECTORY, 0);
         Ok(())
     }
 
@@ -190,6 +200,8 @@ impl View {
         if let Some(content) = path.entry.inode().content() {
             content.require_not_running()?;
         }
-        path.entry.inode().truncate(size)
+        path.entry.inode().truncate(size)?;
+        path.tell(Notice::MODIFY);
+        Ok(())
     }
 }

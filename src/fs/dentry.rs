@@ -5,9 +5,10 @@
 //! volume goes (`prune`). `changes` is held over everything that adds, removes or first looks up an entry, so the
 //! file system sees one change of a directory at a time; `children` and `place` are short spin locks below it.
 
-use super::Inode;
+use super::{Inode, inotify};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
+use crate::file::notice::{self, Notice};
 use crate::machine::sync::SpinLock;
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
@@ -271,9 +272,17 @@ impl Dentry {
 }
 
 impl Drop for Dentry {
+    /// Tells who watches a file that its last name and its last user are gone.
+    ///
     /// Lets go of the directories above one after the other: a chain of removed directories may be as long as a program
     /// likes, and dropping each inside the one below would overrun the stack.
     fn drop(&mut self) {
+        if self.is_removed()
+            && notice::is_anybody_watching()
+            && (self.is_directory() || self.inode.metadata().links == 0)
+        {
+            inotify::tell_gone(&self.inode, Notice::DELETE_SELF);
+        }
         let mut next = self.place.lock().parent.take();
         while let Some(entry) = next {
             next = Arc::into_inner(entry).and_then(|last| last.place.lock().parent.take());

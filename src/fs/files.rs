@@ -5,7 +5,7 @@
 
 use super::{AttributeChange, MountFlags, Path, attributes};
 use crate::errno::{Errno, Result};
-use crate::file::{DirectoryEntry, File, FileKind, Metadata, StatusFlags};
+use crate::file::{DirectoryEntry, File, FileKind, Metadata, Notice, Place, StatusFlags};
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
 use crate::vm::{Destination, PageCache, Seals, Source};
@@ -73,11 +73,6 @@ impl RegularFile {
         }
         let pages = content.pages.clone();
         Ok(Arc::new(RegularFile { path, pages, keeps_set_id, use_count }))
-    }
-
-    /// Returns where it was opened.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// fcntl(2)'s F_ADD_SEALS, between writes: EPERM, EBUSY.
@@ -152,17 +147,25 @@ impl File for RegularFile {
         self.pages.seek(offset, data).ok_or(Errno::ENXIO)
     }
 
+    fn place(&self) -> Option<&dyn Place> {
+        Some(&self.path)
+    }
+
     fn metadata(&self) -> Result<Metadata> {
         Ok(self.path.entry().inode().metadata())
     }
 
     fn truncate(&self, size: u64) -> Result {
         self.clear_set_id()?;
-        self.path.entry().inode().truncate(size)
+        self.path.entry().inode().truncate(size)?;
+        self.path.tell(Notice::MODIFY);
+        Ok(())
     }
 
     fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result {
-        self.path.entry().inode().allocate(mode, offset, length)
+        self.path.entry().inode().allocate(mode, offset, length)?;
+        self.path.tell(Notice::MODIFY);
+        Ok(())
     }
 
     fn sync(&self) -> Result {
@@ -188,11 +191,6 @@ impl DirectoryFile {
     pub(super) fn new(path: Path) -> Arc<DirectoryFile> {
         Arc::new(DirectoryFile { path })
     }
-
-    /// Returns where it was opened.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 /// `.` and `..` have the positions 0 and 1; the inode's own entries follow.
@@ -210,6 +208,10 @@ impl File for DirectoryFile {
 
     fn size(&self) -> u64 {
         self.path.entry().inode().metadata().size
+    }
+
+    fn place(&self) -> Option<&dyn Place> {
+        Some(&self.path)
     }
 
     fn metadata(&self) -> Result<Metadata> {
@@ -262,11 +264,6 @@ impl PlaceFile {
     pub(super) fn new(path: Path) -> Arc<PlaceFile> {
         Arc::new(PlaceFile { path })
     }
-
-    /// Returns the place.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
 }
 
 impl File for PlaceFile {
@@ -277,6 +274,10 @@ impl File for PlaceFile {
 
     fn write(&self, _from: &mut Source<'_>, _position: &mut u64, _flags: StatusFlags) -> Result<usize> {
         Err(Errno::EBADF)
+    }
+
+    fn place(&self) -> Option<&dyn Place> {
+        Some(&self.path)
     }
 
     fn metadata(&self) -> Result<Metadata> {

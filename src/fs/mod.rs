@@ -28,6 +28,9 @@ mod files;
 /// Who asks: the ids that permissions are checked against.
 mod identity;
 
+/// Watching files.
+pub(crate) mod inotify;
+
 /// Boot modules into the root file system.
 mod initramfs;
 
@@ -76,6 +79,7 @@ pub(crate) use dentry::Dentry;
 pub(crate) use files::RegularFile;
 pub(crate) use identity::{Capabilities, Identity};
 pub(crate) use inode::{AttributeChange, FileSystem, FileSystemStatistics, Inode, NewNode};
+pub(crate) use inotify::Inotify;
 pub(crate) use memory_file::memory_file;
 pub(crate) use mount::{Mount, MountFlags, Namespace, Volume};
 pub(crate) use mounting::MountRequest;

@@ -4,7 +4,7 @@
 //! Each mount knows where it is mounted and what is mounted on it. `Namespace::changes` is held over each change of
 //! the tree; `links` is a short spin lock below it that walks take only at mount points.
 
-use super::{Dentry, FileSystem, Path};
+use super::{Dentry, FileSystem, Path, inotify};
 use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::machine::task::Mutex;
@@ -55,6 +55,7 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
+        inotify::tell_unmounted(self.root.inode().metadata().device);
         self.root.prune();
     }
 }

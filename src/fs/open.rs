@@ -6,7 +6,7 @@ use super::permission::{self, Access};
 use super::walk::{Last, Restrictions, Walk};
 use super::{Capabilities, Identity, Inode, MountFlags, NewNode, Path, View, anonymous, devices, fifo};
 use crate::errno::{Errno, Result};
-use crate::file::{File, FileKind, OpenFile, StatusFlags};
+use crate::file::{File, FileKind, Notice, OpenFile, Place, StatusFlags};
 use alloc::sync::Arc;
 use core::any::Any;
 
@@ -101,6 +101,7 @@ impl View {
                 content.require_not_running()?;
             }
             path.entry.inode().truncate(0)?;
+            path.tell(Notice::MODIFY);
         }
         open_file(&path, request.status, &self.identity)
     }
@@ -195,10 +196,12 @@ pub(super) fn open_file(path: &Path, status: StatusFlags, identity: &Identity) -
         path.require_writable()?;
     }
     let file = path.inode().open(path, status, identity)?;
-    if knows_place(&*file) {
-        return Ok(OpenFile::new(file, status));
-    }
-    Ok(OpenFile::new_at(file, status, Arc::new(path.clone())))
+    let open = match file.place() {
+        Some(_) => OpenFile::new(file, status),
+        None => OpenFile::new_at(file, status, Arc::new(path.clone())),
+    };
+    open.tell(Notice::OPEN);
+    Ok(open)
 }
 
 /// Opens an inode by its kind: what `Inode::open` does unless a file system says otherwise.
@@ -225,40 +228,26 @@ pub(super) fn open_by_kind(path: &Path, flags: StatusFlags, identity: &Identity)
 pub(crate) fn open_to_run(path: &Path, identity: &Identity) -> Result<Arc<OpenFile>> {
     let inode = path.entry.inode();
     if inode.content().is_some() {
-        return Ok(OpenFile::new(RegularFile::new_running(path.clone())?, StatusFlags::empty()));
+        let open = OpenFile::new(RegularFile::new_running(path.clone())?, StatusFlags::empty());
+        open.tell(Notice::OPEN);
+        return Ok(open);
     }
     open_file(path, StatusFlags::empty(), identity)
 }
 
 /// Returns where an open file was found; `None` for what never had a name (pipes, sockets).
 pub(crate) fn path_of(file: &OpenFile) -> Option<Path> {
-    let place = file.place().and_then(|place| (**place).downcast_ref::<Path>());
-    if place.is_some_and(anonymous::contains) {
-        return None;
-    }
-    place.cloned().or_else(|| path_of_file(&**file.file()))
+    file.place().and_then(as_path).filter(|path| !anonymous::contains(path)).cloned()
 }
 
-/// Returns where a file was found, if the file itself knows (regular files, directories).
-pub(crate) fn path_of_file(file: &dyn File) -> Option<Path> {
-    let file: &dyn Any = file;
-    if let Some(regular) = file.downcast_ref::<RegularFile>() {
-        return Some(regular.path().clone());
-    }
-    if let Some(directory) = file.downcast_ref::<DirectoryFile>() {
-        return Some(directory.path().clone());
-    }
-    file.downcast_ref::<PlaceFile>().map(|place| place.path().clone())
-}
-
-fn knows_place(file: &dyn File) -> bool {
-    let file: &dyn Any = file;
-    file.is::<RegularFile>() || file.is::<DirectoryFile>() || file.is::<PlaceFile>()
+fn as_path(place: &dyn Place) -> Option<&Path> {
+    let place: &dyn Any = place;
+    place.downcast_ref()
 }
 
 /// Returns what fstat(2) shows: of the inode that was opened, where there is one.
 pub(crate) fn metadata_of(file: &OpenFile) -> Result<crate::file::Metadata> {
-    match file.place().and_then(|place| (**place).downcast_ref::<Path>()) {
+    match file.place().and_then(as_path) {
         Some(path) => Ok(path.entry.inode().metadata()),
         None => file.file().metadata(),
     }

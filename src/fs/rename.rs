@@ -2,8 +2,9 @@
 
 use super::permission::{self, Access};
 use super::walk::Last;
-use super::{Dentry, Path, View, open};
+use super::{Dentry, Path, View, inotify, open};
 use crate::errno::{Errno, Result};
+use crate::file::Notice;
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
 use alloc::sync::Arc;
@@ -37,8 +38,7 @@ impl View {
         };
         old.place.require_writable()?;
 
-        let replaced;
-        {
+        let (source, target) = {
             let is_same_directory = Arc::ptr_eq(&old.place.entry, &new.place.entry);
             let _shape = (!is_same_directory).then(|| TREE_SHAPE.lock());
             let (first, second) = locking_order(&old.place.entry, &new.place.entry);
@@ -74,7 +74,7 @@ impl View {
 
             let new_parent = new.place.entry.inode();
             // A directory that goes must not get an entry meanwhile.
-            let _target_changes = target
+            let target_changes = target
                 .as_ref()
                 .filter(|target| target.is_directory() && !exchange)
                 .map(|target| target.changes.lock_nested());
@@ -90,10 +90,20 @@ impl View {
                 }
                 None => source.move_to(&new.place.entry, new_last),
             }
-            replaced = target.clone();
+            drop(target_changes);
+            (source, target)
+        };
+        let (old_directory, new_directory) = (&old.place.entry, &new.place.entry);
+        inotify::tell_rename(old_directory, old_last, new_directory, new_last, &source);
+        match &target {
+            Some(target) if flags.contains(RenameFlags::EXCHANGE) => {
+                inotify::tell_rename(new_directory, new_last, old_directory, old_last, target);
+            }
+            Some(target) => inotify::tell_of(target.inode(), Notice::ATTRIBUTES),
+            None => {}
         }
         // The last use of a big file frees its pages: not with directories locked.
-        drop(replaced);
+        drop(target);
         Ok(())
     }
 

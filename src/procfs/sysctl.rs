@@ -5,9 +5,11 @@ use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, Write,
 use super::system;
 use crate::errno::{Errno, Result};
 use crate::file::pipe;
+use crate::fs::inotify;
 use crate::machine::memory;
 use crate::process::system_name::{self, RELEASE, VERSION, as_text};
 use crate::process::table;
+use crate::util::tunable::Tunable;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -17,24 +19,79 @@ use alloc::vec::Vec;
 /// A value: its path below /proc/sys, what it shows, and how it is set if it can be.
 struct Value {
     path: &'static str,
-    show: fn() -> String,
-    set: Option<fn(&str) -> Result>,
+    kind: Kind,
+}
+
+/// How a value is shown and set.
+enum Kind {
+    Text {
+        show: fn() -> String,
+        set: Option<fn(&str) -> Result>,
+    },
+    /// Numbers in one line.
+    Numbers(&'static [Tunable]),
 }
 
 const fn constant(path: &'static str, show: fn() -> String) -> Value {
-    Value { path, show, set: None }
+    Value { path, kind: Kind::Text { show, set: None } }
+}
+
+const fn settable(path: &'static str, show: fn() -> String, set: fn(&str) -> Result) -> Value {
+    Value { path, kind: Kind::Text { show, set: Some(set) } }
+}
+
+const fn numbers(path: &'static str, numbers: &'static [Tunable]) -> Value {
+    Value { path, kind: Kind::Numbers(numbers) }
+}
+
+const fn number(path: &'static str, number: &'static Tunable) -> Value {
+    numbers(path, core::slice::from_ref(number))
+}
+
+impl Kind {
+    fn show(&self) -> String {
+        match self {
+            Kind::Text { show, .. } => show(),
+            Kind::Numbers(numbers) => {
+                numbers.iter().map(|number| number.get().to_string()).collect::<Vec<_>>().join("\t")
+            }
+        }
+    }
+
+    /// Sets the value. EINVAL.
+    fn set(&self, text: &str) -> Result {
+        match self {
+            Kind::Text { set, .. } => set.map_or(Err(Errno::EINVAL), |set| set(text)),
+            Kind::Numbers(numbers) => {
+                let values = text.split_whitespace().map(str::parse);
+                for (number, value) in numbers.iter().zip(values) {
+                    if !value.is_ok_and(|value| number.set(value)) {
+                        return Err(Errno::EINVAL);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn is_settable(&self) -> bool {
+        !matches!(self, Kind::Text { set: None, .. })
+    }
 }
 
 const VALUES: &[Value] = &[
     constant("fs/file-max", || String::from("1048576")),
+    number("fs/inotify/max_queued_events", &inotify::MAX_QUEUED_EVENTS),
+    number("fs/inotify/max_user_instances", &inotify::MAX_USER_INSTANCES),
+    number("fs/inotify/max_user_watches", &inotify::MAX_USER_WATCHES),
     constant("fs/nr_open", || String::from("1048576")),
     constant("fs/pipe-max-size", || String::from("1048576")),
     constant("fs/pipe-user-pages-hard", || String::from("0")),
     constant("fs/pipe-user-pages-soft", || pipe::USER_PAGES_SOFT.to_string()),
     constant("kernel/cap_last_cap", || String::from("40")),
     constant("kernel/core_pattern", || String::from("core")),
-    Value { path: "kernel/domainname", show: || as_text(system_name::domain_name()), set: Some(set_domain_name) },
-    Value { path: "kernel/hostname", show: || as_text(system_name::host_name()), set: Some(set_host_name) },
+    settable("kernel/domainname", || as_text(system_name::domain_name()), set_domain_name),
+    settable("kernel/hostname", || as_text(system_name::host_name()), set_host_name),
     constant("kernel/ngroups_max", || String::from("65536")),
     constant("kernel/osrelease", || String::from(RELEASE)),
     constant("kernel/ostype", || String::from("Linux")),
@@ -96,10 +153,10 @@ fn folder(device: Device, prefix: &'static str) -> Arc<Node> {
 }
 
 fn leaf(device: Device, value: &'static Value) -> Arc<Node> {
-    let permissions = if value.set.is_some() { 0o644 } else { 0o444 };
-    let write: Option<Write> = value.set.map(|set| -> Write {
-        Box::new(move |bytes| set(core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n')))
+    let permissions = if value.kind.is_settable() { 0o644 } else { 0o444 };
+    let write: Option<Write> = value.kind.is_settable().then(|| -> Write {
+        Box::new(|bytes| value.kind.set(core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n')))
     });
-    let read = text(|| format!("{}\n", (value.show)().trim_end()));
+    let read = text(|| format!("{}\n", value.kind.show().trim_end()));
     Node::new(NodeIdentity::of_root(device, value.path, permissions), Content::Text { read, write })
 }

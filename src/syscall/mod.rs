@@ -27,6 +27,9 @@ mod file;
 /// futex and the robust list.
 mod futex;
 
+/// Watching files.
+mod inotify;
+
 /// mmap, brk and relatives.
 mod memory;
 

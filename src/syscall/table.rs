@@ -3,8 +3,8 @@
 use super::argument::Handler;
 use super::context::Ctx;
 use super::{
-    attributes, directory, epoll, extent, fcntl, file, futex, memory, memory_barrier, message, mount, path, poll,
-    process, schedule, signal, socket, stat, system, time, timer, transfer, xattr,
+    attributes, directory, epoll, extent, fcntl, file, futex, inotify, memory, memory_barrier, message, mount, path,
+    poll, process, schedule, signal, socket, stat, system, time, timer, transfer, xattr,
 };
 use crate::errno::{Errno, Result};
 use crate::machine::console::log;
@@ -206,6 +206,9 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         247 => process::waitid.serve(ctx, registers),
         251 => process::ioprio_set.serve(ctx, registers),
         252 => process::ioprio_get.serve(ctx, registers),
+        253 => inotify::inotify_init.serve(ctx, registers),
+        254 => inotify::inotify_add_watch.serve(ctx, registers),
+        255 => inotify::inotify_rm_watch.serve(ctx, registers),
         257 => path::openat.serve(ctx, registers),
         258 => path::mkdirat.serve(ctx, registers),
         259 => path::mknodat.serve(ctx, registers),
@@ -242,6 +245,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         291 => epoll::epoll_create1.serve(ctx, registers),
         292 => file::dup3.serve(ctx, registers),
         293 => file::pipe2.serve(ctx, registers),
+        294 => inotify::inotify_init1.serve(ctx, registers),
         295 => file::preadv.serve(ctx, registers),
         296 => file::pwritev.serve(ctx, registers),
         297 => signal::rt_tgsigqueueinfo.serve(ctx, registers),

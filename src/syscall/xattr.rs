@@ -4,7 +4,7 @@ use super::argument::{Fd, UserStr};
 use super::context::Ctx;
 use super::path::{CURRENT, NO_FOLLOW, find_place, place_of};
 use crate::errno::{Errno, Result};
-use crate::file::FileKind;
+use crate::file::{FileKind, Notice, Place};
 use crate::fs::{Access, Capabilities, Path, View};
 use crate::vm::UserPtr;
 use alloc::vec::Vec;
@@ -151,6 +151,7 @@ fn set(
     path.require_writable()?;
     check(&view, &path, &name, Access::WRITE)?;
     path.inode().set_xattr(&name, &value, flags)?;
+    path.tell(Notice::ATTRIBUTES);
     Ok(0)
 }
 
@@ -171,6 +172,7 @@ fn remove((view, path): (View, Path), name: UserStr<'_>) -> Result<usize> {
     path.require_writable()?;
     check(&view, &path, &name, Access::WRITE)?;
     path.inode().remove_xattr(&name)?;
+    path.tell(Notice::ATTRIBUTES);
     Ok(0)
 }
 

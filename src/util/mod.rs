@@ -45,6 +45,9 @@ pub(crate) mod run_queue;
 /// A terminal emulator.
 pub(crate) mod terminal;
 
+/// Numbers that an administrator may set.
+pub(crate) mod tunable;
+
 /// The `#!` line of a script.
 pub(crate) mod script_line;
 

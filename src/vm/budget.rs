@@ -46,8 +46,8 @@ pub(super) fn with_user_bytes(from: u64, length: usize) -> Result<(Frame, usize)
     Frame::with_user_bytes(from, length)
 }
 
-/// Fails when only the reserve is left.
-fn check() -> Result<(), OutOfMemory> {
+/// Fails when only the reserve is left: also for what a program lets the kernel keep in its heap.
+pub(crate) fn check() -> Result<(), OutOfMemory> {
     // The kernel is not preempted, so the credit is this CPU's alone.
     let credit = &CREDITS[cpu::index()].0;
     let left = credit.load(Ordering::Relaxed);

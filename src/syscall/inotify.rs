@@ -1,0 +1,48 @@
+//! inotify: watching files.
+
+use super::argument::{Fd, UserStr};
+use super::context::{AT_FDCWD, Ctx};
+use super::file::{CLOSE_ON_EXEC, install};
+use super::path::read_name;
+use crate::errno::{Errno, Result};
+use crate::file::notice::Notice;
+use crate::file::{OpenFile, StatusFlags};
+use crate::fs::{Access, Inotify};
+
+/// inotify_init(2).
+pub(crate) fn inotify_init(ctx: &Ctx<'_>) -> Result<usize> {
+    inotify_init1(ctx, 0)
+}
+
+/// inotify_init1(2).
+pub(crate) fn inotify_init1(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
+    let status = StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
+    if flags & !(CLOSE_ON_EXEC | status.bits()) != 0 {
+        return Err(Errno::EINVAL);
+    }
+    let inotify = Inotify::new(ctx.identity().uid)?;
+    install(ctx, OpenFile::new(inotify, status), flags & CLOSE_ON_EXEC != 0)
+}
+
+/// inotify_add_watch(2).
+pub(crate) fn inotify_add_watch(ctx: &Ctx<'_>, fd: Fd, name: UserStr<'_>, mask: u32) -> Result<usize> {
+    let mask = Notice::from_bits(mask).filter(|mask| !mask.is_empty()).ok_or(Errno::EINVAL)?;
+    let file = ctx.file(fd)?;
+    if mask.contains(Notice::MASK_ADD | Notice::MASK_CREATE) {
+        return Err(Errno::EINVAL);
+    }
+    let inotify = file.downcast::<Inotify>().ok_or(Errno::EINVAL)?;
+    let view = ctx.view(Fd(AT_FDCWD))?;
+    let path = view.look_up(&read_name(name)?, !mask.contains(Notice::DO_NOT_FOLLOW))?;
+    if mask.contains(Notice::ONLY_DIRECTORY) && !path.entry().is_directory() {
+        return Err(Errno::ENOTDIR);
+    }
+    view.check_access(&path, Access::READ)?;
+    inotify.watch(&path, mask).map(|number| number as usize)
+}
+
+/// inotify_rm_watch(2).
+pub(crate) fn inotify_rm_watch(ctx: &Ctx<'_>, fd: Fd, number: i32) -> Result<usize> {
+    let inotify = ctx.file(fd)?.downcast::<Inotify>().ok_or(Errno::EINVAL)?;
+    inotify.remove(number).map(|()| 0)
+}
