@@ -36,6 +36,9 @@ mod file;
 /// Paths, mounts, inodes and file systems.
 mod fs;
 
+/// System V interprocess communication and POSIX message queues.
+mod ipc;
+
 /// Processes, threads, signals and program start.
 mod process;
 

@@ -40,6 +40,12 @@ pub(crate) enum Rank {
     Trace,
     /// The host's and the domain's name.
     SystemName,
+    /// A System V set of semaphores or queue of messages.
+    IpcObject,
+    /// The identifiers of System V objects of one kind.
+    IpcTable,
+    /// A System V object's owner, or another small part of one.
+    IpcOwner,
     /// One thread's own fields.
     Thread,
     /// Signal queues and dispositions.

@@ -5,6 +5,7 @@ use super::job_control::{self, TICK_NS};
 use super::signal::{self, ActionFlags, ChildChange, IGNORE, Signal, SignalInfo};
 use super::thread_group::State;
 use super::{Process, Thread, table, trace};
+use crate::ipc::semaphore;
 use crate::machine::task;
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
@@ -139,6 +140,7 @@ fn end(process: &Arc<Process>) {
     }
     process.exit_status.store(status, Ordering::Relaxed);
     process.timers().clear();
+    semaphore::undo_all(process.id());
     give_up_terminal(process);
 
     let mut aftermath = Aftermath::default();

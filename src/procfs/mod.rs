@@ -31,6 +31,9 @@ mod sysfs;
 /// /proc/sys.
 mod sysctl;
 
+/// /proc/sysvipc.
+mod sysvipc;
+
 /// The system-wide texts.
 mod system;
 

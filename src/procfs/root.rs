@@ -1,7 +1,7 @@
 //! The root of /proc: the processes' directories, and what is not about one process.
 
 use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, Target, text};
-use super::{Device, process, sysctl, system};
+use super::{Device, process, sysctl, system, sysvipc};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use crate::machine::console::log;
@@ -61,6 +61,7 @@ pub(super) fn tree(device: Device) -> Arc<Node> {
     entries.push(("mounts", link("mounts", Box::new(|| Ok((b"self/mounts".to_vec(), None))))));
     entries.push(("net", link("net", Box::new(|| Ok((b"self/net".to_vec(), None))))));
     entries.push(("sys", sysctl::tree(device)));
+    entries.push(("sysvipc", sysvipc::tree(device)));
     entries.push((
         "sysrq-trigger",
         Node::new(

@@ -6,6 +6,7 @@ use super::system;
 use crate::errno::{Errno, Result};
 use crate::file::pipe;
 use crate::fs::inotify;
+use crate::ipc::{message, semaphore, shared_memory};
 use crate::machine::memory;
 use crate::process::system_name::{self, RELEASE, VERSION, as_text};
 use crate::process::table;
@@ -92,6 +93,9 @@ const VALUES: &[Value] = &[
     constant("kernel/core_pattern", || String::from("core")),
     settable("kernel/domainname", || as_text(system_name::domain_name()), set_domain_name),
     settable("kernel/hostname", || as_text(system_name::host_name()), set_host_name),
+    number("kernel/msgmax", &message::MAX_BYTES),
+    number("kernel/msgmnb", &message::QUEUE_BYTES),
+    number("kernel/msgmni", &message::MAX_QUEUES),
     constant("kernel/ngroups_max", || String::from("65536")),
     constant("kernel/osrelease", || String::from(RELEASE)),
     constant("kernel/ostype", || String::from("Linux")),
@@ -101,6 +105,10 @@ const VALUES: &[Value] = &[
     constant("kernel/random/poolsize", || String::from("256")),
     constant("kernel/random/uuid", system::uuid),
     constant("kernel/randomize_va_space", || String::from("2")),
+    numbers("kernel/sem", &semaphore::LIMITS),
+    number("kernel/shmall", &shared_memory::MAX_PAGES),
+    number("kernel/shmmax", &shared_memory::MAX_BYTES),
+    number("kernel/shmmni", &shared_memory::MAX_SEGMENTS),
     constant("kernel/tainted", || String::from("0")),
     constant("kernel/threads-max", || (memory::statistics().total / 8).to_string()),
     constant("kernel/version", || String::from(VERSION)),

@@ -30,6 +30,9 @@ mod futex;
 /// Watching files.
 mod inotify;
 
+/// System V interprocess communication.
+mod ipc;
+
 /// mmap, brk and relatives.
 mod memory;
 

@@ -3,8 +3,8 @@
 use super::argument::Handler;
 use super::context::Ctx;
 use super::{
-    attributes, directory, epoll, extent, fcntl, file, futex, inotify, memory, memory_barrier, message, mount, path,
-    poll, process, schedule, signal, socket, stat, system, time, timer, transfer, xattr,
+    attributes, directory, epoll, extent, fcntl, file, futex, inotify, ipc, memory, memory_barrier, message, mount,
+    path, poll, process, schedule, signal, socket, stat, system, time, timer, transfer, xattr,
 };
 use crate::errno::{Errno, Result};
 use crate::machine::console::log;
@@ -42,6 +42,9 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         26 => memory::msync.serve(ctx, registers),
         27 => memory::mincore.serve(ctx, registers),
         28 => memory::madvise.serve(ctx, registers),
+        29 => ipc::shmget.serve(ctx, registers),
+        30 => ipc::shmat.serve(ctx, registers),
+        31 => ipc::shmctl.serve(ctx, registers),
         32 => file::dup.serve(ctx, registers),
         33 => file::dup2.serve(ctx, registers),
         34 => signal::pause.serve(ctx, registers),
@@ -74,6 +77,14 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         61 => process::wait4.serve(ctx, registers),
         62 => signal::kill.serve(ctx, registers),
         63 => system::uname.serve(ctx, registers),
+        64 => ipc::semget.serve(ctx, registers),
+        65 => ipc::semop.serve(ctx, registers),
+        66 => ipc::semctl.serve(ctx, registers),
+        67 => ipc::shmdt.serve(ctx, registers),
+        68 => ipc::msgget.serve(ctx, registers),
+        69 => ipc::msgsnd.serve(ctx, registers),
+        70 => ipc::msgrcv.serve(ctx, registers),
+        71 => ipc::msgctl.serve(ctx, registers),
         72 => fcntl::fcntl.serve(ctx, registers),
         73 => fcntl::flock.serve(ctx, registers),
         74 => extent::fsync.serve(ctx, registers),
@@ -188,6 +199,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         217 => directory::getdents64.serve(ctx, registers),
         218 => process::set_tid_address.serve(ctx, registers),
         219 => signal::restart_syscall.serve(ctx, registers),
+        220 => ipc::semtimedop.serve(ctx, registers),
         221 => extent::fadvise64.serve(ctx, registers),
         222 => timer::timer_create.serve(ctx, registers),
         223 => timer::timer_settime.serve(ctx, registers),
