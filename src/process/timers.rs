@@ -1,10 +1,11 @@
 //! A process' timers that send signals: alarm(2), setitimer(2), timer_create(2).
 //!
 //! A machine timer only puts its `SignalTimer` on a list, from the interrupt; one kernel thread takes it off, counts the
-//! expirations from the clock, sends the signal and arms the next. So no lock of a process is taken by an interrupt.
+//! expirations from the clock, sends the signal and arms the next. So no lock of a process is taken by an interrupt. Until
+//! the program takes the signal (`collect`) it looks rarely, so that an interval of 1 ns costs the program's time alone.
 //! CPU-time clocks have no interrupt of their own: the timer is looked at when the time could be up at the earliest.
 
-use super::signal::{Signal, SignalInfo};
+use super::signal::{Signal, SignalInfo, code};
 use super::{Process, Thread, cpu_limit};
 use crate::errno::{Errno, Result};
 use crate::file::timerfd::{TimerClock, TimerSetting};
@@ -101,9 +102,9 @@ struct State {
     /// The next expiration in the clock's time; `None` when disarmed.
     next_ns: Option<u64>,
     interval_ns: u64,
-    /// Expirations while the signal was pending already.
+    /// Expirations that the pending signal stands for besides its own.
     missed: u64,
-    /// `missed` as of the signal sent last (timer_getoverrun(2)).
+    /// `missed` as of the signal taken last (timer_getoverrun(2)).
     overrun: i32,
     timer: Option<Timer>,
 }
@@ -179,44 +180,51 @@ impl SignalTimer {
         self.state.lock().remaining(now)
     }
 
-    /// Returns how many expirations the signal sent last stands for besides its own (timer_getoverrun(2)).
+    /// Returns how many expirations the signal taken last stands for besides its own (timer_getoverrun(2)).
     pub(crate) fn overrun(&self) -> i32 {
         self.state.lock().overrun
     }
 
-    fn arm(self: &Arc<SignalTimer>, state: &mut State, now: u64) {
-        state.timer = state.next_ns.map(|next_ns| {
+    fn arm(&self, state: &mut State, now: u64) {
+        self.arm_after(state, now, 0);
+    }
+
+    /// Arms the next expiration, but not within `pause_ns`.
+    fn arm_after(&self, state: &mut State, now: u64, pause_ns: u64) {
+        let next_ns = state.next_ns.filter(|_| !matches!(self.notice, Notice::None));
+        state.timer = next_ns.map(|next_ns| {
             let this = self.this.clone();
             let clock = self.timed_by.of(state.is_relative);
+            let next_ns = next_ns.max(now.saturating_add(pause_ns));
             Timer::at(clock.earliest_monotonic_ns(next_ns, now), Box::new(move || fire(this)))
         });
     }
 
     /// Sends what is due and arms the next expiration.
-    fn look(self: &Arc<SignalTimer>) {
+    fn look(&self) {
         let now = self.now_ns();
         let is_pending = self.is_pending();
-        let overrun = {
+        {
             let mut state = self.state.lock();
-            let Some(next) = state.next_ns else { return };
-            let mut count = 0;
-            if next <= now {
-                count = (now - next).checked_div(state.interval_ns).unwrap_or(0) + 1;
-                state.next_ns = (state.interval_ns > 0).then(|| next + count * state.interval_ns);
-            }
-            self.arm(&mut state, now);
-            if count == 0 {
+            let count = state.advance(now);
+            self.arm_after(&mut state, now, if count > 0 { PAUSE_NS } else { 0 });
+            state.missed += if is_pending { count } else { count.saturating_sub(1) };
+            if count == 0 || is_pending {
                 return;
             }
-            state.missed += count;
-            if is_pending {
-                return;
-            }
-            state.overrun = i32::try_from(state.missed - 1).unwrap_or(i32::MAX);
-            state.missed = 0;
-            state.overrun
-        };
-        self.send(overrun);
+        }
+        self.send();
+    }
+
+    /// The program takes the signal: counts what it stands for, and arms the next expiration.
+    fn collect(&self) -> i32 {
+        let now = self.now_ns();
+        let mut state = self.state.lock();
+        state.missed += state.advance(now);
+        self.arm(&mut state, now);
+        state.overrun = i32::try_from(state.missed).unwrap_or(i32::MAX);
+        state.missed = 0;
+        state.overrun
     }
 
     /// Returns whether the signal sent last waits still: then expirations are counted instead of sent again.
@@ -232,7 +240,7 @@ impl SignalTimer {
         }
     }
 
-    fn send(&self, overrun: i32) {
+    fn send(&self) {
         match &self.notice {
             Notice::None => {}
             Notice::CpuLimit(process) => {
@@ -247,24 +255,56 @@ impl SignalTimer {
             }
             Notice::Process(process, signal, value) => {
                 if let Some(process) = process.upgrade() {
-                    process.send_signal(SignalInfo::timer(*signal, self.id, overrun, *value));
+                    process.send_signal(SignalInfo::timer(*signal, self.id, 0, *value));
                 }
             }
             Notice::Thread(thread, signal, value) => {
                 if let Some(thread) = thread.upgrade() {
-                    thread.send_signal(SignalInfo::timer(*signal, self.id, overrun, *value));
+                    thread.send_signal(SignalInfo::timer(*signal, self.id, 0, *value));
                 }
             }
         }
     }
 }
 
+/// How soon a timer is looked at again whose signal nobody has taken.
+const PAUSE_NS: u64 = 4_000_000;
+
+/// Completes the information on a signal that the program takes, if it comes from a timer of `process`.
+pub(super) fn collect(process: &Process, info: SignalInfo) -> SignalInfo {
+    let timers = process.timers();
+    let (signal, [who, value, ..]) = (info.signal(), info.payload());
+    match info.code() {
+        code::TIMER => match timers.find(*who as i32) {
+            Ok(timer) => SignalInfo::timer(signal, timer.id, timer.collect(), *value),
+            Err(_) => info,
+        },
+        code::KERNEL if signal == Signal::ALRM => {
+            let timer = timers.interval.lock()[IntervalTimer::Real as usize].clone();
+            if let Some(timer) = timer {
+                timer.collect();
+            }
+            info
+        }
+        _ => info,
+    }
+}
+
 impl State {
+    /// Moves the next expiration beyond `now`; returns how many that passes.
+    fn advance(&mut self, now: u64) -> u64 {
+        let Some(next) = self.next_ns.filter(|next| *next <= now) else { return 0 };
+        let count = (now - next).checked_div(self.interval_ns).unwrap_or(0) + 1;
+        self.next_ns = (self.interval_ns > 0).then(|| next.saturating_add(count.saturating_mul(self.interval_ns)));
+        count
+    }
+
     fn remaining(&self, now: u64) -> TimerSetting {
         let value_ns = match self.next_ns {
             None => 0,
+            Some(next) if next <= now && self.interval_ns > 0 => self.interval_ns - (now - next) % self.interval_ns,
             // Armed and due, but the sender has not come to it: the least that says "armed".
-            Some(next) if next <= now => 1,
+            Some(next) if next <= now => u64::from(self.timer.is_some()),
             Some(next) => next - now,
         };
         TimerSetting { value_ns, interval_ns: self.interval_ns }

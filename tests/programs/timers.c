@@ -182,7 +182,13 @@ static void created(void)
     struct timespec now = {0, 0};
     siginfo_t info;
     check("pending once", sigtimedwait(&mask, &info, &now) == SIGRTMIN + 3);
+    check("it stands for all that came while it was pending", info.si_overrun >= 10 && timer_getoverrun(timer) >= 10);
+    struct itimerspec shortest = {{0, 1}, {0, 1}};
+    check("the shortest interval", timer_settime(timer, 0, &shortest, NULL) == 0);
     usleep(20000);
+    while (sigtimedwait(&mask, &info, &now) != SIGRTMIN + 3)
+        ;
+    check("counts without happening", info.si_overrun > 1000000);
     timer_settime(timer, 0, &set, NULL);
     while (sigtimedwait(&mask, &info, &now) > 0)
         ;

@@ -29,6 +29,9 @@ const PIT_TRIES: usize = 16;
 static BASE: AtomicU64 = AtomicU64::new(0);
 static MULTIPLIER: AtomicU32 = AtomicU32::new(0);
 static SHIFT: AtomicU32 = AtomicU32::new(0);
+/// The scale's reciprocal, to go the other way without a division: ticks = ns * INVERSE >> INVERSE_SHIFT, rounded up.
+static INVERSE: AtomicU64 = AtomicU64::new(0);
+static INVERSE_SHIFT: AtomicU32 = AtomicU32::new(0);
 static RATE_KHZ: AtomicU64 = AtomicU64::new(0);
 
 /// How to turn TSC values into monotonic time, for the vDSO: ns = (tsc - base) * multiplier >> shift. The product
@@ -69,11 +72,11 @@ fn ns_at(counter: u64) -> u64 {
     ((u128::from(ticks) * u128::from(scale.multiplier)) >> scale.shift) as u64
 }
 
-/// Returns what the counter reads at monotonic time `ns`, rounded up.
+/// Returns what the counter reads at monotonic time `ns`, rounded up to one or two ticks.
 pub(super) fn counter_at(ns: u64) -> u64 {
-    let scale = load_scale();
-    let ticks = (u128::from(ns) << scale.shift).div_ceil(u128::from(scale.multiplier.max(1)));
-    scale.base.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+    let inverse = u128::from(INVERSE.load(Ordering::Relaxed));
+    let ticks = ((u128::from(ns) * inverse) >> INVERSE_SHIFT.load(Ordering::Relaxed)) + 1;
+    BASE.load(Ordering::Relaxed).saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
 }
 
 fn load_scale() -> TscScale {
@@ -95,7 +98,13 @@ pub(super) fn start() {
     }
     let multiplier = (1_000_000_000_u128 << shift) / u128::from(rate_hz);
 
+    // As many bits as fit: of a `ns` that fits into 63 bits the error is below one tick.
+    let inverse_shift = 62 + multiplier.ilog2();
+    let inverse = (1_u128 << inverse_shift).div_ceil(multiplier);
+
     BASE.store(base, Ordering::Relaxed);
+    INVERSE.store(inverse as u64, Ordering::Relaxed);
+    INVERSE_SHIFT.store(inverse_shift - shift, Ordering::Relaxed);
     SHIFT.store(shift, Ordering::Relaxed);
     RATE_KHZ.store(rate_hz / 1000, Ordering::Relaxed);
     MULTIPLIER.store(multiplier as u32, Ordering::Relaxed);

@@ -6,7 +6,7 @@ use crate::errno::Errno;
 use crate::machine::console::log;
 use crate::machine::user::UserMode;
 use crate::process::thread_group::Stop;
-use crate::process::{Thread, exit, job_control, rseq, table, trace};
+use crate::process::{Thread, exit, job_control, rseq, table, timers, trace};
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
@@ -53,6 +53,7 @@ pub(crate) fn deliver(
             Due::Trap(signal) => trace::stop_for_group(thread, user, &mut call, signal),
             Due::Nothing => break,
             Due::Signal(info) => {
+                let info = timers::collect(thread.process(), info);
                 let is_traced = thread.is_traced();
                 let info = if is_traced { trace::stop_for_signal(thread, user, &mut call, info) } else { Some(info) };
                 let Some(info) = info else { continue };

@@ -5,7 +5,7 @@ use crate::file::Events;
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{WaitError, WaitQueue};
 use crate::process::thread_group::{State, Stop};
-use crate::process::{Process, Resource, Thread, exit, job_control, table};
+use crate::process::{Process, Resource, Thread, exit, job_control, table, timers};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
@@ -173,9 +173,12 @@ pub(crate) fn wait_for(
 
 /// Takes the next pending signal of `wanted`, blocked or not, for the calling thread.
 pub(crate) fn take(thread: &Arc<Thread>, wanted: SignalSet) -> Option<SignalInfo> {
-    let mut state = thread.process().state.lock();
-    let mut own = thread.signals.lock();
-    own.pending.take(wanted).or_else(|| state.pending.take(wanted))
+    let taken = {
+        let mut state = thread.process().state.lock();
+        let mut own = thread.signals.lock();
+        own.pending.take(wanted).or_else(|| state.pending.take(wanted))
+    };
+    taken.map(|info| timers::collect(thread.process(), info))
 }
 
 /// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
