@@ -32,6 +32,7 @@ need zstd zstd
 need busybox-static /bin/busybox
 need python3 python3
 need musl-tools musl-gcc
+need debootstrap /usr/sbin/debootstrap
 need bochs bochs-bin
 need bochsbios /usr/share/bochs/BIOS-bochs-latest
 need vgabios /usr/share/vgabios/vgabios.bin
