@@ -86,7 +86,7 @@ fn unlist(thread: &Arc<Thread>) -> bool {
         state.usage.add(&usage);
         if thread.is_first() {
             process.exit_status.store(thread.exit_code.load(Ordering::Relaxed), Ordering::Relaxed);
-            process.exit_uid.store(thread.identity().uid, Ordering::Relaxed);
+            state.remains = Some((thread.identity(), thread.name()));
         }
         let place = state.threads.iter().position(|other| Arc::ptr_eq(other, thread));
         let gone = place.map(|place| state.threads.remove(place));
@@ -219,7 +219,7 @@ fn tell(parent: &Arc<Process>, child: &Process, id: i32, signal: i32, status: i3
             number => (ChildChange::Killed, number),
         };
         let usage = child.usage();
-        let uid = child.exit_uid.load(Ordering::Relaxed);
+        let uid = child.main_identity().map_or(0, |identity| identity.uid);
         let (user, system) = (usage.user_ns / TICK_NS, usage.system_ns / TICK_NS);
         parent.send_signal(SignalInfo::child(signal, change, id, uid, value, user, system));
     }

@@ -96,7 +96,7 @@ pub(crate) use session::{ControllingTerminal, Session};
 pub(crate) use signal::{Signal, SignalInfo, SignalSet};
 pub(crate) use signalfd::SignalFd;
 pub(crate) use thread::{AlternateStack, Thread};
-pub(crate) use thread_group::{Process, ProgramInformation, Usage};
+pub(crate) use thread_group::{Process, Usage};
 
 /// How an interrupted call goes on (restart_syscall(2)): a closure that the call's own room made and takes back.
 pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;

@@ -45,9 +45,8 @@ pub(crate) struct Process {
     barriers: AtomicU32,
     /// /proc/PID/oom_score_adj.
     oom_score_adjustment: AtomicI32,
-    /// The wait status and the user of a process that has ended.
+    /// The wait status of a process that has ended.
     pub(super) exit_status: AtomicI32,
-    pub(super) exit_uid: AtomicU32,
     pub(super) state: SpinLock<State>,
     timers: Timers,
     /// Wakes threads in wait(2): a child changed.
@@ -76,6 +75,8 @@ pub(super) struct State {
     /// The thread that executes a new program and waits for the others to end.
     pub(super) executor: Option<i32>,
     pub(super) program: ProgramInformation,
+    /// Whose the first thread was and its name, once it has ended.
+    pub(super) remains: Option<(Arc<Identity>, Vec<u8>)>,
     /// Of threads that have ended; the peak of memory that was replaced or given up.
     pub(super) usage: Usage,
     /// Of children that have been waited for.
@@ -171,6 +172,7 @@ impl Process {
             ending: None,
             executor: None,
             program: seed.program,
+            remains: None,
             usage: Usage::default(),
             children_usage: Usage::default(),
         };
@@ -190,7 +192,6 @@ impl Process {
             barriers: AtomicU32::new(0),
             oom_score_adjustment: AtomicI32::new(seed.oom_score_adjustment),
             exit_status: AtomicI32::new(0),
-            exit_uid: AtomicU32::new(0),
             state: SpinLock::new(Rank::Process, state),
             timers: Timers::new(),
             child_events: WaitQueue::new(),
@@ -267,9 +268,18 @@ impl Process {
         self.state.lock().threads.first().cloned()
     }
 
-    /// Returns the credentials of the thread that stands for the process; `None` for one that has ended.
+    /// Returns the credentials of the thread that stands for the process, the first's once all have ended.
     pub(crate) fn main_identity(&self) -> Option<Arc<Identity>> {
-        self.main_thread().map(|thread| thread.identity())
+        let state = self.state.lock();
+        let first = state.threads.first().map(|thread| thread.identity());
+        first.or_else(|| state.remains.as_ref().map(|(identity, _)| identity.clone()))
+    }
+
+    /// Returns the name of the thread that stands for the process, the first's once all have ended.
+    pub(crate) fn name(&self) -> Vec<u8> {
+        let state = self.state.lock();
+        let first = state.threads.first().map(|thread| thread.name());
+        first.or_else(|| state.remains.as_ref().map(|(_, name)| name.clone())).unwrap_or_default()
     }
 
     /// Returns what tells readers of signalfds that a signal came.

@@ -178,10 +178,7 @@ fn end_of(status: i32) -> ChildChange {
 }
 
 fn describe(process: &Process, id: i32, change: ChildChange, status: i32) -> Child {
-    let uid = match process.main_identity() {
-        Some(identity) => identity.uid,
-        None => process.exit_uid.load(Ordering::Relaxed),
-    };
+    let uid = process.main_identity().map_or(0, |identity| identity.uid);
     let mut usage = process.usage();
     usage.add(&process.children_usage());
     Child { id, uid, change, status, usage }

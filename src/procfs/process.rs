@@ -4,13 +4,13 @@
 //! Linux the texts that tell about memory belong to that rule, the rest is for all.
 
 use super::Device;
-use super::node::{Content, Directory, Node, NodeIdentity, Read, Target, Write, number_of, parse_id, text};
+use super::node::{Content, Directory, Node, NodeIdentity, Target, Write, number_of, parse_id, text};
 use super::status::{self, Subject};
 use super::{maps, mounts, net};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use crate::fs::{self, Capabilities, Path};
-use crate::process::{AccessMode, Process, ProgramInformation, Thread, may_access, table};
+use crate::process::{AccessMode, Process, Thread, may_access, table};
 use crate::vm::AddressSpace;
 use alloc::boxed::Box;
 use alloc::format;
@@ -22,34 +22,75 @@ use alloc::vec::Vec;
 /// The most bytes of arguments or environment that are shown.
 const STRINGS_LIMIT: u64 = 1 << 20;
 
-/// Every entry of a process' directory; those of a thread's lack `task`.
-const ENTRIES: &[(&str, FileKind, u32)] = &[
-    ("auxv", FileKind::Regular, 0o400),
-    ("cgroup", FileKind::Regular, 0o444),
-    ("cmdline", FileKind::Regular, 0o444),
-    ("comm", FileKind::Regular, 0o644),
-    ("cwd", FileKind::Symlink, 0o777),
-    ("environ", FileKind::Regular, 0o400),
-    ("exe", FileKind::Symlink, 0o777),
-    ("fd", FileKind::Directory, 0o500),
-    ("fdinfo", FileKind::Directory, 0o555),
-    ("limits", FileKind::Regular, 0o444),
-    ("maps", FileKind::Regular, 0o444),
-    ("mem", FileKind::Regular, 0o600),
-    ("mountinfo", FileKind::Regular, 0o444),
-    ("mounts", FileKind::Regular, 0o444),
-    ("net", FileKind::Directory, 0o555),
-    ("oom_score", FileKind::Regular, 0o444),
-    ("oom_score_adj", FileKind::Regular, 0o644),
-    ("personality", FileKind::Regular, 0o400),
-    ("root", FileKind::Symlink, 0o777),
-    ("smaps", FileKind::Regular, 0o444),
-    ("stat", FileKind::Regular, 0o444),
-    ("statm", FileKind::Regular, 0o444),
-    ("status", FileKind::Regular, 0o444),
-    ("task", FileKind::Directory, 0o555),
-    ("wchan", FileKind::Regular, 0o444),
+/// What lies behind an entry.
+enum Entry {
+    Text(fn(&Subject) -> String),
+    /// Bytes of one who may be looked into.
+    Private(fn(&Subject) -> Result<Vec<u8>>),
+    /// A text that can be set.
+    Setting(fn(&Subject) -> String, fn(&Subject, &[u8]) -> Result),
+    Link(fn(&Thread) -> Option<Path>),
+    Folder(fn(Device, Subject) -> Content),
+    Memory,
+}
+
+use Entry::{Folder, Link, Memory, Private, Setting, Text};
+
+/// Every entry of a process' directory and of a thread's; one of the two lacks `children`, `task`.
+const ENTRIES: &[(&str, u32, Entry)] = &[
+    ("auxv", 0o400, Private(auxiliary)),
+    ("cgroup", 0o444, Text(|_| String::from("0::/\n"))),
+    ("children", 0o444, Text(children)),
+    ("cmdline", 0o444, Private(|subject| Ok(strings(subject.process.space(), subject.process.program().arguments)))),
+    ("comm", 0o644, Setting(|subject| subject.name() + "\n", set_name)),
+    ("cwd", 0o777, Link(|thread| Some(thread.directories().1))),
+    ("environ", 0o400, Private(environment)),
+    ("exe", 0o777, Link(|thread| thread.process().program().executable)),
+    ("fd", 0o500, Folder(|device, subject| Descriptors::content(device, subject, false))),
+    ("fdinfo", 0o555, Folder(|device, subject| Descriptors::content(device, subject, true))),
+    ("limits", 0o444, Text(|subject| status::limits(&subject.process))),
+    ("maps", 0o444, Private(|subject| areas(subject, maps::maps))),
+    ("mem", 0o600, Memory),
+    ("mountinfo", 0o444, Text(|subject| mount_list(subject, mounts::mountinfo))),
+    ("mounts", 0o444, Text(|subject| mount_list(subject, mounts::mounts))),
+    ("net", 0o555, Folder(|device, _| net::directory(device))),
+    ("oom_score", 0o444, Text(status::oom_score)),
+    ("oom_score_adj", 0o644, Setting(oom_score_adjustment, set_oom_score_adjustment)),
+    ("personality", 0o400, Text(|subject| format!("{:08x}\n", subject.process.personality()))),
+    ("root", 0o777, Link(|thread| Some(thread.directories().0))),
+    ("smaps", 0o444, Private(|subject| areas(subject, maps::smaps))),
+    ("stat", 0o444, Text(status::stat)),
+    ("statm", 0o444, Text(status::statm)),
+    ("status", 0o444, Text(status::status)),
+    ("task", 0o555, Folder(Threads::content)),
+    ("timerslack_ns", 0o666, Setting(timer_slack, set_timer_slack)),
+    ("wchan", 0o444, Text(|_| String::from("0"))),
 ];
+
+impl Entry {
+    fn kind(&self) -> FileKind {
+        match self {
+            Text(_) | Private(_) | Setting(..) | Memory => FileKind::Regular,
+            Link(_) => FileKind::Symlink,
+            Folder(_) => FileKind::Directory,
+        }
+    }
+
+    fn content(&self, device: Device, subject: Subject) -> Content {
+        match *self {
+            Text(show) => Content::Text { read: text(move || show(&subject)), write: None },
+            Private(read) => Content::Text { read: Box::new(move || read(&subject)), write: None },
+            Setting(show, set) => {
+                let to_show = subject.clone();
+                let write: Write = Box::new(move |bytes| set(&subject, bytes));
+                Content::Text { read: text(move || show(&to_show)), write: Some(write) }
+            }
+            Link(find) => Content::Link(link(subject, find)),
+            Folder(content) => content(device, subject),
+            Memory => Content::Memory(Box::new(move || private_space(&subject.process))),
+        }
+    }
+}
 
 /// Makes the node of a process' directory.
 pub(super) fn directory(device: Device, process: Arc<Process>) -> Arc<Node> {
@@ -58,12 +99,11 @@ pub(super) fn directory(device: Device, process: Arc<Process>) -> Arc<Node> {
     Node::new(identity, Content::Directory(Box::new(ProcessDirectory { device, subject })))
 }
 
-/// Makes what stat(2) shows of a process' file: it belongs to the process' effective ids.
+/// Makes what stat(2) shows of a process' file: it belongs to the process' effective ids, but to root where others may
+/// not look into the process. The directory itself always tells whose the process is.
 fn identity(device: Device, subject: &Subject, name: &str, permissions: u32) -> NodeIdentity {
-    let (uid, gid) = subject.thread().map_or((0, 0), |thread| {
-        let who = thread.identity();
-        if subject.process.dumpable() == 1 { (who.euid, who.egid) } else { (0, 0) }
-    });
+    let is_open = name.is_empty() || subject.process.space().is_some() && subject.process.dumpable() == 1;
+    let (uid, gid) = subject.identity().filter(|_| is_open).map_or((0, 0), |who| (who.euid, who.egid));
     let place = subject.thread.as_ref().map_or(0, |thread| thread.id());
     let inode = number_of(format!("{}/{place}/{name}", subject.process.id()).as_bytes());
     NodeIdentity { device, inode, permissions, uid, gid }
@@ -75,75 +115,26 @@ struct ProcessDirectory {
 }
 
 impl ProcessDirectory {
-    fn entries(&self) -> impl Iterator<Item = &'static (&'static str, FileKind, u32)> {
-        let is_thread = self.subject.thread.is_some();
-        ENTRIES.iter().filter(move |(name, ..)| !(is_thread && *name == "task"))
+    fn entries(&self) -> impl Iterator<Item = &'static (&'static str, u32, Entry)> {
+        let absent = if self.subject.thread.is_some() { "task" } else { "children" };
+        ENTRIES.iter().filter(move |(name, ..)| *name != absent)
     }
 }
 
 impl Directory for ProcessDirectory {
     fn find(&self, name: &[u8]) -> Result<Arc<Node>> {
         let found = self.entries().find(|(entry, ..)| entry.as_bytes() == name);
-        let (name, _, permissions) = found.ok_or(Errno::ENOENT)?;
+        let (name, permissions, entry) = found.ok_or(Errno::ENOENT)?;
         let identity = identity(self.device, &self.subject, name, *permissions);
-        Ok(Node::new(identity, content(self.device, name, self.subject.clone())))
+        Ok(Node::new(identity, entry.content(self.device, self.subject.clone())))
     }
 
     fn names(&self) -> Vec<(Vec<u8>, FileKind)> {
-        self.entries().map(|(name, kind, _)| (name.as_bytes().to_vec(), *kind)).collect()
+        self.entries().map(|(name, _, entry)| (name.as_bytes().to_vec(), entry.kind())).collect()
     }
 
     fn process(&self) -> Option<Arc<Process>> {
         self.subject.thread.is_none().then(|| self.subject.process.clone())
-    }
-}
-
-/// Makes what lies behind an entry.
-fn content(device: Device, name: &str, subject: Subject) -> Content {
-    let readable = |read: Read| Content::Text { read, write: None };
-    match name {
-        "fd" => Content::Directory(Box::new(Descriptors { device, subject, shows_details: false })),
-        "fdinfo" => Content::Directory(Box::new(Descriptors { device, subject, shows_details: true })),
-        "task" => Content::Directory(Box::new(Threads { device, process: subject.process })),
-        "exe" => Content::Link(link(subject, |thread| thread.process().program().executable)),
-        "cwd" => Content::Link(link(subject, |thread| Some(thread.directories().1))),
-        "root" => Content::Link(link(subject, |thread| Some(thread.directories().0))),
-        "cmdline" => readable(of_process(subject, |process| Ok(strings(process.space(), process.program().arguments)))),
-        "environ" => {
-            readable(of_process(subject, |process| Ok(strings(private_space(process)?, process.program().environment))))
-        }
-        "auxv" => readable(of_process(subject, |process| {
-            private_space(process)?;
-            Ok(auxiliary(&process.program()))
-        })),
-        "maps" => readable(areas(subject, maps::maps)),
-        "smaps" => readable(areas(subject, maps::smaps)),
-        "comm" => Content::Text {
-            read: text({
-                let subject = subject.clone();
-                move || subject.name() + "\n"
-            }),
-            write: Some(set_name(subject)),
-        },
-        "oom_score_adj" => Content::Text {
-            read: text({
-                let process = subject.process.clone();
-                move || format!("{}\n", process.oom_score_adjustment())
-            }),
-            write: Some(set_oom_score_adjustment(subject)),
-        },
-        "cgroup" => readable(text(|| String::from("0::/\n"))),
-        "limits" => readable(text(move || status::limits(&subject.process))),
-        "mem" => Content::Memory(Box::new(move || private_space(&subject.process))),
-        "mounts" => readable(mount_list(subject, mounts::mounts)),
-        "mountinfo" => readable(mount_list(subject, mounts::mountinfo)),
-        "net" => net::directory(device),
-        "oom_score" => readable(text(move || status::oom_score(&subject))),
-        "personality" => readable(text(move || format!("{:08x}\n", subject.process.personality()))),
-        "stat" => readable(text(move || status::stat(&subject))),
-        "statm" => readable(text(move || status::statm(&subject))),
-        "wchan" => readable(text(|| String::from("0"))),
-        _ => readable(text(move || status::status(&subject))),
     }
 }
 
@@ -163,19 +154,17 @@ fn private_space(process: &Process) -> Result<Option<Arc<AddressSpace>>> {
     if may_inspect(process) { Ok(Some(space)) } else { Err(Errno::EACCES) }
 }
 
-fn of_process(subject: Subject, read: fn(&Process) -> Result<Vec<u8>>) -> Read {
-    Box::new(move || read(&subject.process))
+fn areas(subject: &Subject, show: fn(&[crate::vm::AreaDescription]) -> String) -> Result<Vec<u8>> {
+    let space = private_space(&subject.process)?;
+    Ok(space.map(|space| show(&space.areas())).unwrap_or_default().into_bytes())
 }
 
-fn areas(subject: Subject, show: fn(&[crate::vm::AreaDescription]) -> String) -> Read {
-    Box::new(move || {
-        let space = private_space(&subject.process)?;
-        Ok(space.map(|space| show(&space.areas())).unwrap_or_default().into_bytes())
-    })
+fn mount_list(subject: &Subject, show: fn(&Path) -> String) -> String {
+    subject.thread().map(|thread| show(&thread.directories().0)).unwrap_or_default()
 }
 
-fn mount_list(subject: Subject, show: fn(&Path) -> String) -> Read {
-    text(move || subject.thread().map(|thread| show(&thread.directories().0)).unwrap_or_default())
+fn environment(subject: &Subject) -> Result<Vec<u8>> {
+    Ok(strings(private_space(&subject.process)?, subject.process.program().environment))
 }
 
 /// Reads argv's or envp's strings from the process' memory.
@@ -186,8 +175,16 @@ fn strings(space: Option<Arc<AddressSpace>>, range: core::ops::Range<u64>) -> Ve
     bytes
 }
 
-fn auxiliary(program: &ProgramInformation) -> Vec<u8> {
-    program.auxiliary.iter().flat_map(|(kind, value)| [kind.to_le_bytes(), value.to_le_bytes()].concat()).collect()
+fn auxiliary(subject: &Subject) -> Result<Vec<u8>> {
+    private_space(&subject.process)?;
+    let pairs = subject.process.program().auxiliary;
+    Ok(pairs.iter().flat_map(|(kind, value)| [kind.to_le_bytes(), value.to_le_bytes()].concat()).collect())
+}
+
+/// The children's ids. Stele notes the parent process, not the thread of it that made a child: the first stands for all.
+fn children(subject: &Subject) -> String {
+    let is_child = |process: &&Arc<Process>| subject.id() == process.parent_id();
+    table::all().iter().filter(is_child).map(|process| format!("{} ", process.id())).collect()
 }
 
 /// A magic link to a place of the file tree; EACCES for those who may not look.
@@ -203,37 +200,62 @@ fn link(subject: Subject, find: fn(&Thread) -> Option<Path>) -> Target {
     })
 }
 
-fn set_name(subject: Subject) -> Write {
-    Box::new(move |bytes| {
-        let Some(thread) = subject.thread() else { return Err(Errno::ESRCH) };
-        if Thread::try_current().is_some_and(|caller| caller.process().id() != subject.process.id()) {
-            return Err(Errno::EINVAL);
-        }
-        thread.set_name(bytes.strip_suffix(b"\n").unwrap_or(bytes));
-        Ok(())
-    })
+fn set_name(subject: &Subject, bytes: &[u8]) -> Result {
+    let Some(thread) = subject.thread() else { return Err(Errno::ESRCH) };
+    if Thread::try_current().is_some_and(|caller| caller.process().id() != subject.process.id()) {
+        return Err(Errno::EINVAL);
+    }
+    thread.set_name(bytes.strip_suffix(b"\n").unwrap_or(bytes));
+    Ok(())
 }
 
-fn set_oom_score_adjustment(subject: Subject) -> Write {
-    Box::new(move |bytes| {
-        let text = core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?;
-        let value: i32 = text.trim().parse().map_err(|_| Errno::EINVAL)?;
-        if !(-1000..=1000).contains(&value) {
-            return Err(Errno::EINVAL);
-        }
-        let may_lower = Thread::try_current().is_none_or(|caller| caller.identity().can(Capabilities::SYS_RESOURCE));
-        if value < subject.process.oom_score_adjustment() && !may_lower {
-            return Err(Errno::EACCES);
-        }
-        subject.process.set_oom_score_adjustment(value);
-        Ok(())
-    })
+fn oom_score_adjustment(subject: &Subject) -> String {
+    format!("{}\n", subject.process.oom_score_adjustment())
+}
+
+fn set_oom_score_adjustment(subject: &Subject, bytes: &[u8]) -> Result {
+    let value: i32 = number(bytes)?;
+    if !(-1000..=1000).contains(&value) {
+        return Err(Errno::EINVAL);
+    }
+    let may_lower = Thread::try_current().is_none_or(|caller| caller.identity().can(Capabilities::SYS_RESOURCE));
+    if value < subject.process.oom_score_adjustment() && !may_lower {
+        return Err(Errno::EACCES);
+    }
+    subject.process.set_oom_score_adjustment(value);
+    Ok(())
+}
+
+/// How late a timer of the thread may be. EPERM for another's without CAP_SYS_NICE.
+fn timer_slack(subject: &Subject) -> String {
+    subject.thread().map(|thread| format!("{}\n", thread.timer_slack_ns())).unwrap_or_default()
+}
+
+fn set_timer_slack(subject: &Subject, bytes: &[u8]) -> Result {
+    let thread = subject.thread().ok_or(Errno::ESRCH)?;
+    let may_set = |caller: Arc<Thread>| Arc::ptr_eq(&caller, &thread) || caller.identity().can(Capabilities::SYS_NICE);
+    if !Thread::try_current().is_none_or(may_set) {
+        return Err(Errno::EPERM);
+    }
+    thread.set_timer_slack_ns(number(bytes)?);
+    Ok(())
+}
+
+/// Reads what was written as a decimal number. EINVAL.
+fn number<T: core::str::FromStr>(bytes: &[u8]) -> Result<T> {
+    core::str::from_utf8(bytes).ok().and_then(|text| text.trim().parse().ok()).ok_or(Errno::EINVAL)
 }
 
 /// /proc/PID/task.
 struct Threads {
     device: Device,
     process: Arc<Process>,
+}
+
+impl Threads {
+    fn content(device: Device, subject: Subject) -> Content {
+        Content::Directory(Box::new(Threads { device, process: subject.process }))
+    }
 }
 
 impl Directory for Threads {
@@ -258,6 +280,12 @@ struct Descriptors {
     shows_details: bool,
 }
 
+impl Descriptors {
+    fn content(device: Device, subject: Subject, shows_details: bool) -> Content {
+        Content::Directory(Box::new(Descriptors { device, subject, shows_details }))
+    }
+}
+
 impl Directory for Descriptors {
     fn find(&self, name: &[u8]) -> Result<Arc<Node>> {
         if !may_inspect(&self.subject.process) {
@@ -270,8 +298,11 @@ impl Directory for Descriptors {
             let identity = identity(self.device, &self.subject, &format!("fdinfo/{fd}"), 0o400);
             let position = open.position();
             let flags = open.flags().bits() | (u32::from(files.is_close_on_exec(fd)?) * 0o2000000);
-            let details =
-                format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t0\nino:\t0\n{}", open.file().details());
+            // Pipes, sockets and the like lie in mounts that nobody can see.
+            let mount = fs::path_of(&open).map_or(0, |path| path.mount().id());
+            let inode = fs::metadata_of(&open).map_or(0, |metadata| metadata.inode);
+            let details = open.file().details();
+            let details = format!("pos:\t{position}\nflags:\t0{flags:o}\nmnt_id:\t{mount}\nino:\t{inode}\n{details}");
             return Ok(Node::new(identity, Content::Text { read: text(move || details.clone()), write: None }));
         }
         let permissions = (u32::from(open.is_readable()) * 0o500) | (u32::from(open.is_writable()) * 0o300);

@@ -1,6 +1,8 @@
 //! /proc/PID/stat, status, statm, limits and the like: one process or thread in numbers (proc(5), Linux 6.1).
 
 use super::system::{kib, ticks};
+use crate::fs::Identity;
+use crate::machine::cpu;
 use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::{Activity, Class, Task};
 use crate::process::{Process, Resource, Thread, UNLIMITED, Usage, table};
@@ -26,7 +28,9 @@ struct Memory {
     resident: usize,
     file: usize,
     shared: usize,
+    /// Executable areas, and of these the program's own.
     code: usize,
+    program: usize,
     data: usize,
     stack: usize,
 }
@@ -42,10 +46,15 @@ impl Subject {
         self.thread.as_ref().map_or(self.process.id(), |thread| thread.id())
     }
 
-    /// Returns the thread's name; for a zombie, what is left of it.
+    /// Returns the thread's name; a zombie's is that of its first.
     pub(super) fn name(&self) -> String {
-        let name = self.thread().map(|thread| thread.name()).unwrap_or_else(|| b"zombie".to_vec());
+        let name = self.thread.as_ref().map_or_else(|| self.process.name(), |thread| thread.name());
         String::from_utf8_lossy(&name).into_owned()
+    }
+
+    /// Returns whose it is; a zombie belongs to whom its first thread belonged to.
+    pub(super) fn identity(&self) -> Option<Arc<Identity>> {
+        self.thread.as_ref().map(|thread| thread.identity()).or_else(|| self.process.main_identity())
     }
 
     /// Returns Linux's letter and word for what it does.
@@ -74,8 +83,14 @@ impl Subject {
     }
 
     fn memory(&self) -> Memory {
+        Memory::of(&self.areas())
+    }
+}
+
+impl Memory {
+    fn of(areas: &[AreaDescription]) -> Memory {
         let mut memory = Memory::default();
-        for area in self.areas() {
+        for area in areas {
             let pages = ((area.end - area.start) / PAGE_SIZE as u64) as usize;
             memory.total += pages;
             memory.resident += area.resident;
@@ -89,6 +104,8 @@ impl Subject {
                 memory.stack += pages;
             } else if area.protection.contains(Protection::EXECUTE) {
                 memory.code += pages;
+                // The program itself lies below its libraries.
+                memory.program = if memory.program == 0 { pages } else { memory.program };
             } else if area.protection.contains(Protection::WRITE) && !area.is_shared {
                 memory.data += pages;
             }
@@ -102,7 +119,8 @@ pub(super) fn stat(subject: &Subject) -> String {
     let process = &subject.process;
     let usage = subject.usage();
     let children = process.children_usage();
-    let memory = subject.memory();
+    let areas = subject.areas();
+    let memory = Memory::of(&areas);
     let terminal = process.session().terminal();
     let (terminal_device, foreground) =
         terminal.map_or((0, -1), |terminal| (terminal.device().encoded(), terminal.foreground_group()));
@@ -110,9 +128,12 @@ pub(super) fn stat(subject: &Subject) -> String {
     let (priority, nice, real_time_priority, policy) = scheduling(task.as_deref());
     let start = subject.thread.as_ref().map_or(process.start_time_ns(), |thread| thread.start_time_ns());
     let program = process.program();
-    let areas = subject.areas();
     let code = areas.iter().find(|area| area.protection.contains(Protection::EXECUTE));
     let stack = areas.iter().rev().find(|area| area.label == "[stack]");
+    let heap = areas.iter().find(|area| area.label == "[heap]");
+    // The program's own data follows its code.
+    let is_data = |area: &&AreaDescription| area.protection.contains(Protection::WRITE) && !area.is_shared;
+    let data = areas.iter().find(is_data);
     let thread = subject.thread();
     let (ignored, caught) = process.dispositions().summary();
     let pending = thread.as_ref().map_or(0, |thread| thread.pending_signals().bits());
@@ -160,16 +181,22 @@ pub(super) fn stat(subject: &Subject) -> String {
         0, // wchan: kept for root by other systems too
         0,
         0,
-        17, // exit_signal, SIGCHLD
+    ];
+    for field in fields {
+        let _ = write!(line, " {field}");
+    }
+    let exit_signal = if subject.thread.is_some() { -1 } else { 17 };
+    let _ = write!(line, " {exit_signal}");
+    let fields = [
         task.as_ref().map_or(0, |task| task.cpu() as u64),
         real_time_priority,
         policy,
         0,
         0,
         0,
-        0,
-        0,
-        0,
+        data.map_or(0, |area| area.start),
+        data.map_or(0, |area| area.end),
+        heap.map_or(0, |area| area.start),
         program.arguments.start,
         program.arguments.end,
         program.environment.start,
@@ -214,16 +241,20 @@ pub(super) fn status(subject: &Subject) -> String {
     let _ = writeln!(text, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0\nPid:\t{}", process.id(), subject.id());
     let tracer = thread.as_ref().and_then(|thread| thread.tracer()).map_or(0, |tracer| tracer.id());
     let _ = writeln!(text, "PPid:\t{}\nTracerPid:\t{tracer}", process.parent_id());
-    if let Some(thread) = &thread {
-        let who = thread.identity();
+    if let Some(who) = subject.identity() {
         let _ = writeln!(text, "Uid:\t{}\t{}\t{}\t{}", who.uid, who.euid, who.suid, who.fsuid);
         let _ = writeln!(text, "Gid:\t{}\t{}\t{}\t{}", who.gid, who.egid, who.sgid, who.fsgid);
-        let descriptors = thread.files().descriptors().last().map_or(64, |(fd, _)| (fd / 64 + 1) * 64);
+        let last = thread.as_ref().and_then(|thread| thread.files().descriptors().last().map(|(fd, _)| *fd));
+        let descriptors = if thread.is_some() { (last.unwrap_or(0) / 64 + 1) * 64 } else { 0 };
         let groups: String = who.groups.iter().map(|group| format!("{group} ")).collect();
         let _ = writeln!(text, "FDSize:\t{descriptors}\nGroups:\t{groups}");
+        let (group, session) = (process.group_id(), process.session_id());
+        let _ =
+            writeln!(text, "NStgid:\t{}\nNSpid:\t{}\nNSpgid:\t{group}\nNSsid:\t{session}", process.id(), subject.id());
     }
     if process.space().is_some() {
         memory_lines(&mut text, subject, usage);
+        text.push_str("CoreDumping:\t0\nTHP_enabled:\t1\n");
     }
     let _ = writeln!(text, "Threads:\t{}", process.thread_count().max(1));
     let (shared_pending, queued) = process.pending_signals();
@@ -239,8 +270,7 @@ pub(super) fn status(subject: &Subject) -> String {
     ] {
         let _ = writeln!(text, "{name}:\t{bits:016x}");
     }
-    if let Some(thread) = &thread {
-        let who = thread.identity();
+    if let Some(who) = subject.identity() {
         for (name, set) in [
             ("CapInh", who.inheritable),
             ("CapPrm", who.permitted),
@@ -250,11 +280,13 @@ pub(super) fn status(subject: &Subject) -> String {
         ] {
             let _ = writeln!(text, "{name}:\t{:016x}", set.bits());
         }
-        let _ = writeln!(text, "NoNewPrivs:\t{}\nSeccomp:\t0", u8::from(thread.no_new_privileges()));
-        if let Some(task) = thread.task() {
-            let mask = task.affinity() & crate::machine::cpu::online();
-            let _ = writeln!(text, "Cpus_allowed:\t{mask:x}\nCpus_allowed_list:\t{}", ranges(mask));
-        }
+        let is_set = thread.as_ref().is_some_and(|thread| thread.no_new_privileges());
+        let _ = writeln!(text, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0", u8::from(is_set));
+    }
+    if let Some(task) = thread.and_then(|thread| thread.task()) {
+        let cpus = task.affinity() & cpu::online();
+        let _ = writeln!(text, "Cpus_allowed:\t{}\nCpus_allowed_list:\t{}", mask(cpus), ranges(cpus));
+        text.push_str("Mems_allowed:\t1\nMems_allowed_list:\t0\n");
     }
     let _ = writeln!(text, "voluntary_ctxt_switches:\t{}", usage.voluntary_switches);
     let _ = writeln!(text, "nonvoluntary_ctxt_switches:\t{}", usage.involuntary_switches);
@@ -279,13 +311,21 @@ fn memory_lines(text: &mut String, subject: &Subject, usage: Usage) {
         ("RssShmem", memory.shared),
         ("VmData", memory.data),
         ("VmStk", memory.stack),
-        ("VmExe", memory.code),
-        ("VmLib", 0),
-        ("VmPTE", 0),
+        ("VmExe", memory.program),
+        ("VmLib", memory.code - memory.program),
         ("VmSwap", 0),
+        ("HugetlbPages", 0),
     ] {
         let _ = writeln!(text, "{name}:\t{:>8} kB", kib(pages));
     }
+}
+
+/// Writes a CPU mask as Linux does: a digit for each four CPUs that there are, a comma after each 32.
+pub(super) fn mask(cpus: u64) -> String {
+    let digits = cpu::count().div_ceil(4);
+    let text = format!("{cpus:0digits$x}");
+    let split = digits.saturating_sub(8);
+    if split == 0 { text } else { format!("{},{}", &text[..split], &text[split..]) }
 }
 
 /// Writes a CPU mask as Linux writes lists, for example `0-3,5`.

@@ -99,6 +99,8 @@ const VALUES: &[Value] = &[
     constant("kernel/ngroups_max", || String::from("65536")),
     constant("kernel/osrelease", || String::from(RELEASE)),
     constant("kernel/ostype", || String::from("Linux")),
+    constant("kernel/overflowgid", || String::from("65534")),
+    constant("kernel/overflowuid", || String::from("65534")),
     constant("kernel/pid_max", || table::ID_MAX.to_string()),
     constant("kernel/random/boot_id", boot_identity),
     constant("kernel/random/entropy_avail", || String::from("256")),
