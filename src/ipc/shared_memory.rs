@@ -115,7 +115,7 @@ pub(crate) fn attach(
 /// shmdt(2) for process `user`: unmaps what is left of the attachment that began at `address`. EINVAL.
 pub(crate) fn detach(address: u64, space: &AddressSpace, user: i32) -> Result {
     let mut found: Option<Arc<OpenFile>> = None;
-    for area in space.areas() {
+    for area in space.areas()? {
         let Mapping::File { offset, owner: Some(owner), .. } = area.mapping else { continue };
         let Ok(open) = owner.downcast::<OpenFile>() else { continue };
         if area.start.wrapping_sub(offset) != address || open.downcast::<Mapped>().is_none() {

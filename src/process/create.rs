@@ -5,7 +5,7 @@
 
 use super::attributes::Attributes;
 use super::cpu_limit;
-use super::limits::Limits;
+use super::limits::{self, Limits};
 use super::signal::{self, Dispositions, Signal, SignalSet};
 use super::thread::{AlternateStack, ThreadSeed};
 use super::thread_group::{ProgramInformation, Seed, Stop};
@@ -121,6 +121,9 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     }
 
     let process = parent.process();
+    if table::thread_count() >= limits::threads_max() {
+        return Err(Errno::EAGAIN);
+    }
     let id = Reservation::new()?;
     let child_process = if flags.contains(CloneFlags::THREAD) {
         process.clone()

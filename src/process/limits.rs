@@ -1,6 +1,7 @@
 //! Resource limits (getrlimit(2)): kept here, enforced by those who hand out the resource.
 
 use crate::errno::{Errno, Result};
+use crate::machine::memory::{PAGE_SIZE, STACK_SIZE, total_pages};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The limits of getrlimit(2), numbered as there.
@@ -30,6 +31,12 @@ pub(crate) const UNLIMITED: u64 = u64::MAX;
 
 /// The most descriptors that RLIMIT_NOFILE may ever allow (Linux's default of /proc/sys/fs/nr_open).
 const OPEN_FILES_MAX: u64 = 1 << 20;
+
+/// Returns how many threads there may be in all (/proc/sys/kernel/threads-max): so many that their kernel stacks take
+/// an eighth of memory, as on Linux.
+pub(crate) fn threads_max() -> usize {
+    total_pages() * PAGE_SIZE / (8 * STACK_SIZE)
+}
 
 /// A soft limit, which holds, and a hard limit, up to which the process may raise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +74,12 @@ impl Resource {
         Resource::ALL.get(number as usize).copied().ok_or(Errno::EINVAL)
     }
 
-    /// Returns the limits of the first process (Linux: `INIT_RLIMITS`); the two that Linux derives from the size
-    /// of memory are for a middling machine.
+    /// Returns the limits of the first process (Linux: `INIT_RLIMITS`).
     fn initial(self) -> Limit {
         let (soft, hard) = match self {
             Resource::Stack => (8 << 20, UNLIMITED),
             Resource::Core => (0, UNLIMITED),
-            Resource::Processes | Resource::PendingSignals => (15_000, 15_000),
+            Resource::Processes | Resource::PendingSignals => (threads_max() as u64 / 2, threads_max() as u64 / 2),
             Resource::OpenFiles => (1024, 4096),
             Resource::LockedMemory => (8 << 20, 8 << 20),
             Resource::MessageQueue => (819_200, 819_200),

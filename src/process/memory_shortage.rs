@@ -1,13 +1,14 @@
-//! No memory is left for a program: the process that holds the most is killed, as on Linux, unless the one that asks
-//! is that process itself; the first process is spared.
+//! No memory is left for a program: a process is killed, and the log says which; the first one is spared.
 
 use super::{Process, Thread, exit, table};
 use crate::machine::console::log;
-use crate::machine::memory::{PAGE_SIZE, statistics};
+use crate::machine::memory::{PAGE_SIZE, total_pages};
 use crate::machine::{task, time};
 use crate::process::signal::Signal;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 /// How long to wait for a victim's memory before another one is looked for.
 const PATIENCE_NS: u64 = 1_000_000_000;
@@ -33,24 +34,31 @@ pub(crate) fn relieve(thread: &Thread) {
     }
 }
 
-/// Returns a process that is ending already, else the one that holds the most memory by Linux's measure: resident
-/// pages, shifted by oom_score_adj thousandths of all memory.
+/// Returns a process that is ending already, else one of the process group that holds the most memory: of a job that
+/// grows by many processes, one of these goes and not the shell that started it. Within the group it is the one that
+/// holds the most, by Linux's measure (resident pages and page tables, shifted by oom_score_adj thousandths of all
+/// memory, and what its areas take), and of several alike the youngest.
 fn choose() -> Option<Arc<Process>> {
-    let total = statistics().total as i64;
-    let mut worst = None;
+    let total = total_pages() as i64;
+    let mut groups: BTreeMap<i32, i64> = BTreeMap::new();
+    let mut candidates = Vec::new();
     for process in table::all() {
-        let is_spared = process.id() == table::INIT || process.oom_score_adjustment() == SPARED;
+        let adjustment = process.oom_score_adjustment();
+        let is_spared = process.id() == table::INIT || adjustment == SPARED;
         let Some(space) = process.space().filter(|_| !is_spared) else { continue };
         if process.state.lock().ending.is_some() {
             return Some(process);
         }
-        let pages = space.statistics().resident / PAGE_SIZE as u64;
-        let points = pages as i64 + i64::from(process.oom_score_adjustment()) * total / 1000;
-        if worst.as_ref().is_none_or(|(most, _)| points > *most) {
-            worst = Some((points, process));
-        }
+        let sizes = space.statistics();
+        let pages = (sizes.resident + sizes.tables + sizes.bookkeeping) / PAGE_SIZE as u64;
+        let points = pages as i64 + i64::from(adjustment) * total / 1000;
+        *groups.entry(process.group_id()).or_default() += points.max(0);
+        candidates.push((points, process));
     }
-    worst.map(|(_, process)| process)
+    let rank = |(points, process): &(i64, Arc<Process>)| {
+        (groups.get(&process.group_id()).copied(), *points, process.start_time_ns(), process.id())
+    };
+    candidates.into_iter().max_by_key(rank).map(|(_, process)| process)
 }
 
 fn report(victim: &Process) {
@@ -58,12 +66,13 @@ fn report(victim: &Process) {
     let name = victim.main_thread().map(|thread| thread.name()).unwrap_or_default();
     log!(
         Error,
-        "Out of memory: Killed process {} ({}) total-vm:{}kB, rss:{}kB, UID:{} oom_score_adj:{}",
+        "Out of memory: Killed process {} ({}) total-vm:{}kB, rss:{}kB, UID:{} pgtables:{}kB oom_score_adj:{}",
         victim.id(),
         String::from_utf8_lossy(&name),
         memory.total >> 10,
         memory.resident >> 10,
         victim.main_identity().map_or(0, |identity| identity.uid),
+        memory.tables >> 10,
         victim.oom_score_adjustment(),
     );
 }

@@ -91,7 +91,7 @@ mod vdso;
 pub(crate) use access::{AccessMode, may_access};
 pub(crate) use attributes::NAME_LENGTH;
 pub(crate) use exec::{Program, load_program};
-pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED};
+pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED, threads_max};
 pub(crate) use session::{ControllingTerminal, Session};
 pub(crate) use signal::{Signal, SignalInfo, SignalSet};
 pub(crate) use signalfd::SignalFd;

@@ -1,6 +1,7 @@
 //! /proc/PID/maps and smaps: the areas of an address space.
 
 use super::system::kib;
+use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, OpenFile};
 use crate::machine::memory::PAGE_SIZE;
 use crate::vm::{AreaDescription, Mapping, Protection};
@@ -12,25 +13,20 @@ use core::fmt::Write;
 /// The column in which Linux writes the name.
 const NAME_COLUMN: usize = 73;
 
-/// /proc/PID/maps: one line an area.
-pub(super) fn maps(areas: &[AreaDescription]) -> String {
-    areas.iter().fold(String::new(), |mut text, area| {
-        text.push_str(&line(area));
-        text.push('\n');
-        text
-    })
+/// /proc/PID/maps: one line an area. ENOMEM.
+pub(super) fn maps(areas: &[AreaDescription]) -> Result<Vec<u8>> {
+    joined(areas, |area| line(area) + "\n")
 }
 
-/// /proc/PID/smaps: the lines of maps, each with its sizes.
-pub(super) fn smaps(areas: &[AreaDescription]) -> String {
-    let mut text = String::new();
-    for area in areas {
-        let _ = writeln!(text, "{}", line(area));
+/// /proc/PID/smaps: the lines of maps, each with its sizes. ENOMEM.
+pub(super) fn smaps(areas: &[AreaDescription]) -> Result<Vec<u8>> {
+    joined(areas, |area| {
+        let mut text = line(area) + "\n";
         let size = kib(((area.end - area.start) / PAGE_SIZE as u64) as usize);
         let resident = kib(area.resident);
         let is_private = !area.is_shared;
         let is_anonymous = matches!(area.mapping, Mapping::Anonymous);
-        let rows: Vec<(&str, usize)> = [
+        for (name, value) in [
             ("Size", size),
             ("KernelPageSize", 4),
             ("MMUPageSize", 4),
@@ -45,14 +41,23 @@ pub(super) fn smaps(areas: &[AreaDescription]) -> String {
             ("AnonHugePages", 0),
             ("Swap", 0),
             ("Locked", 0),
-        ]
-        .into();
-        for (name, value) in rows {
+        ] {
             let _ = writeln!(text, "{:<16}{value:>8} kB", format!("{name}:"));
         }
         let _ = writeln!(text, "VmFlags: {}", flags(area));
+        text
+    })
+}
+
+/// Joins the areas' texts: there may be very many, so that memory may be short.
+fn joined(areas: &[AreaDescription], show: impl Fn(&AreaDescription) -> String) -> Result<Vec<u8>> {
+    let mut all = Vec::new();
+    for area in areas {
+        let text = show(area);
+        all.try_reserve(text.len()).map_err(|_| Errno::ENOMEM)?;
+        all.extend_from_slice(text.as_bytes());
     }
-    text
+    Ok(all)
 }
 
 fn flags(area: &AreaDescription) -> String {

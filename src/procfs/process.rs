@@ -154,9 +154,8 @@ fn private_space(process: &Process) -> Result<Option<Arc<AddressSpace>>> {
     if may_inspect(process) { Ok(Some(space)) } else { Err(Errno::EACCES) }
 }
 
-fn areas(subject: &Subject, show: fn(&[crate::vm::AreaDescription]) -> String) -> Result<Vec<u8>> {
-    let space = private_space(&subject.process)?;
-    Ok(space.map(|space| show(&space.areas())).unwrap_or_default().into_bytes())
+fn areas(subject: &Subject, show: fn(&[crate::vm::AreaDescription]) -> Result<Vec<u8>>) -> Result<Vec<u8>> {
+    private_space(&subject.process)?.map_or(Ok(Vec::new()), |space| show(&space.areas()?))
 }
 
 fn mount_list(subject: &Subject, show: fn(&Path) -> String) -> String {

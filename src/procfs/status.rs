@@ -79,7 +79,7 @@ impl Subject {
     }
 
     fn areas(&self) -> Vec<AreaDescription> {
-        self.process.space().map(|space| space.areas()).unwrap_or_default()
+        self.process.space().and_then(|space| space.areas().ok()).unwrap_or_default()
     }
 
     fn memory(&self) -> Memory {

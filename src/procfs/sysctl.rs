@@ -7,9 +7,8 @@ use crate::errno::{Errno, Result};
 use crate::file::pipe;
 use crate::fs::inotify;
 use crate::ipc::{message, semaphore, shared_memory};
-use crate::machine::memory;
 use crate::process::system_name::{self, RELEASE, VERSION, as_text};
-use crate::process::table;
+use crate::process::{table, threads_max};
 use crate::util::tunable::Tunable;
 use alloc::boxed::Box;
 use alloc::format;
@@ -112,7 +111,7 @@ const VALUES: &[Value] = &[
     number("kernel/shmmax", &shared_memory::MAX_BYTES),
     number("kernel/shmmni", &shared_memory::MAX_SEGMENTS),
     constant("kernel/tainted", || String::from("0")),
-    constant("kernel/threads-max", || (memory::statistics().total / 8).to_string()),
+    constant("kernel/threads-max", || threads_max().to_string()),
     constant("kernel/version", || String::from(VERSION)),
     constant("net/core/optmem_max", || String::from("131072")),
     constant("net/core/rmem_default", || String::from("212992")),

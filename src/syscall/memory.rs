@@ -62,7 +62,7 @@ pub(crate) fn mmap(
     if rounded == 0 || rounded > USER_END {
         return Err(Errno::ENOMEM);
     }
-    if offset.checked_add(rounded).is_none() {
+    if offset.checked_add(rounded).is_none_or(|end| file.is_some() && end > i64::MAX as u64) {
         return Err(Errno::EOVERFLOW);
     }
 

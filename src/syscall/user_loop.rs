@@ -7,8 +7,8 @@ use super::context::Ctx;
 use super::table;
 use crate::errno::Errno;
 use crate::file::FdTable;
-use crate::machine::task;
 use crate::machine::user::{Trap, UserMode};
+use crate::machine::{memory, task};
 use crate::process::signal::{self, Delivery, InterruptedCall};
 use crate::process::{Thread, exit, fault, memory_shortage, rseq, trace};
 use crate::vm::AddressSpace;
@@ -70,6 +70,10 @@ fn serve_traced(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode) -> O
 
 /// Serves system call `number`; returns it if a signal interrupted it.
 fn serve(thread: &Arc<Thread>, held: &mut Held, user: &mut UserMode, number: u64) -> Option<InterruptedCall> {
+    if memory::is_scarce() {
+        // What a call allocates for itself comes from the reserve: before that ends, somebody has to go.
+        memory_shortage::relieve(thread);
+    }
     let registers = &user.registers;
     // Linux takes 32 bits of the number.
     let number = number & 0xffff_ffff;

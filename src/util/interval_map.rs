@@ -53,6 +53,11 @@ impl<T: Piece> IntervalMap<T> {
         self.entries.len()
     }
 
+    /// Makes room for `more` ranges, so that adding and cutting so many needs no memory; `false` if there is none.
+    pub(crate) fn reserve(&mut self, more: usize) -> bool {
+        self.entries.try_reserve(more).is_ok()
+    }
+
     /// Returns the range that contains `address`.
     pub(crate) fn find(&self, address: u64) -> Option<(Range<u64>, &T)> {
         let entry = self.entries.get(self.first_ending_after(address))?;

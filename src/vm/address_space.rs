@@ -7,7 +7,7 @@
 
 use super::area::{Area, AreaDescription, Protection};
 use super::{PAGE, PageCache};
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::machine::memory::{Access, Frame, PageTable, USER_END};
 use crate::machine::random;
 use crate::machine::task::{Mutex, MutexGuard};
@@ -83,6 +83,10 @@ pub(crate) struct MemoryStatistics {
     pub(crate) shared: u64,
     /// Locked areas.
     pub(crate) locked: u64,
+    /// The page table.
+    pub(crate) tables: u64,
+    /// What the list of areas takes.
+    pub(crate) bookkeeping: u64,
 }
 
 impl AddressSpace {
@@ -146,8 +150,8 @@ impl AddressSpace {
         USER_END - random_offset(STACK_RANDOM)
     }
 
-    /// Returns all areas in order of address.
-    pub(crate) fn areas(&self) -> Vec<AreaDescription> {
+    /// Returns all areas in order of address. ENOMEM.
+    pub(crate) fn areas(&self) -> Result<Vec<AreaDescription>> {
         let areas = self.lock();
         let describe = |(range, area): (Range<u64>, &Area)| {
             let mut resident = 0;
@@ -162,7 +166,10 @@ impl AddressSpace {
                 resident,
             }
         };
-        areas.map.iter().map(describe).collect()
+        let mut all = Vec::new();
+        all.try_reserve_exact(areas.map.len()).map_err(|_| Errno::ENOMEM)?;
+        all.extend(areas.map.iter().map(describe));
+        Ok(all)
     }
 
     /// Returns the sizes that /proc shows and limits are checked against.
@@ -173,6 +180,8 @@ impl AddressSpace {
             peak_total: areas.peak_total,
             resident: (areas.resident + areas.set_aside.len()) as u64 * PAGE,
             peak_resident: areas.peak_resident.max(areas.resident) as u64 * PAGE,
+            tables: self.table.table_pages() as u64 * PAGE,
+            bookkeeping: (areas.map.len() * size_of::<Area>()) as u64,
             ..MemoryStatistics::default()
         };
         for (range, area) in areas.map.iter() {

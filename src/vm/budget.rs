@@ -1,17 +1,10 @@
-//! Frames for user programs and files: a reserve is kept from them, so that the kernel can go on working (and kill
-//! the program that asked for too much) when they have taken all the rest.
+//! Frames for user programs and files: the kernel's reserve is kept from them.
 //!
-//! Counting the free frames takes locks of every CPU, so each CPU looks only once for several frames.
+//! Programs allocate often, so each CPU looks only once for several frames.
 
 use crate::machine::cpu::{self, MAX_CPUS};
-use crate::machine::memory::{Frame, OutOfMemory, rough_statistics};
+use crate::machine::memory::{Frame, OutOfMemory, require_plenty};
 use core::sync::atomic::{AtomicU32, Ordering};
-
-/// The smallest reserve, in frames.
-const RESERVE_MINIMUM: usize = 256;
-
-/// The reserve as a part of all frames.
-const RESERVE_DIVISOR: usize = 128;
 
 /// For how many frames one look at the free ones counts.
 const CREDIT: u32 = 16;
@@ -55,11 +48,7 @@ pub(crate) fn check() -> Result<(), OutOfMemory> {
         credit.store(left - 1, Ordering::Relaxed);
         return Ok(());
     }
-    let frames = rough_statistics();
-    let reserve = RESERVE_MINIMUM.max(frames.total / RESERVE_DIVISOR);
-    if frames.free <= reserve {
-        return Err(OutOfMemory);
-    }
+    require_plenty()?;
     credit.store(CREDIT - 1, Ordering::Relaxed);
     Ok(())
 }

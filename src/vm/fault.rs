@@ -121,6 +121,9 @@ impl Areas {
             return false;
         }
         let area = area.clone();
+        if self.check_count(0).is_err() {
+            return false;
+        }
         self.add(address..range.start, area);
         true
     }

@@ -4,7 +4,7 @@
 use super::AddressSpace;
 use super::address_space::Areas;
 use super::area::{Area, Mapping};
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::util::interval_map::IntervalMap;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -27,6 +27,9 @@ impl AddressSpace {
         })?;
 
         let mut child_areas = child.lock_nested();
+        if !child_areas.map.reserve(areas.map.len() + 1) {
+            return Err(Errno::ENOMEM);
+        }
         for (range, area) in areas.map.iter().filter(|(_, area)| !area.is_left_out_of_fork) {
             if let Mapping::File { cache, .. } = &area.mapping {
                 cache.add_mapper(&child.this);

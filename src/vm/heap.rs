@@ -36,7 +36,7 @@ impl AddressSpace {
         }
         if new_end > old_end {
             // One page stays free above, and more below a stack (Linux's do_brk).
-            let is_free = areas.is_free_with_gaps(old_end..new_end + PAGE);
+            let is_free = areas.check_count(0).is_ok() && areas.is_free_with_gaps(old_end..new_end + PAGE);
             if !is_free || super::map::is_obvious_overcommit(new_end - old_end) {
                 return heap.end;
             }

@@ -5,7 +5,7 @@ use super::area::{Area, MapRequest, Mapping, Placement, Protection, Wanted};
 use super::fault::{FaultOutcome, Rights, is_zero_page};
 use super::{PAGE, round_up};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::{Access, USER_END, statistics};
+use crate::machine::memory::{Access, USER_END, total_pages};
 use crate::machine::task;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -33,10 +33,9 @@ impl AddressSpace {
         }
 
         let mut areas = self.lock();
-        if areas.map.len() >= MAX_AREAS {
-            return Err(Errno::ENOMEM);
-        }
+        areas.check_count(0)?;
         let start = areas.place(request.placement, length, request.grows_down)?;
+        areas.check_hole(&(start..start + length))?;
         let removed = self.remove(&mut areas, start..start + length);
         let mut area = Area::new(&request);
         if let Mapping::File { cache, .. } = &request.mapping {
@@ -65,13 +64,14 @@ impl AddressSpace {
         self.lock().place(Placement::Anywhere(0), round_up(length), false)
     }
 
-    /// Unmaps `length` bytes at `address`; areas in part inside are split.
+    /// Unmaps `length` bytes at `address`; areas in part inside are split. EINVAL, ENOMEM.
     pub(crate) fn unmap(&self, address: u64, length: u64) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         if range.is_empty() {
             return Err(Errno::EINVAL);
         }
         let mut areas = self.lock();
+        areas.check_hole(&range)?;
         let removed = self.remove(&mut areas, range);
         drop(areas);
         drop(removed);
@@ -109,6 +109,7 @@ impl AddressSpace {
         }
         let allowed = range.start..reached;
         if is_changed && !allowed.is_empty() {
+            areas.check_cuts(&allowed)?;
             self.change_protection(&mut areas, allowed, protection);
         }
         result
@@ -170,21 +171,23 @@ impl AddressSpace {
     }
 
     /// Marks a range to be empty in children, or not (MADV_WIPEONFORK, MADV_KEEPONFORK). EINVAL where it is not private
-    /// and anonymous, ENOMEM.
+    /// and anonymous, EAGAIN at the limit of areas, ENOMEM.
     pub(crate) fn wipe_on_fork(&self, address: u64, length: u64, is_wiped: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         let mut areas = self.lock();
         if areas.map.overlapping(range.clone()).any(|(_, area)| !matches!(area.mapping, Mapping::Anonymous)) {
             return Err(Errno::EINVAL);
         }
+        areas.check_cuts(&range).map_err(|_| Errno::EAGAIN)?;
         areas.map.update(range.clone(), |area| area.is_wiped_by_fork = is_wiped);
         if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
-    /// Marks a range to be left out of children, or not (MADV_DONTFORK, MADV_DOFORK). ENOMEM.
+    /// Marks a range to be left out of children, or not (MADV_DONTFORK, MADV_DOFORK). EAGAIN at the limit of areas, ENOMEM.
     pub(crate) fn leave_out_of_fork(&self, address: u64, length: u64, is_left_out: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         let mut areas = self.lock();
+        areas.check_cuts(&range).map_err(|_| Errno::EAGAIN)?;
         areas.map.update(range.clone(), |area| area.is_left_out_of_fork = is_left_out);
         if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
@@ -197,6 +200,7 @@ impl AddressSpace {
             if !areas.map.is_covered(range.clone()) {
                 return Err(Errno::ENOMEM);
             }
+            areas.check_cuts(&range)?;
             areas.map.update(range.clone(), |area| area.is_locked = is_locked);
         }
         if is_locked && brings_in && !self.populate(range) {
@@ -328,6 +332,33 @@ impl AddressSpace {
 }
 
 impl Areas {
+    /// ENOMEM if there may not be `more` areas beside the one that may always be added, or no memory to list them.
+    pub(super) fn check_count(&mut self, more: usize) -> Result {
+        if self.map.len() + more <= MAX_AREAS { self.make_room() } else { Err(Errno::ENOMEM) }
+    }
+
+    /// ENOMEM if a change of all in `range` would cut an area, and there are as many as there may be.
+    pub(super) fn check_cuts(&mut self, range: &Range<u64>) -> Result {
+        let is_cut = self.is_within(range.start) || self.is_within(range.end);
+        if is_cut { self.check_count(1) } else { Ok(()) }
+    }
+
+    /// ENOMEM if taking out `range` would make two areas of one, and there are as many as there may be.
+    pub(super) fn check_hole(&mut self, range: &Range<u64>) -> Result {
+        let is_inside = |(found, _): (Range<u64>, &Area)| found.start < range.start && range.end < found.end;
+        let is_hole = self.map.find(range.start).is_some_and(is_inside);
+        if is_hole { self.check_count(1) } else { self.make_room() }
+    }
+
+    /// ENOMEM without memory for what one change adds at most: two cuts, and what comes between.
+    fn make_room(&mut self) -> Result {
+        if self.map.reserve(3) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    fn is_within(&self, address: u64) -> bool {
+        self.map.find(address).is_some_and(|(found, _)| found.start < address)
+    }
+
     /// Chooses the address of a new area of `length` bytes.
     pub(super) fn place(&self, placement: Placement, length: u64, grows_down: bool) -> Result<u64> {
         if length > USER_END {
@@ -396,5 +427,5 @@ pub(super) fn checked_range(address: u64, length: u64) -> Option<Range<u64>> {
 
 /// Returns whether one request is for more memory than the machine has (Linux's heuristic overcommit).
 pub(super) fn is_obvious_overcommit(length: u64) -> bool {
-    length / PAGE > statistics().total as u64
+    length / PAGE > total_pages() as u64
 }

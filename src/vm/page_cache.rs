@@ -84,15 +84,11 @@ impl PageCache {
         let dropped = {
             let mut pages = self.pages.lock();
             let old = self.size.swap(size, Ordering::AcqRel);
+            // What lies behind the end is zero: nothing of the file, and nothing that a mapping stored there, may show
+            // when it grows.
+            clear_tail(&mut pages, size.min(old));
             if size >= old {
                 return Ok(());
-            }
-            let tail = (size % PAGE) as usize;
-            if tail != 0
-                && let Some(last) = pages.get_mut(&(first_beyond - 1))
-            {
-                last.frame.clear(tail, PAGE_SIZE - tail);
-                last.is_dirty = true;
             }
             pages.split_off(&first_beyond)
         };
@@ -135,6 +131,10 @@ impl PageCache {
 
     /// Writes at `offset`, growing the file; returns how many bytes. ENOSPC when no memory is left, EPERM against a seal.
     pub(crate) fn write(&self, offset: u64, from: &mut Source<'_>) -> Result<usize> {
+        let size = self.size();
+        if offset > size {
+            clear_tail(&mut self.pages.lock(), size);
+        }
         let mut total = 0;
         while from.remaining() > 0 {
             let position = offset + total as u64;
@@ -368,5 +368,16 @@ impl PageCache {
             page.is_dirty = true;
         }
         Ok(())
+    }
+}
+
+/// Clears the last page behind the end of a file of `size` bytes.
+fn clear_tail(pages: &mut BTreeMap<u64, CachedPage>, size: u64) {
+    let tail = (size % PAGE) as usize;
+    if tail != 0
+        && let Some(last) = pages.get_mut(&(size / PAGE))
+    {
+        last.frame.clear(tail, PAGE_SIZE - tail);
+        last.is_dirty = true;
     }
 }

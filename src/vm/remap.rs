@@ -47,9 +47,11 @@ impl AddressSpace {
                 return Err(Errno::EINVAL);
             }
             areas.place(Placement::Fixed(new), new_length, false)?;
+            areas.check_count(4)?;
             removed.extend(self.remove(areas, new_range));
         }
         if new_length < old.end - old.start {
+            areas.check_hole(&(old.start + new_length..old.end))?;
             removed.extend(self.remove(areas, old.start + new_length..old.end));
             old.end = old.start + new_length;
         }
@@ -89,6 +91,8 @@ impl AddressSpace {
         if !may_move {
             return Err(Errno::ENOMEM);
         }
+        // "if we are at the limit, it may fail": both ends of the old part may be cut, and the new one added.
+        areas.check_count(3)?;
         let new = match fixed {
             Some(new) => new,
             None => areas.place(Placement::Anywhere(0), new_length, false)?,

@@ -17,7 +17,7 @@ _BUILDING = threading.Lock()
 GREEDY = sorted((ROOT / "tests/greedy").glob("*.c"))
 
 
-def _build(source):
+def build(source):
     """Compiles a program statically against musl, unless another test has; returns its path."""
     with _BUILDING:
         return _compile(source)
@@ -58,7 +58,7 @@ def _on_stele(name="programs", sources=SOURCES, memory="512M", smp=1):
     """Runs all programs in one boot."""
     guest = Guest(f"{name}-{smp}", memory=memory, smp=smp)
     for source in sources:
-        guest.add_program(_build(source))
+        guest.add_program(build(source))
     bad = [f"{name}: status {status}\n{output}" for name, output, status in guest.run(900) if status != 0]
     if bad:
         raise Failure("\n".join(bad))
@@ -66,6 +66,6 @@ def _on_stele(name="programs", sources=SOURCES, memory="512M", smp=1):
 
 def tests(_long):
     """The tests of this ring."""
-    found = [(f"{source.stem} on Linux", lambda source=source: _on_linux(_build(source))) for source in SOURCES]
+    found = [(f"{source.stem} on Linux", lambda source=source: _on_linux(build(source))) for source in SOURCES]
     found += [(f"{len(SOURCES)} programs on Stele, {smp} CPU", lambda smp=smp: _on_stele(smp=smp)) for smp in (1, 4)]
     return [*found, ("greedy programs in a small guest", lambda: _on_stele("greedy", GREEDY, "48M"))]

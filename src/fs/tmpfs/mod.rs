@@ -17,7 +17,7 @@ use super::kinds::next_anonymous_device;
 use super::{FileSystem, FileSystemStatistics, Inode};
 use crate::errno::{Errno, Result};
 use crate::file::DeviceNumber;
-use crate::machine::memory::{PAGE_SIZE, statistics};
+use crate::machine::memory::{PAGE_SIZE, require_plenty, total_pages};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use alloc::string::String;
@@ -108,16 +108,17 @@ impl FileSystem for Tmpfs {
 impl Shared {
     fn page_limit(&self) -> u64 {
         let limit = self.options.lock().size_pages;
-        limit.unwrap_or_else(|| statistics().total as u64 / 2)
+        limit.unwrap_or_else(|| total_pages() as u64 / 2)
     }
 
     fn inode_limit(&self) -> u64 {
         let limit = self.options.lock().inodes;
-        limit.unwrap_or_else(|| statistics().total as u64 / 2)
+        limit.unwrap_or_else(|| total_pages() as u64 / 2)
     }
 
-    /// Counts one more inode and returns its number. ENOSPC at the limit.
+    /// Counts one more inode and returns its number. ENOSPC at the limit, or when memory is short.
     fn new_inode(&self) -> Result<u64> {
+        require_plenty().map_err(|_| Errno::ENOSPC)?;
         let limit = self.inode_limit();
         let count = self.inodes.fetch_add(1, Ordering::Relaxed) + 1;
         if limit != 0 && count > limit {

@@ -1,7 +1,7 @@
 //! Mount options of tmpfs(5): size, nr_blocks, nr_inodes, mode, uid, gid.
 
 use crate::errno::{Errno, Result};
-use crate::machine::memory::{PAGE_SIZE, statistics};
+use crate::machine::memory::{PAGE_SIZE, total_pages};
 use alloc::string::String;
 use core::fmt::Write;
 
@@ -81,7 +81,7 @@ impl Options {
 fn size(value: &str) -> Result<u64> {
     if let Some(percent) = value.strip_suffix('%') {
         let percent: u64 = percent.parse().map_err(|_| Errno::EINVAL)?;
-        return Ok(statistics().total as u64 * PAGE_SIZE as u64 / 100 * percent);
+        return Ok(total_pages() as u64 * PAGE_SIZE as u64 / 100 * percent);
     }
     number(value)
 }

@@ -4,8 +4,8 @@
 //! What a counter counts is its user's choice: handles (`Frame`), present entries (page table pages), nothing
 //! (heap, stacks).
 
-use super::FrameStatistics;
 use super::raw;
+use super::{FrameStatistics, OutOfMemory};
 use crate::machine::asm::direct_map_address;
 use crate::machine::boot::MemoryMap;
 use crate::machine::cpu::{self, MAX_CPUS};
@@ -23,6 +23,12 @@ const CACHE_SIZE: usize = 64;
 /// How many pages go between a cache and the buddy allocator at once, as an order.
 const BATCH_ORDER: usize = 5;
 const BATCH: usize = 1 << BATCH_ORDER;
+
+/// The smallest reserve, in pages.
+const RESERVE_MINIMUM: usize = 256;
+
+/// The reserve as a part of all pages: more than the tables that all of memory in 2 MiB pages needs to be split.
+const RESERVE_DIVISOR: usize = 128;
 
 /// What the boot stub's direct map shows: until the final page tables are loaded, pages come from below.
 const EARLY_LIMIT: u64 = 4 << 30;
@@ -152,9 +158,24 @@ pub(crate) fn statistics() -> FrameStatistics {
     FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free }
 }
 
-/// Returns the counts of pages without those in the CPUs' caches, and without a lock: for who asks often.
-pub(crate) fn rough_statistics() -> FrameStatistics {
-    FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free: FREE.load(Ordering::Relaxed) }
+/// Returns how many pages there are in all.
+pub(crate) fn total_pages() -> usize {
+    TOTAL.load(Ordering::Relaxed)
+}
+
+/// Fails when no more than the reserve is left, which programs may not use up: the kernel goes on working with it, and
+/// kills the program that asked for too much. Without a lock; what CPUs have in their caches does not count.
+pub(crate) fn require_plenty() -> Result<(), OutOfMemory> {
+    if FREE.load(Ordering::Relaxed) > reserve() { Ok(()) } else { Err(OutOfMemory) }
+}
+
+/// Returns whether even the reserve is half used up, by what the kernel keeps for programs.
+pub(crate) fn is_scarce() -> bool {
+    FREE.load(Ordering::Relaxed) < reserve() / 2
+}
+
+fn reserve() -> usize {
+    RESERVE_MINIMUM.max(TOTAL.load(Ordering::Relaxed) / RESERVE_DIVISOR)
 }
 
 fn with_buddy<T>(action: impl FnOnce(&mut Buddy<'static>) -> T) -> T {

@@ -1,6 +1,7 @@
 //! The global allocator.
 //!
-//! Up to 2 KiB: size classes, each CPU with a list of free blocks per class and one more list that they share.
+//! Up to 2 KiB: size classes, each CPU with a list of free blocks per class and one more list that they share,
+//! which gives whole pages back.
 //! Whole pages, and all of 16 KiB and more: straight from the page allocator. What is between: blocks of
 //! `linked_list_allocator`, in an area of its own that grows page by page, which also helps out
 //! where the page allocator has no pages in a row. Any context; interrupts are off meanwhile.
@@ -13,6 +14,7 @@ use crate::machine::sync::IrqLock;
 use crate::rank::Rank;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::Ordering;
 use linked_list_allocator::Heap;
 
 /// Sizes of small blocks. All are multiples of 16; powers of two are aligned to themselves.
@@ -26,6 +28,9 @@ const LARGE: usize = 16 * 1024;
 
 /// Free blocks of a class that a CPU keeps at most; then half of them go to the shared list.
 const KEPT: usize = 128;
+
+/// Bytes of free blocks of a class that the shared list keeps without looking for whole pages among them.
+const KEPT_SHARED: usize = 64 * 1024;
 
 /// What the list allocator's area grows by at least.
 const GROWTH: usize = 64 * 1024;
@@ -54,6 +59,8 @@ struct Free {
 struct List {
     first: *mut Free,
     length: usize,
+    /// At this length the shared list gives whole pages back.
+    trim_at: usize,
 }
 
 /// The lists of one CPU, or the shared ones.
@@ -113,7 +120,7 @@ unsafe impl GlobalAlloc for KernelHeap {
             // SAFETY: the caller gives back what `alloc` gave it for this layout.
             Part::Small(class) => unsafe { free_small(block, class) },
             Part::Pages(count) if !HEAP_AREA.contains(&(block.addr() as u64)) => {
-                let page = ((block.addr() as u64 - DIRECT_MAP) / PAGE_SIZE as u64) as u32;
+                let page = page_of(block.cast());
                 if count == 1 { allocator::free_page(page) } else { allocator::free_pages(page, count) }
             }
             Part::Middle | Part::Pages(_) => {
@@ -168,13 +175,18 @@ unsafe fn free_small(block: *mut u8, class: usize) {
     // SAFETY: the block is the caller's, aligned to 16 and at least as large as a `Free`.
     unsafe { list.push(block.cast()) };
     if list.length > KEPT {
-        list.move_to(&mut SHARED.lock().0[class], KEPT / 2);
+        let shared = &mut SHARED.lock().0[class];
+        list.move_to(shared, KEPT / 2);
+        if shared.length >= shared.trim_at {
+            shared.trim(CLASSES[class]);
+        }
     }
 }
 
 /// Cuts a new page into blocks of `size` bytes; `false` if there is no page.
 fn fill(list: &mut List, size: usize) -> bool {
     let Some(page) = allocator::allocate_page() else { return false };
+    allocator::counter(page).store(0, Ordering::Relaxed);
     let start = direct_map_address(u64::from(page) << 12);
     for index in (0..PAGE_SIZE / size).rev() {
         // SAFETY: inside the page, which was just allocated for the heap.
@@ -232,9 +244,20 @@ impl Middle {
     }
 }
 
+/// Returns the page that holds a small block.
+fn page_of(block: *mut Free) -> u32 {
+    ((block.addr() as u64 - DIRECT_MAP) / PAGE_SIZE as u64) as u32
+}
+
 impl Lists {
     const fn new() -> Lists {
-        Lists([const { List { first: null_mut(), length: 0 } }; CLASSES.len()])
+        let mut lists = [const { List { first: null_mut(), length: 0, trim_at: 0 } }; CLASSES.len()];
+        let mut class = 0;
+        while class < CLASSES.len() {
+            lists[class].trim_at = KEPT_SHARED / CLASSES[class];
+            class += 1;
+        }
+        Lists(lists)
     }
 }
 
@@ -269,5 +292,41 @@ impl List {
             // SAFETY: it was in a list of this class.
             unsafe { other.push(block) };
         }
+    }
+
+    /// Gives back the pages of which all blocks, of `size` bytes, are in the list. The pages' counters, otherwise
+    /// zero, count the blocks. It is done again when the list is a quarter longer than what is left, so that each
+    /// free pays little.
+    fn trim(&mut self, size: usize) {
+        const WHOLE: u32 = 1 << 31;
+        let blocks_in_page = (PAGE_SIZE / size) as u32;
+        let mut block = self.first;
+        while !block.is_null() {
+            allocator::counter(page_of(block)).fetch_add(1, Ordering::Relaxed);
+            // SAFETY: blocks in a list are free and hold a `Free`.
+            block = unsafe { (*block).next };
+        }
+
+        let mut rest = core::mem::replace(self, List { first: null_mut(), length: 0, trim_at: 0 });
+        loop {
+            let block = rest.pop();
+            if block.is_null() {
+                break;
+            }
+            let counter = allocator::counter(page_of(block));
+            let count = counter.load(Ordering::Relaxed);
+            if count != blocks_in_page && count & WHOLE == 0 {
+                counter.store(0, Ordering::Relaxed);
+                // SAFETY: it was in this list.
+                unsafe { self.push(block) };
+                continue;
+            }
+            let left = (count | WHOLE) - 1;
+            counter.store(left, Ordering::Relaxed);
+            if left == WHOLE {
+                allocator::free_page(page_of(block));
+            }
+        }
+        self.trim_at = self.length + (self.length / 4).max(KEPT_SHARED / size);
     }
 }

@@ -30,12 +30,13 @@ mod removal;
 /// User page tables.
 mod page_table;
 
-pub(crate) use allocator::{rough_statistics, statistics};
+pub(crate) use allocator::{is_scarce, require_plenty, statistics, total_pages};
 pub(crate) use frame::Frame;
 pub(in crate::machine) use kernel_table::root_address;
 pub(in crate::machine) use kernel_table::{Caching, map_device, map_firmware};
 pub(in crate::machine) use page_table::load_page_table;
 pub(crate) use page_table::{Access, PageTable};
+pub(crate) use stack::STACK_SIZE;
 pub(in crate::machine) use stack::{KernelStack, is_below_stack};
 pub(in crate::machine) use tlb::{flush_here, set_shoot_down};
 pub(crate) use x86_64::{PhysAddr, VirtAddr};

@@ -7,14 +7,14 @@
 use super::entry::{self, Table};
 use super::removal::Removal;
 use super::tlb::{Cpus, Stale};
-use super::{Frame, OutOfMemory, PAGE_SIZE, USER_END, kernel_table};
+use super::{Frame, OutOfMemory, PAGE_SIZE, USER_END, allocator, kernel_table};
 use crate::machine::cpu::{self, MAX_CPUS};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::mem::ManuallyDrop;
 use core::ops::Range;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
@@ -39,6 +39,8 @@ pub(crate) struct PageTable {
     root: Table,
     /// The CPUs that have it loaded.
     cpus: Cpus,
+    /// How many tables there are below the root.
+    tables: AtomicUsize,
 }
 
 /// What each CPU has loaded; null for the kernel's own table.
@@ -74,9 +76,9 @@ fn write_root(address: u64) {
 impl PageTable {
     /// Makes an empty table that shares the kernel's half.
     pub(crate) fn new() -> Result<Arc<PageTable>, OutOfMemory> {
-        let root = Table::new()?;
+        let root = new_table()?;
         kernel_table::copy_kernel_entries(root);
-        Ok(Arc::new(PageTable { root, cpus: Cpus::new() }))
+        Ok(Arc::new(PageTable { root, cpus: Cpus::new(), tables: AtomicUsize::new(0) }))
     }
 
     /// Maps `frame` at the page `address`, replacing what was there.
@@ -134,7 +136,15 @@ impl PageTable {
         let mut removal = Removal::new(&self.cpus);
         removal.remove(self.root, ROOT_LEVEL, clip(range));
         removal.finish();
+        if removal.freed_tables > 0 {
+            self.tables.fetch_sub(removal.freed_tables, Ordering::Relaxed);
+        }
         removal.pages
+    }
+
+    /// Returns how many pages the table itself takes.
+    pub(crate) fn table_pages(&self) -> usize {
+        self.tables.load(Ordering::Relaxed) + 1
     }
 
     /// Changes the access of each mapped page in `range` to what `change` makes of it.
@@ -302,7 +312,8 @@ impl PageTable {
                 // SAFETY: user tables have no large pages.
                 unsafe { Table::of(present) }
             } else {
-                let below = Table::new()?;
+                let below = new_table()?;
+                self.tables.fetch_add(1, Ordering::Relaxed);
                 slot.store(below.address() | TABLE_BITS, Ordering::Release);
                 table.count(1);
                 below
@@ -326,6 +337,12 @@ impl Drop for PageTable {
 
 /// Entries that lead to a table: what the page may do is said at the lowest level.
 const TABLE_BITS: u64 = entry::PRESENT | entry::WRITE | entry::USER | entry::ACCESSED;
+
+/// Makes a table for user pages. Programs cause it, so it is not made from the kernel's reserve.
+fn new_table() -> Result<Table, OutOfMemory> {
+    allocator::require_plenty()?;
+    Table::new()
+}
 
 /// Returns the part of `range` that user pages can be in.
 fn clip(range: Range<u64>) -> Range<u64> {

@@ -19,6 +19,8 @@ pub(super) struct Removal<'a> {
     stale: Stale,
     /// How many pages were removed.
     pub(super) pages: usize,
+    /// How many tables became empty.
+    pub(super) freed_tables: usize,
 }
 
 impl<'a> Removal<'a> {
@@ -32,6 +34,7 @@ impl<'a> Removal<'a> {
             tables_length: 0,
             stale: Stale::new(),
             pages: 0,
+            freed_tables: 0,
         }
     }
 
@@ -84,6 +87,7 @@ impl<'a> Removal<'a> {
         }
         self.tables[self.tables_length] = Some(table);
         self.tables_length += 1;
+        self.freed_tables += 1;
         self.stale.add(address);
     }
 

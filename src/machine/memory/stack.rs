@@ -7,7 +7,7 @@ use crate::machine::sync::IrqLock;
 use crate::rank::Rank;
 
 /// Bytes of a stack.
-pub(in crate::machine) const STACK_SIZE: usize = 32 * 1024;
+pub(crate) const STACK_SIZE: usize = 32 * 1024;
 
 /// Bytes from one stack to the next: as much again lies unmapped below each.
 const SLOT_SIZE: u64 = 2 * STACK_SIZE as u64;
@@ -41,6 +41,7 @@ impl KernelStack {
         if let Some(slot) = take_kept() {
             return Ok(KernelStack { slot });
         }
+        allocator::require_plenty()?;
         let slot = take_slot()?;
         // From here on, dropping it undoes what was done.
         let stack = KernelStack { slot };
