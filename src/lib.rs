@@ -75,6 +75,7 @@ fn start_user_space() {
         machine::provoke::provoke(fault);
     }
     let root = fs::mount_root();
+    ipc::start();
     procfs::start();
     tty::start(serial_lines(), keyboard());
     syscall::start_first_process(root);

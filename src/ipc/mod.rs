@@ -4,6 +4,9 @@
 /// The identifiers of System V objects, their owners and permissions.
 mod registry;
 
+/// POSIX message queues and their file system.
+pub(crate) mod mqueue;
+
 /// Message queues: msgget(2) and relatives.
 pub(crate) mod message;
 
@@ -14,3 +17,8 @@ pub(crate) mod semaphore;
 pub(crate) mod shared_memory;
 
 pub(crate) use registry::{Object, Registry, Right};
+
+/// Offers the file system of message queues.
+pub(crate) fn start() {
+    mqueue::start();
+}

@@ -288,7 +288,7 @@ impl Process {
     }
 
     /// Returns whether all its threads have ended.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::Acquire)
     }
 

@@ -6,7 +6,7 @@ use super::system;
 use crate::errno::{Errno, Result};
 use crate::file::pipe;
 use crate::fs::inotify;
-use crate::ipc::{message, semaphore, shared_memory};
+use crate::ipc::{message, mqueue, semaphore, shared_memory};
 use crate::process::system_name::{self, RELEASE, VERSION, as_text};
 use crate::process::{table, threads_max};
 use crate::util::tunable::Tunable;
@@ -84,6 +84,11 @@ const VALUES: &[Value] = &[
     number("fs/inotify/max_queued_events", &inotify::MAX_QUEUED_EVENTS),
     number("fs/inotify/max_user_instances", &inotify::MAX_USER_INSTANCES),
     number("fs/inotify/max_user_watches", &inotify::MAX_USER_WATCHES),
+    number("fs/mqueue/msg_default", &mqueue::DEFAULT_MESSAGES),
+    number("fs/mqueue/msg_max", &mqueue::MAX_MESSAGES),
+    number("fs/mqueue/msgsize_default", &mqueue::DEFAULT_BYTES),
+    number("fs/mqueue/msgsize_max", &mqueue::MAX_BYTES),
+    number("fs/mqueue/queues_max", &mqueue::MAX_QUEUES),
     constant("fs/nr_open", || String::from("1048576")),
     constant("fs/pipe-max-size", || String::from("1048576")),
     constant("fs/pipe-user-pages-hard", || String::from("0")),

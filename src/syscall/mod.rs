@@ -42,6 +42,9 @@ mod memory_barrier;
 /// Sending and receiving on sockets.
 mod message;
 
+/// POSIX message queues.
+mod mqueue;
+
 /// The tree of mounts.
 mod mount;
 

@@ -4,7 +4,7 @@ use super::argument::Handler;
 use super::context::Ctx;
 use super::{
     attributes, directory, epoll, extent, fcntl, file, futex, inotify, ipc, memory, memory_barrier, message, mount,
-    path, poll, process, schedule, signal, socket, stat, system, time, timer, transfer, xattr,
+    mqueue, path, poll, process, schedule, signal, socket, stat, system, time, timer, transfer, xattr,
 };
 use crate::errno::{Errno, Result};
 use crate::machine::console::log;
@@ -215,6 +215,12 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         233 => epoll::epoll_ctl.serve(ctx, registers),
         234 => signal::tgkill.serve(ctx, registers),
         235 => attributes::utimes.serve(ctx, registers),
+        240 => mqueue::mq_open.serve(ctx, registers),
+        241 => mqueue::mq_unlink.serve(ctx, registers),
+        242 => mqueue::mq_timedsend.serve(ctx, registers),
+        243 => mqueue::mq_timedreceive.serve(ctx, registers),
+        244 => mqueue::mq_notify.serve(ctx, registers),
+        245 => mqueue::mq_getsetattr.serve(ctx, registers),
         247 => process::waitid.serve(ctx, registers),
         251 => process::ioprio_set.serve(ctx, registers),
         252 => process::ioprio_get.serve(ctx, registers),

@@ -77,9 +77,9 @@ pub(crate) fn setitimer(
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct SignalEvent {
-    value: u64,
-    signal: i32,
-    notify: i32,
+    pub(super) value: u64,
+    pub(super) signal: i32,
+    pub(super) notify: i32,
     thread: i32,
     _rest: [i32; 11],
 }

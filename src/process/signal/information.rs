@@ -35,6 +35,8 @@ pub(crate) mod code {
     pub(crate) const KERNEL: i32 = 0x80;
     /// A POSIX timer.
     pub(crate) const TIMER: i32 = -2;
+    /// A POSIX message queue.
+    pub(crate) const MESSAGE_QUEUE: i32 = -3;
     /// tkill(2), tgkill(2).
     pub(crate) const THREAD: i32 = -6;
     pub(crate) const ILL_ILLOPN: i32 = 2;
@@ -68,6 +70,12 @@ impl SignalInfo {
     /// A signal that a process sent: `code` says by which call.
     pub(crate) fn sent(signal: Signal, code: i32, sender: i32, uid: u32) -> SignalInfo {
         SignalInfo::new(signal, code, &[pair(sender as u32, uid)])
+    }
+
+    /// Adds a value of the program's (`si_value`).
+    pub(crate) fn with_value(mut self, value: u64) -> SignalInfo {
+        self.payload[1] = value;
+        self
     }
 
     /// A fault of the program at `address`.
