@@ -160,6 +160,9 @@ impl Epoll {
             events[count] = event;
             count += 1;
         }
+        if self.shared.length() > 0 {
+            self.shared.readiness.wake_another();
+        }
         if count == 0 { Err(Errno::EAGAIN) } else { Ok(count) }
     }
 
@@ -267,18 +270,22 @@ impl Interest {
 }
 
 impl Observer for Interest {
-    fn notify(&self, events: Events) {
+    fn notify(&self, events: Events) -> bool {
         let wanted = self.wanted();
         if wanted.is_empty()
             || !(wanted.in_both_spellings() | Events::ALWAYS).intersects(events)
             || self.is_removed.load(Ordering::Relaxed)
         {
-            return;
+            return false;
         }
-        if let Some(shared) = self.epoll.upgrade() {
-            self.queue(&shared);
-            shared.readiness.announce(Events::READABLE);
-        }
+        let Some(shared) = self.epoll.upgrade() else { return false };
+        self.queue(&shared);
+        // One sleeper collects; `collect` wakes the next where something is left.
+        shared.readiness.announce_to_one(Events::READABLE)
+    }
+
+    fn is_exclusive(&self) -> bool {
+        Manner::from_bits_truncate(self.bits.load(Ordering::Relaxed)).contains(Manner::EXCLUSIVE)
     }
 }
 

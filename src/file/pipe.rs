@@ -187,9 +187,13 @@ impl Pipe {
             let was_full = self.is_full();
             let result = content.read(to);
             self.used_pages.store(content.pages.len(), Ordering::SeqCst);
+            let is_empty = content.pages.is_empty();
             drop(content);
             if was_full && !self.is_full() {
-                self.writable.announce(Events::WRITABLE);
+                self.writable.announce_to_one(Events::WRITABLE);
+            }
+            if !is_empty {
+                self.readable.wake_another();
             }
             result
         })
@@ -212,7 +216,10 @@ impl Pipe {
             self.used_pages.store(content.pages.len(), Ordering::SeqCst);
             drop(content);
             if done > before {
-                self.readable.announce(Events::READABLE);
+                self.readable.announce_to_one(Events::READABLE);
+            }
+            if !self.is_full() {
+                self.writable.wake_another();
             }
             result
         });

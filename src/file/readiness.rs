@@ -55,8 +55,13 @@ impl Events {
 
 /// Told when a file's readiness may have changed: a polling thread, an epoll instance.
 pub(crate) trait Observer: Send + Sync {
-    /// Some of `events` may hold now. Any context; must not sleep.
-    fn notify(&self, events: Events);
+    /// Some of `events` may hold now. Returns whether somebody woke up for it. Any context; must not sleep.
+    fn notify(&self, events: Events) -> bool;
+
+    /// Returns whether of several such observers one that wakes somebody is enough (EPOLLEXCLUSIVE).
+    fn is_exclusive(&self) -> bool {
+        false
+    }
 }
 
 /// One observer and what it wants to hear of.
@@ -106,23 +111,48 @@ impl Readiness {
         fence(Ordering::SeqCst);
     }
 
-    /// Wakes the sleepers and tells the observers that `events` may hold. Any context.
-    pub(crate) fn announce(&self, events: Events) {
+    /// Wakes the sleepers and tells the observers that `events` may hold; returns whether somebody woke up. Any context.
+    pub(crate) fn announce(&self, events: Events) -> bool {
         self.generation.fetch_add(1, Ordering::SeqCst);
-        self.sleepers.wake_all();
+        let wakes = self.sleepers.wake_all();
+        self.tell_observers(events) | wakes
+    }
+
+    /// Like `announce`, but wakes one sleeper only: for what one of them will take. Who takes less than all calls
+    /// `wake_another`.
+    pub(crate) fn announce_to_one(&self, events: Events) -> bool {
+        let wakes = self.wake_another();
+        self.tell_observers(events) | wakes
+    }
+
+    /// Wakes one more sleeper; returns whether there was one.
+    pub(crate) fn wake_another(&self) -> bool {
+        self.generation.fetch_add(1, Ordering::SeqCst);
+        self.sleepers.wake_one()
+    }
+
+    fn tell_observers(&self, events: Events) -> bool {
         fence(Ordering::SeqCst);
         if !self.is_observed.load(Ordering::Relaxed) {
-            return;
+            return false;
         }
 
         let entries = self.observers.lock().clone();
+        let (mut wakes, mut wakes_exclusively) = (false, false);
         for entry in entries.iter().flat_map(|entries| entries.iter()) {
             if entry.interest.intersects(events)
                 && let Some(observer) = entry.observer.upgrade()
             {
-                observer.notify(events);
+                let is_exclusive = observer.is_exclusive();
+                if is_exclusive && wakes_exclusively {
+                    continue;
+                }
+                let woke = observer.notify(events);
+                wakes |= woke;
+                wakes_exclusively |= woke && is_exclusive;
             }
         }
+        wakes
     }
 
     /// Sleeps until `attempt` returns something else than EAGAIN (or returns EAGAIN at once if `non_blocking`);

@@ -155,7 +155,9 @@ impl Shared {
     fn arm(&self, state: &mut State) {
         let armed = state.next_ns.zip(self.this.upgrade());
         state.timer = armed.map(|(next_ns, shared)| {
-            let expire = move || shared.readiness.announce(Events::READABLE);
+            let expire = move || {
+                shared.readiness.announce(Events::READABLE);
+            };
             Timer::at(state.clock.to_monotonic_ns(next_ns), Box::new(expire))
         });
     }
@@ -180,15 +182,15 @@ impl State {
 
 /// Told that the wall clock was set.
 impl Observer for Shared {
-    fn notify(&self, _: Events) {
+    fn notify(&self, _: Events) -> bool {
         let mut state = self.state.lock();
         if state.clock != TimerClock::Wall || state.next_ns.is_none() {
-            return;
+            return false;
         }
         state.is_cancelled = state.start == TimerStart::AbsoluteUnlessSet;
         self.arm(&mut state);
         drop(state);
-        self.readiness.announce(Events::READABLE);
+        self.readiness.announce(Events::READABLE)
     }
 }
 

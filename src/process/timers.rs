@@ -133,8 +133,9 @@ fn fire(timer: Weak<SignalTimer>) {
 
 /// Told that the wall clock was set: the sender arms the timer anew.
 impl Observer for SignalTimer {
-    fn notify(&self, _: Events) {
+    fn notify(&self, _: Events) -> bool {
         fire(self.this.clone());
+        false
     }
 }
 

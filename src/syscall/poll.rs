@@ -115,8 +115,9 @@ impl Watch {
 struct Wake(Waiter);
 
 impl Observer for Wake {
-    fn notify(&self, _: Events) {
+    fn notify(&self, _: Events) -> bool {
         self.0.wake();
+        true
     }
 }
 

@@ -90,22 +90,20 @@ impl WaitQueue {
         self.wait(Activity::Interruptible, deadline_ns, condition)
     }
 
-    /// Wakes the task that waits longest. Any context.
-    pub(crate) fn wake_one(&self) {
-        if !self.may_have_waiters() {
-            return;
-        }
-        let mut list = self.list.lock();
-        self.wake_first(&mut list);
+    /// Wakes the task that waits longest; returns whether there was one. Any context.
+    pub(crate) fn wake_one(&self) -> bool {
+        self.may_have_waiters() && self.wake_first(&mut self.list.lock())
     }
 
-    /// Wakes all tasks that wait here. Any context.
-    pub(crate) fn wake_all(&self) {
+    /// Wakes all tasks that wait here; returns whether there was one. Any context.
+    pub(crate) fn wake_all(&self) -> bool {
         if !self.may_have_waiters() {
-            return;
+            return false;
         }
         let mut list = self.list.lock();
+        let is_awaited = self.wake_first(&mut list);
         while self.wake_first(&mut list) {}
+        is_awaited
     }
 
     fn wait<T>(
