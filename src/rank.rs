@@ -58,6 +58,8 @@ pub(crate) enum Rank {
     Futex,
     /// The futexes with an owner that are waited for.
     FutexOwners,
+    /// Whom an open file's signals are for.
+    SignalIo,
     /// A file descriptor table.
     FdTable,
     /// Advisory locks on files, of the whole system.

@@ -30,6 +30,9 @@ pub(crate) mod pipe;
 /// Who waits for a file to become readable or writable.
 mod readiness;
 
+/// Signals for readiness.
+pub(crate) mod signal_io;
+
 /// timerfd_create(2).
 pub(crate) mod timerfd;
 

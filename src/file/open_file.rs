@@ -4,15 +4,17 @@
 //! The position lock is taken only for files that have positions; it orders whole calls ("POSIX requires that
 //! read, write and the like update the file offset atomically", write(2), BUGS).
 
+use super::signal_io::{SignalIo, SignalTarget, Watch};
 use super::{DirectoryEntry, Events, File, Notice, Observer, Place, locks, notice};
 use crate::errno::{Errno, Result};
+use crate::machine::sync::SpinLock;
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
 use crate::vm::{Destination, Source};
 use alloc::sync::Arc;
 use bitflags::bitflags;
 use core::any::Any;
-use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 bitflags! {
     /// Access mode and status flags, as fcntl(2) F_GETFL numbers them.
@@ -63,8 +65,8 @@ pub(crate) struct OpenFile {
     position: AtomicU64,
     position_turn: Mutex<()>,
     flags: AtomicU32,
-    /// Whom SIGIO is for: a process, or a group if negative (fcntl(2), F_SETOWN).
-    signal_owner: AtomicI32,
+    /// Signals for readiness.
+    signal_io: SpinLock<SignalIo>,
     /// A flock(2) or open-file-description lock was taken through this one.
     pub(super) has_locks: AtomicBool,
 }
@@ -87,7 +89,7 @@ impl OpenFile {
             position: AtomicU64::new(0),
             position_turn: Mutex::new(Rank::FilePosition, ()),
             flags: AtomicU32::new(flags.difference(StatusFlags::NO_CONTROL).bits()),
-            signal_owner: AtomicI32::new(0),
+            signal_io: SpinLock::new(Rank::SignalIo, SignalIo::default()),
             has_locks: AtomicBool::new(false),
         })
     }
@@ -262,14 +264,25 @@ impl OpenFile {
         Ok(())
     }
 
-    /// Returns F_GETOWN's answer.
-    pub(crate) fn signal_owner(&self) -> i32 {
-        self.signal_owner.load(Ordering::Relaxed)
+    /// Returns how it tells of readiness by signals.
+    pub(crate) fn signal_target(&self) -> SignalTarget {
+        self.signal_io.lock().target
     }
 
-    /// Sets F_SETOWN's process or group.
-    pub(crate) fn set_signal_owner(&self, owner: i32) {
-        self.signal_owner.store(owner, Ordering::Relaxed);
+    /// Changes how it tells of readiness by signals.
+    pub(crate) fn set_signal_target(&self, change: impl FnOnce(&mut SignalTarget)) {
+        change(&mut self.signal_io.lock().target);
+    }
+
+    /// Begins or ends to tell of readiness, after O_ASYNC was changed by `descriptor`.
+    pub(crate) fn follow_async_flag(self: &Arc<Self>, descriptor: i32) {
+        let wants = self.flags().contains(StatusFlags::ASYNC) && self.file.can_poll();
+        if wants == self.signal_io.lock().watch.is_some() {
+            return;
+        }
+        let watch = wants.then(|| Watch::begin(self, descriptor));
+        let before = core::mem::replace(&mut self.signal_io.lock().watch, watch);
+        drop(before);
     }
 
     /// Returns the position, for /proc/PID/fdinfo.

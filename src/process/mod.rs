@@ -57,6 +57,9 @@ mod session;
 /// Signals.
 pub(crate) mod signal;
 
+/// Signals for readiness.
+pub(crate) mod signal_io;
+
 /// Signals as bytes to read.
 mod signalfd;
 

@@ -3,6 +3,7 @@
 use super::argument::Fd;
 use super::context::Ctx;
 use super::file::{descriptor_limit, operable};
+use super::signal_io::{self, F_GETOWN, F_GETOWN_EX, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG};
 use crate::errno::{Errno, Result};
 use crate::file::locks::{self, LockOwner};
 use crate::file::pipe::PipeEnd;
@@ -11,6 +12,7 @@ use crate::fs::{Capabilities, RegularFile};
 use crate::machine::memory::PAGE_SIZE;
 use crate::util::lock_ranges::{LockKind, RangeLock};
 use crate::vm::{Seals, UserPtr};
+use alloc::sync::Arc;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// fcntl(2). What an O_PATH descriptor does not allow is EBADF.
@@ -23,7 +25,7 @@ pub(crate) fn fcntl(ctx: &Ctx<'_>, fd: Fd, command: u32, argument: u64) -> Resul
         F_SETFD => ctx.files().set_close_on_exec(fd.0, argument & 1 != 0).map(|()| 0),
         F_GETFL => Ok(file.flags().bits() as usize),
         _ if file.flags().contains(StatusFlags::PATH) => Err(Errno::EBADF),
-        F_SETFL => set_flags(&file, argument),
+        F_SETFL => Ok(set_flags(fd, &file, StatusFlags::from_bits_retain(argument as u32))),
         F_GETLK => get_lock(&file, LockOwner::process(ctx.files(), ctx.process().id()), ctx, argument),
         F_SETLK | F_SETLKW => {
             let owner = LockOwner::process(ctx.files(), ctx.process().id());
@@ -37,10 +39,8 @@ pub(crate) fn fcntl(ctx: &Ctx<'_>, fd: Fd, command: u32, argument: u64) -> Resul
         F_SETPIPE_SZ => set_pipe_size(ctx, &file, argument),
         F_GET_SEALS => Ok(file.downcast::<RegularFile>().ok_or(Errno::EINVAL)?.page_cache()?.seals().bits() as usize),
         F_ADD_SEALS => add_seals(&file, argument),
-        F_GETOWN => Ok(file.signal_owner() as usize),
-        F_SETOWN => {
-            file.set_signal_owner(argument as i32);
-            Ok(0)
+        F_SETOWN | F_GETOWN | F_SETSIG | F_GETSIG | F_SETOWN_EX | F_GETOWN_EX => {
+            signal_io::control(ctx, &file, command, argument)
         }
         _ => Err(Errno::EINVAL),
     }
@@ -54,8 +54,6 @@ const F_SETFL: u32 = 4;
 const F_GETLK: u32 = 5;
 const F_SETLK: u32 = 6;
 const F_SETLKW: u32 = 7;
-const F_SETOWN: u32 = 8;
-const F_GETOWN: u32 = 9;
 const F_OFD_GETLK: u32 = 36;
 const F_OFD_SETLK: u32 = 37;
 const F_OFD_SETLKW: u32 = 38;
@@ -73,9 +71,10 @@ fn duplicate(ctx: &Ctx<'_>, fd: Fd, from: u64, close_on_exec: bool) -> Result<us
     ctx.files().insert(ctx.file(fd)?, from as i32, limit, close_on_exec).map(|fd| fd as usize)
 }
 
-fn set_flags(file: &OpenFile, argument: u64) -> Result<usize> {
-    file.set_flags(StatusFlags::from_bits_retain(argument as u32));
-    Ok(0)
+fn set_flags(fd: Fd, file: &Arc<OpenFile>, flags: StatusFlags) -> usize {
+    file.set_flags(flags);
+    file.follow_async_flag(fd.0);
+    0
 }
 
 /// /proc/sys/fs/pipe-max-size: beyond it CAP_SYS_RESOURCE is needed.
@@ -212,12 +211,12 @@ pub(crate) fn ioctl(ctx: &Ctx<'_>, fd: Fd, request: u32, argument: u64) -> Resul
     let file = operable(ctx, fd)?;
     match request {
         FIOCLEX | FIONCLEX => ctx.files().set_close_on_exec(fd.0, request == FIOCLEX).map(|()| 0),
+        FIOASYNC if !file.file().can_poll() => Err(Errno::ENOTTY),
         FIONBIO | FIOASYNC => {
             let flag = if request == FIONBIO { StatusFlags::NON_BLOCKING } else { StatusFlags::ASYNC };
             let mut flags = file.flags();
             flags.set(flag, UserPtr::<i32>::new(ctx.space(), argument).read()? != 0);
-            file.set_flags(flags);
-            Ok(0)
+            Ok(set_flags(fd, &file, flags))
         }
         FIONREAD if file.file().metadata()?.kind == FileKind::Regular && file.file().is_seekable() => {
             let left = file.file().size() as i64 - file.position() as i64;

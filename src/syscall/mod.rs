@@ -63,6 +63,9 @@ mod schedule;
 /// Signals.
 mod signal;
 
+/// Signals for readiness.
+mod signal_io;
+
 /// The first process.
 mod start;
 

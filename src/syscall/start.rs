@@ -61,6 +61,7 @@ pub(crate) fn start_first_process(root: Path) {
     let newborn = process::create_first(program, root, files, run_thread)
         .unwrap_or_else(|error| panic!("No memory for the first process ({error:?})"));
     process::timers::start();
+    process::signal_io::start();
     newborn.start();
 }
 

@@ -1,6 +1,7 @@
 //! What is known about one sent signal: `siginfo_t`, kept in the layout that user space sees (sigaction(2)).
 
 use super::Signal;
+use crate::file::Events;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// A sent signal: Linux's 128-byte `siginfo_t`.
@@ -70,6 +71,22 @@ impl SignalInfo {
     /// A signal that a process sent: `code` says by which call.
     pub(crate) fn sent(signal: Signal, code: i32, sender: i32, uid: u32) -> SignalInfo {
         SignalInfo::new(signal, code, &[pair(sender as u32, uid)])
+    }
+
+    /// A file's readiness, by the descriptor that asked for it (`si_fd`): POLL_IN and relatives with their poll(2) bits.
+    pub(crate) fn readiness(signal: Signal, descriptor: i32, events: Events) -> SignalInfo {
+        let (code, band) = if events.intersects(Events::READABLE) {
+            (1, Events::READABLE)
+        } else if events.intersects(Events::WRITABLE) {
+            (2, Events::WRITABLE | Events::WRITE_BAND)
+        } else if events.contains(Events::PRIORITY) {
+            (5, Events::PRIORITY | Events::READ_BAND)
+        } else if events.contains(Events::ERROR) {
+            (4, Events::ERROR)
+        } else {
+            (6, Events::HANG_UP | Events::ERROR)
+        };
+        SignalInfo::new(signal, code, &[u64::from(band.bits()), u64::from(descriptor as u32)])
     }
 
     /// Adds a value of the program's (`si_value`).
