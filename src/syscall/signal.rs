@@ -228,6 +228,7 @@ fn send_to_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32, number: i32) -> Re
     let signal = signal_or_none(number)?;
     check_may_send(ctx, thread.process(), signal)?;
     if let Some(signal) = signal {
+        check_room(thread.process(), signal)?;
         thread.send_signal(sent_by(ctx, signal, code::THREAD));
     }
     Ok(0)
@@ -358,7 +359,7 @@ fn check_forged(ctx: &Ctx<'_>, info: &SignalInfo, target: i32) -> Result {
 }
 
 fn check_room(process: &Process, signal: Signal) -> Result {
-    if !signal.is_queued() || signal::has_room(process) { Ok(()) } else { Err(Errno::EAGAIN) }
+    if !signal.is_queued() || signal::may_queue(process) { Ok(()) } else { Err(Errno::EAGAIN) }
 }
 
 /// signalfd4(2): `fd` is -1 for a new one, else the one to change.

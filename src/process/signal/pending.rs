@@ -1,6 +1,6 @@
 //! Signals sent and not yet delivered, of one thread or of a whole process.
 
-use super::{SignalInfo, SignalSet};
+use super::{Signal, SignalInfo, SignalSet, code};
 use alloc::collections::VecDeque;
 
 /// Sent signals in order. A standard signal is kept once, a real-time signal as often as it was sent (signal(7)).
@@ -26,6 +26,11 @@ impl Pending {
         self.queue.push_back(info);
     }
 
+    /// Adds a signal for whose information there is no room: it comes once, without.
+    pub(crate) fn push_bare(&mut self, signal: Signal) {
+        self.set.insert(signal);
+    }
+
     /// Returns which signals are pending.
     pub(crate) fn set(&self) -> SignalSet {
         self.set
@@ -41,12 +46,12 @@ impl Pending {
         let candidates = self.set.intersection(wanted);
         let synchronous = candidates.intersection(SignalSet::SYNCHRONOUS);
         let signal = synchronous.first().or_else(|| candidates.first())?;
-        let place = self.queue.iter().position(|info| info.signal() == signal)?;
-        let info = self.queue.remove(place);
+        let place = self.queue.iter().position(|info| info.signal() == signal);
+        let info = place.and_then(|place| self.queue.remove(place));
         if !self.queue.iter().any(|other| other.signal() == signal) {
             self.set.remove(signal);
         }
-        info
+        Some(info.unwrap_or_else(|| SignalInfo::sent(signal, code::USER, 0, 0)))
     }
 
     /// Forgets the signals of `set`.

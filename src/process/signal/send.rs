@@ -1,6 +1,6 @@
 //! Sending: into which queue a signal goes, who is woken, and what happens at once (SIGKILL, stop and continue).
 
-use super::{Action, DefaultAction, IGNORE, Signal, SignalInfo, SignalSet};
+use super::{Action, DefaultAction, IGNORE, Pending, Signal, SignalInfo, SignalSet};
 use crate::file::Events;
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{WaitError, WaitQueue};
@@ -123,13 +123,15 @@ fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalI
         return;
     }
     process.signal_arrivals().announce(Events::READ);
+    let has_room = !signal.is_queued() || info.code() == super::code::TIMER || has_room(process, state);
+    let push = |pending: &mut Pending| if has_room { pending.push(info) } else { pending.push_bare(signal) };
     match target {
         Target::Thread(thread) => {
-            thread.signals.lock().pending.push(info);
+            push(&mut thread.signals.lock().pending);
             recalculate(state, thread);
         }
         Target::Process => {
-            state.pending.push(info);
+            push(&mut state.pending);
             if let Some(thread) = choose(state, signal).cloned() {
                 recalculate(state, &thread);
             }
@@ -182,8 +184,11 @@ pub(crate) fn take(thread: &Arc<Thread>, wanted: SignalSet) -> Option<SignalInfo
 }
 
 /// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
-pub(crate) fn has_room(process: &Process) -> bool {
-    let state = process.state.lock();
+pub(crate) fn may_queue(process: &Process) -> bool {
+    has_room(process, &process.state.lock())
+}
+
+fn has_room(process: &Process, state: &State) -> bool {
     let own: usize = state.threads.iter().map(|thread| thread.signals.lock().pending.len()).sum();
     ((own + state.pending.len()) as u64) < process.limit(Resource::PendingSignals)
 }
