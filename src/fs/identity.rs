@@ -83,6 +83,11 @@ impl Identity {
         self.effective.contains(capability)
     }
 
+    /// Returns whether the other may do nothing that this one may not: who has less does not steer who has more.
+    pub(crate) fn covers(&self, other: &Identity) -> bool {
+        self.permitted.contains(other.permitted)
+    }
+
     /// Returns whether `gid` is the file system group or a supplementary group.
     pub(crate) fn is_in_group(&self, gid: u32) -> bool {
         self.fsgid == gid || self.groups.contains(&gid)

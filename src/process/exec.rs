@@ -27,6 +27,16 @@ const CLOCK_TICKS: u64 = 100;
 /// AT_HWCAP2's bit for RDFSBASE and friends in user mode.
 const HWCAP2_FSGSBASE: u64 = 1 << 1;
 
+/// What a program's set-user-ID and set-group-ID bits do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SetId {
+    Count,
+    /// A tracer without privileges watches: they only make the program careful (AT_SECURE).
+    Watched,
+    /// no_new_privs.
+    Ignored,
+}
+
 /// A program ready to run.
 pub(crate) struct Program {
     pub(crate) space: Arc<AddressSpace>,
@@ -39,6 +49,8 @@ pub(crate) struct Program {
     /// Set-user-ID and set-group-ID owners to take over, if any.
     pub(crate) set_uid: Option<u32>,
     pub(crate) set_gid: Option<u32>,
+    /// Who started it may read it, so may look into it as it runs.
+    pub(crate) is_readable: bool,
     /// Where argv and envp lie, for /proc/PID/cmdline and environ.
     pub(crate) arguments: Range<u64>,
     pub(crate) environment: Range<u64>,
@@ -47,7 +59,7 @@ pub(crate) struct Program {
 }
 
 /// Loads the program at `file`, which the caller named `name`, with `argv` and `envp`; `stack_limit` is RLIMIT_STACK
-/// in bytes. Errors in Linux's order: execve(2).
+/// in bytes; `set_id`: what set-user-ID bits do. Errors in Linux's order: execve(2).
 pub(crate) fn load_program(
     view: &View,
     file: Path,
@@ -55,6 +67,7 @@ pub(crate) fn load_program(
     mut argv: Vec<Vec<u8>>,
     envp: Vec<Vec<u8>>,
     stack_limit: u64,
+    set_id: SetId,
 ) -> Result<Program> {
     let mut executable = Executable::open(view, file)?;
     if argv.is_empty() {
@@ -91,17 +104,22 @@ pub(crate) fn load_program(
     space.set_break_start(program.heap + random_offset(HEAP_RANDOM));
 
     let vdso = super::vdso::map(&space)?;
-    let owners = set_ids(&executable, &view.identity);
+    let mut owners = if set_id == SetId::Ignored { (None, None) } else { set_ids(&executable, &view.identity) };
+    let is_elevated = owners != (None, None);
+    if set_id == SetId::Watched {
+        owners = (None, None);
+    }
     let layout = FirstStack {
         name,
         argv: &argv,
         envp: &envp,
         stack_limit,
         is_executable: image.layout.has_executable_stack,
-        auxiliary: auxiliary(&image, &program, base, vdso, &view.identity, owners),
+        auxiliary: auxiliary(&image, &program, base, vdso, &view.identity, owners, is_elevated),
     };
     let stack = layout.build(&space)?;
     let (set_uid, set_gid) = owners;
+    let is_readable = executable.path.check(&view.identity, Access::READ).is_ok();
     Ok(Program {
         space,
         entry,
@@ -110,6 +128,7 @@ pub(crate) fn load_program(
         command: command_name(name),
         set_uid,
         set_gid,
+        is_readable,
         arguments: stack.arguments,
         environment: stack.environment,
         auxiliary: stack.auxiliary,
@@ -160,10 +179,11 @@ fn auxiliary(
     vdso: Option<u64>,
     identity: &Identity,
     owners: (Option<u32>, Option<u32>),
+    is_elevated: bool,
 ) -> Vec<(u64, u64)> {
     let euid = owners.0.unwrap_or(identity.euid);
     let egid = owners.1.unwrap_or(identity.egid);
-    let is_secure = euid != identity.uid || egid != identity.gid;
+    let is_secure = is_elevated || euid != identity.uid || egid != identity.gid;
     let fsgsbase = if cpu::features().contains(Features::FSGSBASE) { HWCAP2_FSGSBASE } else { 0 };
     let vdso = vdso.map(|address| (auxvec::AT_SYSINFO_EHDR, address));
     let others = [

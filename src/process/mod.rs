@@ -93,7 +93,7 @@ mod vdso;
 
 pub(crate) use access::{AccessMode, may_access};
 pub(crate) use attributes::NAME_LENGTH;
-pub(crate) use exec::{Program, load_program};
+pub(crate) use exec::{Program, SetId, load_program};
 pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED, threads_max};
 pub(crate) use session::{ControllingTerminal, Session};
 pub(crate) use signal::{Signal, SignalInfo, SignalSet};
@@ -106,6 +106,6 @@ pub(crate) type Restart = alloc::boxed::Box<dyn core::any::Any + Send>;
 
 pub(crate) use create::{CloneFlags, CloneRequest, create, create_first, wait_for_vfork};
 pub(crate) use pidfd::PidFd;
-pub(crate) use replace::replace_program;
+pub(crate) use replace::{replace_program, set_id_for};
 pub(crate) use vdso::update_clock;
 pub(crate) use wait::{WaitOptions, Which, wait};

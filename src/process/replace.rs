@@ -1,5 +1,6 @@
 //! The change to a new program (execve(2)) once it is loaded: from here on nothing fails.
 
+use super::exec::SetId;
 use super::exit::release_memory;
 use super::thread_group::ProgramInformation;
 use super::{AlternateStack, Program, Thread, table, trace};
@@ -114,11 +115,24 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result {
     Ok(())
 }
 
+/// SECBIT_NOROOT and SECBIT_KEEP_CAPS (capabilities(7)).
+const NO_ROOT: u32 = 1 << 0;
+const KEEP_CAPABILITIES: u32 = 1 << 4;
+
+/// Returns what set-user-ID bits do for `thread` now.
+pub(crate) fn set_id_for(thread: &Thread) -> SetId {
+    match (thread.no_new_privileges(), trace::allows_new_identity(thread)) {
+        (true, _) => SetId::Ignored,
+        (false, true) => SetId::Count,
+        (false, false) => SetId::Watched,
+    }
+}
+
 /// Set-user-ID and set-group-ID programs; the capabilities that follow from the ids (capabilities(7),
 /// "Transformation of capabilities during execve()", for files without capabilities of their own).
 fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
     let mut identity = Identity::clone(&thread.identity());
-    let is_allowed = !thread.no_new_privileges() && trace::allows_new_identity(thread);
+    let is_allowed = set_id_for(thread) == SetId::Count;
     let old = (identity.euid, identity.egid);
     if let Some(uid) = program.set_uid.filter(|_| is_allowed) {
         identity.euid = uid;
@@ -133,15 +147,19 @@ fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
     if is_changed {
         identity.ambient = Capabilities::empty();
     }
-    let is_root = identity.euid == 0 || identity.uid == 0;
+    let bits = thread.secure_bits();
+    let counts = bits & NO_ROOT == 0;
+    let is_root = counts && (identity.euid == 0 || identity.uid == 0);
     identity.permitted = if is_root { identity.inheritable | identity.bounding } else { identity.ambient };
-    identity.effective = if identity.euid == 0 { identity.permitted } else { identity.ambient };
+    identity.effective = if counts && identity.euid == 0 { identity.permitted } else { identity.ambient };
+    thread.set_secure_bits(bits & !KEEP_CAPABILITIES);
+    let is_own = identity.euid == identity.uid && identity.egid == identity.gid;
     thread.set_identity(identity);
 
     if is_changed {
         thread.set_parent_death_signal(0);
     }
-    thread.process().set_dumpable(u32::from(!is_changed));
+    thread.process().set_dumpable(u32::from(!is_changed && is_own && program.is_readable));
 }
 
 /// Returns the thread's descriptor table, or a copy if others use it too: exec ends the sharing (execve(2)).

@@ -45,7 +45,7 @@ fn find_any(ctx: &Ctx<'_>, id: i32) -> Result<(Arc<Thread>, Arc<Task>)> {
 /// EPERM unless the caller may change how `thread` is scheduled: the same user, or CAP_SYS_NICE (sched_setscheduler(2)).
 fn check_permission(ctx: &Ctx<'_>, thread: &Thread) -> Result {
     let (caller, target) = (ctx.identity(), thread.identity());
-    let is_same = caller.euid == target.uid || caller.euid == target.euid;
+    let is_same = (caller.euid == target.uid || caller.euid == target.euid) && caller.covers(&target);
     if is_same || caller.can(Capabilities::SYS_NICE) { Ok(()) } else { Err(Errno::EPERM) }
 }
 

@@ -146,5 +146,13 @@ fn load(view: &View, words: &Words, name: &'static str) -> Result<Program> {
     let mut argv = Vec::from([name.as_bytes().to_vec()]);
     argv.extend(words.arguments.iter().map(|word| word.as_bytes().to_vec()));
     let envp = words.environment.iter().map(|word| word.as_bytes().to_vec()).collect();
-    process::load_program(view, path, name.as_bytes(), argv, envp, process::Limits::initial().soft(Resource::Stack))
+    process::load_program(
+        view,
+        path,
+        name.as_bytes(),
+        argv,
+        envp,
+        process::Limits::initial().soft(Resource::Stack),
+        process::SetId::Count,
+    )
 }

@@ -16,6 +16,7 @@ const ARCH_GET_GS: i32 = 0x1004;
 /// SECBIT_KEEP_CAPS, and the bits that PR_SET_SECUREBITS knows.
 const KEEP_CAPABILITIES: u32 = 1 << 4;
 const SECURE_BITS: u32 = 0xff;
+const SECURE_LOCKS: u32 = 0xaa;
 /// "Query only" of personality(2).
 const PERSONALITY_QUERY: u32 = u32::MAX;
 /// _LINUX_CAPABILITY_VERSION_1, _2 and _3.
@@ -68,6 +69,7 @@ pub(crate) fn prctl(ctx: &Ctx<'_>, option: u32, a: u64, b: u64, c: u64, d: u64) 
         raw::PR_GET_NAME => write_name(ctx, a)?,
         raw::PR_GET_KEEPCAPS => return Ok(usize::from(thread.secure_bits() & KEEP_CAPABILITIES != 0)),
         raw::PR_SET_KEEPCAPS if a <= 1 => {
+            check(thread.secure_bits() & KEEP_CAPABILITIES << 1 == 0)?;
             let bits = thread.secure_bits() & !KEEP_CAPABILITIES;
             thread.set_secure_bits(bits | if a == 1 { KEEP_CAPABILITIES } else { 0 });
         }
@@ -84,7 +86,11 @@ pub(crate) fn prctl(ctx: &Ctx<'_>, option: u32, a: u64, b: u64, c: u64, d: u64) 
         raw::PR_CAP_AMBIENT => return ambient(ctx, a, b, c, d),
         raw::PR_GET_SECUREBITS => return Ok(thread.secure_bits() as usize),
         raw::PR_SET_SECUREBITS => {
-            check(ctx.identity().can(Capabilities::SETPCAP) && a as u32 & !SECURE_BITS == 0)?;
+            // Each odd bit locks the even one below it, and itself.
+            let old = thread.secure_bits();
+            let locks = old & SECURE_LOCKS;
+            let is_locked = (locks >> 1) & (old ^ a as u32) != 0 || locks & !(a as u32) != 0;
+            check(ctx.identity().can(Capabilities::SETPCAP) && a as u32 & !SECURE_BITS == 0 && !is_locked)?;
             thread.set_secure_bits(a as u32);
         }
         raw::PR_SET_NO_NEW_PRIVS if (a, b, c, d) == (1, 0, 0, 0) => thread.set_no_new_privileges(),

@@ -49,7 +49,9 @@ pub(crate) fn execveat(
     let argv = read_strings(ctx, argv, &mut room)?;
     let envp = read_strings(ctx, envp, &mut room)?;
 
-    let program = load_program(&view, path, &shown, argv, envp, ctx.process().limit(process::Resource::Stack))?;
+    let set_id = process::set_id_for(ctx.thread());
+    let stack_limit = ctx.process().limit(process::Resource::Stack);
+    let program = load_program(&view, path, &shown, argv, envp, stack_limit, set_id)?;
     let mut user = ctx.user.borrow_mut();
     let old_id = ctx.thread().id();
     process::replace_program(ctx.thread(), ctx.space(), &mut user, program)?;

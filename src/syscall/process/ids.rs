@@ -215,6 +215,7 @@ pub(crate) fn setfsuid(ctx: &Ctx<'_>, uid: u32) -> Result<usize> {
         let mut new = Identity::clone(&old);
         new.fsuid = uid;
         follow_file_user(&old, &mut new);
+        note_change(ctx, &old, &new);
         ctx.thread().set_identity(new);
     }
     Ok(old.fsuid as usize)
@@ -224,7 +225,9 @@ pub(crate) fn setfsuid(ctx: &Ctx<'_>, uid: u32) -> Result<usize> {
 pub(crate) fn setfsgid(ctx: &Ctx<'_>, gid: u32) -> Result<usize> {
     let old = ctx.identity();
     if gid != SAME && (old.can(Capabilities::SETGID) || [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid)) {
-        ctx.thread().set_identity(Identity { fsgid: gid, ..Identity::clone(&old) });
+        let new = Identity { fsgid: gid, ..Identity::clone(&old) };
+        note_change(ctx, &old, &new);
+        ctx.thread().set_identity(new);
     }
     Ok(old.fsgid as usize)
 }
@@ -289,12 +292,17 @@ fn commit(ctx: &Ctx<'_>, mut new: Identity) -> Result<usize> {
         }
         follow_file_user(&old, &mut new);
     }
+    note_change(ctx, &old, &new);
+    ctx.thread().set_identity(new);
+    Ok(0)
+}
+
+/// Who acts under other ids than before is not to be looked into by the user before (prctl(2), PR_SET_DUMPABLE).
+fn note_change(ctx: &Ctx<'_>, old: &Identity, new: &Identity) {
     if (old.euid, old.egid, old.fsuid, old.fsgid) != (new.euid, new.egid, new.fsuid, new.fsgid) {
         ctx.process().set_dumpable(0);
         ctx.thread().set_parent_death_signal(0);
     }
-    ctx.thread().set_identity(new);
-    Ok(0)
 }
 
 /// The file system capabilities follow the file system user id.

@@ -38,7 +38,8 @@ pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Res
     }
     for thread in threads {
         let target = thread.identity();
-        if own.euid != target.uid && own.uid != target.uid && !own.can(Capabilities::SYS_NICE) {
+        let is_same = (own.euid == target.uid || own.uid == target.uid) && own.covers(&target);
+        if !is_same && !own.can(Capabilities::SYS_NICE) {
             return Err(Errno::EPERM);
         }
         thread.set_io_priority(value);

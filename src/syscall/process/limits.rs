@@ -193,6 +193,10 @@ pub(crate) fn setpriority(ctx: &Ctx<'_>, which: i32, who: u32, nice: i32) -> Res
             answer = Err(Errno::EACCES);
             continue;
         }
+        if !is_privileged && !own.covers(&target) {
+            answer = Err(Errno::EPERM);
+            continue;
+        }
         if let Some(task) = thread.task() {
             if let Class::Fair { .. } = task.class() {
                 task.set_class(Class::Fair { nice });
