@@ -2,12 +2,13 @@
 #
 # Who comes here: the CPU, through the gates of `machine::trap::idt`, all of them interrupt gates, so
 # interrupts are off. From user mode the stack is the one that the TSS names, and GS base is the user's;
-# from the kernel it is the interrupted stack. Vectors 2 (NMI), 8 (double fault) and 18 (machine check)
+# from the kernel it is the interrupted stack. Vectors 1 (debug), 2 (NMI), 8 (double fault) and 18 (machine check)
 # may come between any two instructions, so they have stacks of their own and trust nothing.
 #
 # The stack at the common paths, from rsp upwards (`asm::TrapFrame` without the registers):
 #   +0 vector  +8 error code (0 where the CPU gives none)  +16 rip  +24 cs  +32 rflags  +40 rsp  +48 ss
 
+.set VECTOR_DEBUG,          1
 .set VECTOR_NMI,            2
 .set VECTOR_DOUBLE_FAULT,   8
 .set VECTOR_MACHINE_CHECK,  18
@@ -33,7 +34,9 @@ trap_stubs:
     pushq $0
     .endif
     pushq $vector
-    .if (vector == VECTOR_NMI) || (vector == VECTOR_DOUBLE_FAULT) || (vector == VECTOR_MACHINE_CHECK)
+    .if vector == VECTOR_DEBUG
+    jmp trap_debug_entry
+    .elseif (vector == VECTOR_NMI) || (vector == VECTOR_DOUBLE_FAULT) || (vector == VECTOR_MACHINE_CHECK)
     jmp trap_critical_entry
     .else
     jmp trap_entry
@@ -98,6 +101,17 @@ trap_entry:
     RESTORE_REGISTERS
     iretq
 .size trap_entry, . - trap_entry
+
+# A debug exception comes from the kernel where that touches user memory that a debugger watches: also at the first
+# instruction of the SYSCALL entry, with the user's stack and GS base, when a watched load of SS stood before SYSCALL
+# (SDM vol. 3A, 6.8.3). So it has a stack of its own too.
+.balign 16
+.type trap_debug_entry, @function
+trap_debug_entry:
+    testb $3, FRAME_VECTOR_CS(%rsp)
+    jnz user_trap                               # asm/user_entry.s
+    jmp trap_critical_entry
+.size trap_debug_entry, . - trap_debug_entry
 
 # GS base may be the user's or the kernel's here, whatever cs says, and user mode may have given it a value
 # that looks like the kernel's. The right one is at the top of this CPU's stack, above the frame.

@@ -16,6 +16,10 @@ use x86_64::instructions::interrupts;
 /// The first vector that is an interrupt and no exception (SDM vol. 3A, 7.2).
 const FIRST_INTERRUPT: u64 = 32;
 
+/// DR6's bits for the four breakpoints, and RFLAGS' bit that lets an instruction run that has one.
+const BREAKPOINTS_HIT: u64 = 0xf;
+const RESUME_FLAG: u64 = 1 << 16;
+
 /// Why user mode was left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trap {
@@ -92,6 +96,11 @@ impl UserMode {
         }
         match serve(exit) {
             Trap::Interrupt if self.told_cpu.is_some() => Trap::Switched,
+            trap @ Trap::Fault(Fault::Debug(status)) if status & BREAKPOINTS_HIT != 0 => {
+                // One at an instruction came before that; it is to run now.
+                self.registers.rflags |= RESUME_FLAG;
+                trap
+            }
             trap => trap,
         }
     }
@@ -145,6 +154,25 @@ impl UserMode {
     /// Copies the extended state out, in XSAVE's standard format (FXSAVE's on CPUs without).
     pub(crate) fn read_extended_state(&self, bytes: &mut [u8]) {
         self.context.read(bytes);
+    }
+
+    /// Returns debug register `index`: 0 to 3, addresses; 7, what they are for (SDM vol. 3B, 17.2).
+    pub(crate) fn debug_register(&self, index: usize) -> u64 {
+        self.context.breakpoint_register(index)
+    }
+
+    /// Sets debug register 0 to 3 or 7; `false` (and unchanged) for a kernel address or a kind of access that user mode
+    /// has none of.
+    #[must_use]
+    pub(crate) fn set_debug_register(&mut self, index: usize, value: u64) -> bool {
+        /// Enable bits, exact bits; kinds and lengths.
+        const KNOWN: u64 = 0xffff_03ff;
+        let watches_ports = (0..4).any(|place| value >> (16 + 4 * place) & 3 == 2);
+        let is_allowed = if index == 7 { !watches_ports } else { value < USER_END };
+        if is_allowed {
+            self.context.set_breakpoint_register(index, if index == 7 { value & KNOWN } else { value });
+        }
+        is_allowed
     }
 
     /// Calls `take` on the extended state, in place (the bytes that FXSAVE leaves to software are free to use); then

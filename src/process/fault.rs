@@ -2,7 +2,7 @@
 //! (arch/x86/kernel/traps.c says which; sigaction(2) lists the codes), and one line in the log.
 
 use super::signal::{self, IGNORE, Signal, SignalInfo, code};
-use super::{Thread, memory_shortage, table};
+use super::{Thread, memory_shortage, table, trace};
 use crate::machine::console::log;
 use crate::machine::trap::{Fault, PageFault};
 use crate::machine::user::Registers;
@@ -17,6 +17,9 @@ pub(crate) fn handle(thread: &Arc<Thread>, space: &AddressSpace, registers: &Reg
         return handle_page_fault(thread, space, registers, page_fault);
     }
 
+    if let Fault::Debug(status) = fault {
+        trace::note_debug_status(thread, status);
+    }
     let (vector, error, info, name) = classify(registers.rip, fault);
     thread.set_last_fault(vector, error, 0);
     if is_unhandled(thread, info.signal()) && !matches!(fault, Fault::Debug(_) | Fault::Breakpoint) {
@@ -60,7 +63,7 @@ fn classify(ip: u64, fault: Fault) -> (u64, u64, SignalInfo, &'static str) {
     match fault {
         Fault::Page(_) => unreachable!("page faults are resolved first"),
         Fault::DivideError => (0, 0, at(Signal::FPE, code::FPE_INTDIV), "divide error"),
-        Fault::Debug(_) => (1, 0, at(Signal::TRAP, code::TRAP_TRACE), "debug"),
+        Fault::Debug(status) => (1, 0, at(Signal::TRAP, debug_code(status)), "debug"),
         Fault::Breakpoint => (3, 0, SignalInfo::kernel(Signal::TRAP), "int3"),
         Fault::Overflow => (4, 0, SignalInfo::kernel(Signal::SEGV), "overflow"),
         Fault::BoundRange => (5, 0, SignalInfo::kernel(Signal::SEGV), "bounds"),
@@ -72,6 +75,13 @@ fn classify(ip: u64, fault: Fault) -> (u64, u64, SignalInfo, &'static str) {
         Fault::Alignment => (17, 0, SignalInfo::fault(Signal::BUS, code::BUS_ADRALN, 0), "alignment check"),
         Fault::Simd(mxcsr) => (19, 0, at(Signal::FPE, simd_code(mxcsr)), "simd exception"),
     }
+}
+
+/// Returns the TRAP code of DR6: a step, or a breakpoint of the debug registers.
+fn debug_code(status: u64) -> i32 {
+    const STEP: u64 = 1 << 14;
+    const BREAKPOINTS: u64 = 0xf;
+    if status & STEP == 0 && status & BREAKPOINTS != 0 { code::TRAP_HWBKPT } else { code::TRAP_TRACE }
 }
 
 /// Returns the FPE code of an x87 status word, whose masked exceptions the CPU did not report.

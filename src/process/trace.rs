@@ -68,6 +68,8 @@ pub(crate) struct Trace {
     pub(crate) original_rax: u64,
     /// PTRACE_GETEVENTMSG.
     message: u64,
+    /// DR6 as the tracer sees it: which breakpoints were met since it was cleared.
+    pub(crate) debug_status: u64,
     /// The trap flag is the tracer's, not the program's.
     is_stepping: bool,
 }
@@ -213,6 +215,7 @@ fn enlist(
         user: UserMode::new(),
         original_rax: NO_CALL,
         message: 0,
+        debug_status: 0,
         is_stepping: false,
     };
     {
@@ -323,7 +326,7 @@ impl Replacement {
 }
 
 /// Lets the tracee go on from its stop.
-fn release(thread: &Thread) {
+pub(super) fn release(thread: &Thread) {
     if let Some(stop) = thread.trace.lock().as_deref_mut().and_then(|trace| trace.stop.as_mut()) {
         stop.is_released = true;
     }
@@ -582,6 +585,13 @@ pub(crate) fn arm(thread: &Thread, user: &mut UserMode) {
     if trace.run == Run::OneInstruction && user.registers.rflags & TRAP_FLAG == 0 {
         user.registers.rflags |= TRAP_FLAG;
         trace.is_stepping = true;
+    }
+}
+
+/// Keeps what a debug exception tells for the tracer.
+pub(super) fn note_debug_status(thread: &Thread, status: u64) {
+    if let Some(trace) = thread.trace.lock().as_deref_mut() {
+        trace.debug_status |= status;
     }
 }
 

@@ -201,6 +201,54 @@ static void test_register_sets(void)
     check("the child saw the changed register", exits(pid, 0));
 }
 
+static void writes_variable(void)
+{
+    int pair[2];
+    long value = 9;
+    variable = 7;
+    pipe(pair);
+    write(pair[1], &value, sizeof value);
+    read(pair[0], (void *)&variable, sizeof variable);
+    _exit(variable);
+}
+
+#define DEBUG_REGISTER(n) (offsetof(struct user, u_debugreg) + 8 * (n))
+
+static void test_watchpoints(void)
+{
+    pid_t pid = traced_child(writes_variable);
+    check("a watched address", trace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(0), (long)&variable) == 0);
+    check("a watchpoint for stores", trace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(7), 0x90001) == 0);
+    unsigned long word = 0;
+    check("shows", trace(PTRACE_PEEKUSER, pid, DEBUG_REGISTER(0), (long)&word) == 0 && word == (unsigned long)&variable);
+    check("no kernel address", trace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(1), 0xffffffff81000000) == -1);
+    check("no register 4", trace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(4), 0) == -1);
+    trace(PTRACE_CONT, pid, 0, 0);
+    check("the store stops", stops(pid, SIGTRAP, 0));
+    siginfo_t info;
+    check("TRAP_HWBKPT", trace(PTRACE_GETSIGINFO, pid, 0, (long)&info) == 0 && info.si_code == TRAP_HWBKPT);
+    check("the status says which", trace(PTRACE_PEEKUSER, pid, DEBUG_REGISTER(6), (long)&word) == 0 && (word & 15) == 1);
+    check("after the store",
+          trace(PTRACE_PEEKDATA, pid, (long)&variable, (long)&word) == 0 && word == 7);
+    /* The kernel's own store, by read(2), may stop or not. */
+    trace(PTRACE_CONT, pid, 0, 0);
+    int status = wait_status(pid);
+    while (status == STOPPED(SIGTRAP, 0)) {
+        trace(PTRACE_CONT, pid, 0, 0);
+        status = wait_status(pid);
+    }
+    check("and it goes on", status == 9 << 8);
+    check("the tracer is not watched", (variable = 41) == 41);
+
+    pid = traced_child(show_variable);
+    trace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(0), (long)show_variable);
+    check("a breakpoint in a register", trace(PTRACE_POKEUSER, pid, DEBUG_REGISTER(7), 1) == 0);
+    trace(PTRACE_CONT, pid, 0, 0);
+    check("stops before the instruction", stops(pid, SIGTRAP, 0) && registers_of(pid).rip == (unsigned long)show_variable);
+    trace(PTRACE_CONT, pid, 0, 0);
+    check("once", exits(pid, 41));
+}
+
 static void test_bad_instruction_pointer(void)
 {
     pid_t pid = traced_child(forever);
@@ -236,6 +284,7 @@ int main(void)
     test_memory();
     test_steps();
     test_register_sets();
+    test_watchpoints();
     test_bad_instruction_pointer();
     test_masks();
     return finish();

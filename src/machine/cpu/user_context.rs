@@ -40,6 +40,9 @@ pub(in crate::machine) struct UserContext {
     area: NonNull<u8>,
     fs_base: Cell<u64>,
     gs_base: Cell<u64>,
+    /// DR0 to DR3 and DR7, in the CPU only while this context is active.
+    breakpoints: [u64; 4],
+    breakpoint_control: u64,
     /// The CPU that has last loaded this context; `usize::MAX` if what is in memory is newer than in any CPU.
     loaded_on: Cell<usize>,
 }
@@ -65,6 +68,8 @@ impl UserContext {
             area: allocate(),
             fs_base: Cell::new(0),
             gs_base: Cell::new(0),
+            breakpoints: [0; 4],
+            breakpoint_control: 0,
             loaded_on: Cell::new(usize::MAX),
         };
         context.reset_area();
@@ -78,6 +83,8 @@ impl UserContext {
             area: allocate(),
             fs_base: self.fs_base.clone(),
             gs_base: self.gs_base.clone(),
+            breakpoints: [0; 4],
+            breakpoint_control: 0,
             loaded_on: Cell::new(usize::MAX),
         };
         // SAFETY: both areas have `size()` bytes and are not the same.
@@ -127,6 +134,7 @@ impl UserContext {
         if !self.is_live() {
             self.load(cpu);
         }
+        self.arm();
         cpu.active_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
     }
 
@@ -137,7 +145,9 @@ impl UserContext {
             return;
         }
         // SAFETY: `active` is the running task's; dropping a context takes it out of here.
-        unsafe { &*active }.save();
+        let active = unsafe { &*active };
+        active.save();
+        active.disarm();
         cpu.active_context.store(core::ptr::null_mut(), Ordering::Relaxed);
     }
 
@@ -182,7 +192,41 @@ impl UserContext {
         self.make_stale();
         self.fs_base.set(0);
         self.gs_base.set(0);
+        self.breakpoint_control = 0;
         self.reset_area();
+    }
+
+    /// Returns DR0 to DR3 or DR7.
+    pub(in crate::machine) fn breakpoint_register(&self, index: usize) -> u64 {
+        self.breakpoints.get(index).copied().unwrap_or(self.breakpoint_control)
+    }
+
+    /// Sets DR0 to DR3 or DR7, which were checked.
+    pub(in crate::machine) fn set_breakpoint_register(&mut self, index: usize, value: u64) {
+        self.settle();
+        *self.breakpoints.get_mut(index).unwrap_or(&mut self.breakpoint_control) = value;
+    }
+
+    /// Puts the breakpoints into the CPU.
+    fn arm(&self) {
+        if self.breakpoint_control == 0 {
+            return;
+        }
+        let [first, second, third, fourth] = self.breakpoints;
+        // SAFETY: the addresses are user mode's, and an access by the kernel there is served (asm/trap_entry.s).
+        unsafe {
+            asm!("mov dr0, {}", "mov dr1, {}", "mov dr2, {}", "mov dr3, {}", "mov dr7, {}", in(reg) first,
+                in(reg) second, in(reg) third, in(reg) fourth, in(reg) self.breakpoint_control,
+                options(nomem, nostack, preserves_flags));
+        }
+    }
+
+    /// Takes the breakpoints out of the CPU.
+    fn disarm(&self) {
+        if self.breakpoint_control != 0 {
+            // SAFETY: 0 turns all breakpoints off.
+            unsafe { asm!("mov dr7, {}", in(reg) 0u64, options(nomem, nostack, preserves_flags)) };
+        }
     }
 
     /// Copies the extended state out, as much as `bytes` holds.
@@ -249,6 +293,7 @@ impl UserContext {
     fn forget_in(&self, place: fn(&PerCpu) -> &AtomicPtr<UserContext>) {
         let place = place(per_cpu::this());
         if core::ptr::eq(place.load(Ordering::Relaxed), self) {
+            self.disarm();
             place.store(core::ptr::null_mut(), Ordering::Relaxed);
         }
     }

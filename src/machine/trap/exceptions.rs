@@ -1,7 +1,7 @@
 //! Traps from the kernel itself: interrupts are served, a failed access to user memory goes on at its fixup,
 //! everything else is a bug or broken hardware, and a panic.
 
-use super::fault::PageFault;
+use super::fault::{PageFault, take_debug_status};
 use super::irq;
 use crate::machine::asm::{TrapFrame, user_copy_fixup};
 use crate::machine::console::report::{FaultRegisters, note_fault};
@@ -9,6 +9,7 @@ use crate::machine::memory::{USER_END, is_below_stack};
 use crate::machine::sync::Once;
 use x86_64::instructions::port::PortReadOnly;
 
+const DEBUG: u64 = 1;
 const NMI: u64 = 2;
 const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
@@ -38,11 +39,13 @@ extern "C" fn trap_from_kernel(frame: &mut TrapFrame) {
     panic_for(frame, format_args!("kernel {} address {:#x} {}", access(&fault), fault.address, why(&fault)));
 }
 
-/// Called by asm/trap_entry.s for NMI, double fault and machine check, from whatever was interrupted, user mode
+/// Called by asm/trap_entry.s for the kernel's debug exceptions, for NMI, double fault and machine check, from whatever was interrupted, user mode
 /// too, on the vector's own stack.
 #[unsafe(no_mangle)]
 extern "C" fn trap_critical(frame: &mut TrapFrame) {
     match frame.vector {
+        // The kernel touched what a debugger watches in the program's memory, on the program's behalf.
+        DEBUG => _ = take_debug_status(),
         NMI => serve_nmi(frame),
         DOUBLE_FAULT => panic_for_double_fault(frame),
         _ => panic_for(frame, format_args!("machine check: the hardware reports a failure")),

@@ -86,7 +86,7 @@ pub(in crate::machine) fn fault_from_vector(vector: u8, error_code: u64) -> Faul
 }
 
 /// Reads DR6 and clears it, as the CPU only ever sets its bits.
-fn take_debug_status() -> u64 {
+pub(super) fn take_debug_status() -> u64 {
     let status: u64;
     // SAFETY: DR6 only tells what happened; 0xffff0ff0 is its value after reset.
     unsafe {

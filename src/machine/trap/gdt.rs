@@ -1,7 +1,7 @@
 //! Each CPU's segments and task state: which stack the CPU takes when it enters the kernel.
 //!
 //! From user mode it takes the small entry stack, which asm/user_entry.s leaves at once for the task's own;
-//! so `TSS.rsp0` never changes. NMI, double fault and machine check have stacks of their own (IST), each with
+//! so `TSS.rsp0` never changes. Debug exception, NMI, double fault and machine check have stacks of their own (IST), each with
 //! the CPU's GS base at its top, where asm/trap_entry.s finds it.
 
 use crate::machine::asm::selector;
@@ -21,6 +21,7 @@ pub(super) enum CriticalStack {
     DoubleFault,
     Nmi,
     MachineCheck,
+    Debug,
 }
 
 /// Enough for a panic report, which formats text and walks the log.
@@ -36,11 +37,11 @@ type Segments = GlobalDescriptorTable<9>;
 #[repr(C, align(16))]
 struct Stacks {
     entry: [u8; ENTRY_STACK_SIZE],
-    critical: [[u8; CRITICAL_STACK_SIZE]; 3],
+    critical: [[u8; CRITICAL_STACK_SIZE]; 4],
 }
 
 /// CPU 0's stacks are part of the image, so that its faults are caught before there is a heap.
-static mut BOOT_STACKS: Stacks = Stacks { entry: [0; ENTRY_STACK_SIZE], critical: [[0; CRITICAL_STACK_SIZE]; 3] };
+static mut BOOT_STACKS: Stacks = Stacks { entry: [0; ENTRY_STACK_SIZE], critical: [[0; CRITICAL_STACK_SIZE]; 4] };
 
 static STATES: [Once<TaskStateSegment>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
 static SEGMENTS: [Once<Segments>; MAX_CPUS] = [const { Once::new() }; MAX_CPUS];
@@ -75,8 +76,8 @@ fn make_state(stacks: *mut Stacks) -> TaskStateSegment {
     let entry = unsafe { &raw mut (*stacks).entry };
     state.privilege_stack_table[0] = VirtAddr::from_ptr(entry) + ENTRY_STACK_SIZE as u64;
 
-    for index in 0..3 {
-        // SAFETY: `index` is below 3; only makes an address within the allocation.
+    for index in 0..4 {
+        // SAFETY: `index` is below 4; only makes an address within the allocation.
         let stack = unsafe { &raw mut (*stacks).critical[index] };
         let top = VirtAddr::from_ptr(stack) + (CRITICAL_STACK_SIZE - 16) as u64;
         // SAFETY: the last 16 bytes of a stack that nobody uses yet; aligned, as the struct and all sizes are.

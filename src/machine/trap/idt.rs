@@ -10,6 +10,7 @@ use x86_64::VirtAddr;
 use x86_64::instructions::tables::lidt;
 use x86_64::structures::DescriptorTablePointer;
 
+const DEBUG: u8 = 1;
 const NMI: u8 = 2;
 const BREAKPOINT: u8 = 3;
 const OVERFLOW: u8 = 4;
@@ -44,6 +45,7 @@ fn make_gate(vector: u8) -> Gate {
     let stub = trap_stub(vector);
     let stack = match vector {
         DOUBLE_FAULT => CriticalStack::DoubleFault as u64 + 1,
+        DEBUG => CriticalStack::Debug as u64 + 1,
         NMI => CriticalStack::Nmi as u64 + 1,
         MACHINE_CHECK => CriticalStack::MachineCheck as u64 + 1,
         _ => 0,

@@ -134,7 +134,6 @@ pub(super) fn push(
     }
 
     let has_xsave = state_size > FXSAVE_SIZE;
-    write_state(space, user, state_address)?;
     let mut context = context_of(&user.registers);
     (context.trap, context.error, context.cr2) = thread.last_fault();
     context.old_mask = mask.bits();
@@ -149,6 +148,7 @@ pub(super) fn push(
         info: *info,
     };
     UserPtr::<Frame>::new(space, frame_address).write(&frame)?;
+    write_state(space, user, state_address)?;
     if alternate.flags & SS_AUTODISARM != 0 {
         thread.set_alternate_stack(AlternateStack::default());
     }

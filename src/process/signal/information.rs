@@ -54,6 +54,7 @@ pub(crate) mod code {
     pub(crate) const BUS_ADRERR: i32 = 2;
     pub(crate) const TRAP_BRKPT: i32 = 1;
     pub(crate) const TRAP_TRACE: i32 = 2;
+    pub(crate) const TRAP_HWBKPT: i32 = 4;
 }
 
 impl SignalInfo {

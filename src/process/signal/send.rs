@@ -5,7 +5,7 @@ use crate::file::Events;
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{WaitError, WaitQueue};
 use crate::process::thread_group::{State, Stop};
-use crate::process::{Process, Resource, Thread, exit, job_control, table, timers};
+use crate::process::{Process, Resource, Thread, exit, job_control, table, timers, trace};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
@@ -78,6 +78,10 @@ fn send(process: &Arc<Process>, target: Target<'_>, info: SignalInfo) {
     {
         let mut state = process.state.lock();
         if state.threads.is_empty() || state.ending.is_some() {
+            if signal == Signal::KILL {
+                // It ends already, but may be in the stop that tells a tracer so.
+                state.threads.iter().for_each(|thread| trace::release(thread));
+            }
             return;
         }
 

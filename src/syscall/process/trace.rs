@@ -10,6 +10,7 @@ use crate::vm::{AddressSpace, UserPtr};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 use linux_raw_sys::elf_uapi::{NT_PRFPREG, NT_PRSTATUS, NT_X86_XSTATE};
 use linux_raw_sys::ptrace as raw;
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
@@ -17,6 +18,7 @@ use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
 const WORD: u64 = 8;
 /// `sizeof(struct user)`, and where its debug registers lie.
 const USER_AREA_SIZE: u64 = 928;
+const DEBUG_REGISTERS: Range<u64> = 848..912;
 /// Bytes of FXSAVE's format, and where XSAVE's says which components it holds: for software, and for the CPU.
 const FXSAVE_SIZE: usize = 512;
 const SOFTWARE_COMPONENTS: usize = 464;
@@ -329,12 +331,28 @@ fn peek_user(trace: &Trace, offset: u64) -> Result<u64> {
     if !offset.is_multiple_of(WORD) || offset >= USER_AREA_SIZE {
         return Err(Errno::EIO);
     }
+    if DEBUG_REGISTERS.contains(&offset) {
+        return Ok(match ((offset - DEBUG_REGISTERS.start) / WORD) as usize {
+            4 | 5 => 0,
+            6 => trace.debug_status,
+            index => trace.user.debug_register(index),
+        });
+    }
     let registers = read_registers(trace);
     let word = registers.as_bytes().chunks_exact(WORD as usize).nth((offset / WORD) as usize);
     Ok(word.and_then(|word| u64::read_from_bytes(word).ok()).unwrap_or(0))
 }
 
 fn poke_user(trace: &mut Trace, offset: u64, value: u64) -> Result {
+    if DEBUG_REGISTERS.contains(&offset) && offset.is_multiple_of(WORD) {
+        match ((offset - DEBUG_REGISTERS.start) / WORD) as usize {
+            4 | 5 => return Err(Errno::EIO),
+            6 => trace.debug_status = value,
+            index if trace.user.set_debug_register(index, value) => {}
+            _ => return Err(Errno::EINVAL),
+        }
+        return Ok(());
+    }
     let mut registers = read_registers(trace);
     let bytes = registers.as_mut_bytes();
     if !offset.is_multiple_of(WORD) || offset >= bytes.len() as u64 {
