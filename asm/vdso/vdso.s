@@ -15,6 +15,8 @@
 .set CLOCK_MULTIPLIER, 16
 .set CLOCK_WALL_OFFSET, 24
 
+.set CPU_INDEX, 0x4b                            # asm::selector::CPU_INDEX
+
 .set NR_GETTIMEOFDAY, 96
 .set NR_CLOCK_GETTIME, 228
 .set NR_CLOCK_GETRES, 229
@@ -141,11 +143,29 @@ __vdso_clock_getres:
     ret
 .size __vdso_clock_getres, . - __vdso_clock_getres
 
+# int getcpu(unsigned *cpu, unsigned *node, void *unused): all CPUs are of one node.
+.balign 16
+.globl __vdso_getcpu
+.type __vdso_getcpu, @function
+__vdso_getcpu:
+    mov $CPU_INDEX, %eax
+    lsl %eax, %eax
+    test %rdi, %rdi
+    jz 1f
+    mov %eax, (%rdi)
+1:  test %rsi, %rsi
+    jz 1f
+    movl $0, (%rsi)
+1:  xor %eax, %eax
+    ret
+.size __vdso_getcpu, . - __vdso_getcpu
+
 # The names without prefix, as Linux has them too.
-.weak clock_gettime, gettimeofday, time, clock_getres
+.weak clock_gettime, gettimeofday, time, clock_getres, getcpu
 .set clock_gettime, __vdso_clock_gettime
 .set gettimeofday, __vdso_gettimeofday
 .set time, __vdso_time
 .set clock_getres, __vdso_clock_getres
+.set getcpu, __vdso_getcpu
 
 .section .note.GNU-stack, "", @progbits

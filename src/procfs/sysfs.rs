@@ -5,6 +5,7 @@ use super::Device;
 use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, text};
 use super::status::ranges;
 use crate::machine::cpu;
+use crate::machine::sync::Once;
 use crate::tty;
 use alloc::boxed::Box;
 use alloc::format;
@@ -26,6 +27,9 @@ const VALUES: &[(&str, Show)] = &[
     ("devices/system/cpu/present", all_cpus),
     ("kernel/mm/transparent_hugepage/enabled", || String::from("always madvise [never]")),
 ];
+
+/// Where the CPUs are.
+const CPUS: &str = "devices/system/cpu/";
 
 /// Directories that stay empty, for programs that only look.
 const EMPTY: &[&str] = &["block", "bus", "class/block", "class/net", "fs", "module", "power"];
@@ -59,7 +63,33 @@ fn folder(device: Device, prefix: &'static str) -> Arc<Node> {
         };
         entries.push((name, node));
     }
+    if prefix == CPUS {
+        entries.extend(cpu_names().iter().enumerate().map(|(cpu, name)| (name.as_str(), cpu_folder(device, cpu))));
+    }
     directory(device, prefix, Box::new(FixedDirectory { entries }))
+}
+
+/// Returns the names of the folders that stand for the CPUs.
+fn cpu_names() -> &'static [String] {
+    static NAMES: Once<Vec<String>> = Once::new();
+    NAMES.call_once(|| (0..cpu::count()).map(|cpu| format!("cpu{cpu}")).collect())
+}
+
+/// Makes the folder of one CPU: each is a core of its own.
+fn cpu_folder(device: Device, cpu: usize) -> Arc<Node> {
+    let file = |name: &'static str, value: String| {
+        let identity = NodeIdentity::of_root(device, &format!("{CPUS}{cpu}/{name}"), 0o444);
+        let read = text(move || value.clone() + "\n");
+        (name, Node::new(identity, Content::Text { read, write: None }))
+    };
+    let entries = Vec::from([
+        file("core_id", format!("{cpu}")),
+        file("physical_package_id", String::from("0")),
+        file("thread_siblings_list", format!("{cpu}")),
+    ]);
+    let topology = directory(device, &format!("{CPUS}{cpu}/topology"), Box::new(FixedDirectory { entries }));
+    let entries = Vec::from([("topology", topology)]);
+    directory(device, &format!("{CPUS}{cpu}"), Box::new(FixedDirectory { entries }))
 }
 
 fn empty_folder(device: Device, path: &'static str) -> Arc<Node> {

@@ -210,6 +210,22 @@ def _system_information(machine):
         _wants(machine, command, pattern)
 
 
+def _idle_rests(machine):
+    """A CPU that has nothing to do is not interrupted."""
+    def counts():
+        lines = machine.run("cat /proc/interrupts").splitlines()
+        rows = [line.split() for line in lines if re.match(r" *(LOC|RES|CAL):", line)]
+        return [sum(int(row[1 + cpu]) for row in rows) for cpu in range(len(lines[0].split()))]
+
+    machine.run("sleep 2")
+    before = counts()
+    machine.run("sleep 1")
+    more = [after - count for count, after in zip(before, counts(), strict=True)]
+    # Typing the commands and starting programs takes some; a periodic tick would be 250.
+    if max(more) > 120 or sum(more) > 120 + 30 * len(more):
+        raise Failure(f"interrupts while idle, by CPU: {more}")
+
+
 def _ends(command, restarts, smp):
     def run():
         with Machine(IMAGE, smp=smp) as machine:
@@ -236,6 +252,7 @@ def tests(_long, smp=4):
         "top and less": _full_screen_programs,
         "bad input": _bad_input,
         "system information": _system_information,
+        "idle CPUs rest": _idle_rests,
     }
     found += [(name, _with_shell(test, smp)) for name, test in shell.items()]
     found += [(name, _ends(name, restarts, smp)) for name, restarts in

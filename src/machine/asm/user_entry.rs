@@ -19,6 +19,9 @@ pub(in crate::machine) mod selector {
     /// The CPU's task state.
     pub(in crate::machine) const TASK_STATE: u16 = 0x38;
 
+    /// A data segment whose limit is the CPU's index: asm/vdso/vdso.s reads it there.
+    pub(in crate::machine) const CPU_INDEX: u16 = 0x48 | 3;
+
     const _: () = assert!(KERNEL_DATA == KERNEL_CODE + 8);
     const _: () = assert!(USER_DATA == USER_CODE_32 + 8 && USER_CODE == USER_CODE_32 + 16);
 }

@@ -104,12 +104,15 @@ pub(super) fn release(range: Range<u64>) {
 
 /// Takes a page; its content and its counter are what they happen to be. Any context.
 pub(super) fn allocate_page() -> Option<u32> {
-    let mut cache = CACHES[cpu::index()].lock();
-    if cache.length == 0 {
-        refill(&mut cache)?;
-    }
-    cache.length -= 1;
-    Some(cache.pages[cache.length])
+    let own = {
+        let mut cache = CACHES[cpu::index()].lock();
+        if cache.length == 0 {
+            refill(&mut cache);
+        }
+        cache.take()
+    };
+    // The last pages may be in the caches of CPUs that do not need them.
+    own.or_else(|| CACHES[..cpu::count()].iter().find_map(|cache| cache.lock().take()))
 }
 
 /// Gives a page back. Any context.
@@ -185,8 +188,15 @@ fn with_buddy<T>(action: impl FnOnce(&mut Buddy<'static>) -> T) -> T {
     result
 }
 
-/// Fills an empty cache with at least one page.
-fn refill(cache: &mut Cache) -> Option<()> {
+impl Cache {
+    fn take(&mut self) -> Option<u32> {
+        self.length = self.length.checked_sub(1)?;
+        Some(self.pages[self.length])
+    }
+}
+
+/// Fills an empty cache, if there are pages.
+fn refill(cache: &mut Cache) {
     with_buddy(|buddy| {
         if let Some(first) = buddy.allocate(BATCH_ORDER) {
             // Lowest last, so that pages are handed out in rising order.
@@ -194,13 +204,12 @@ fn refill(cache: &mut Cache) -> Option<()> {
                 *slot = page;
             }
             cache.length = BATCH;
-            return Some(());
+            return;
         }
         while cache.length < BATCH {
             let Some(page) = buddy.allocate(0) else { break };
             cache.pages[cache.length] = page;
             cache.length += 1;
         }
-        (cache.length > 0).then_some(())
-    })
+    });
 }

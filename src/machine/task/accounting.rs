@@ -168,9 +168,10 @@ impl SplitTime {
         let told_user = self.told_user_ns.load(Ordering::Relaxed);
         let system_ns = estimate.max(told_system).min(total.saturating_sub(told_user).max(told_system));
         let user_ns = total.saturating_sub(system_ns).max(told_user);
-        self.told_system_ns.store(system_ns, Ordering::Relaxed);
-        self.told_user_ns.store(user_ns, Ordering::Relaxed);
-        (user_ns, system_ns)
+        // Others may ask at the same time.
+        let told_system = self.told_system_ns.fetch_max(system_ns, Ordering::Relaxed);
+        let told_user = self.told_user_ns.fetch_max(user_ns, Ordering::Relaxed);
+        (user_ns.max(told_user), system_ns.max(told_system))
     }
 }
 

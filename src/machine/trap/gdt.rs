@@ -31,7 +31,7 @@ const CRITICAL_STACK_SIZE: usize = 16 * 1024;
 const ENTRY_STACK_SIZE: usize = 8 * 1024;
 
 /// Two entries that nobody uses come first or between, so that SYSCALL and SYSRET find theirs.
-type Segments = GlobalDescriptorTable<9>;
+type Segments = GlobalDescriptorTable<10>;
 
 /// The stacks of one CPU that the hardware chooses.
 #[repr(C, align(16))]
@@ -53,7 +53,7 @@ pub(super) fn load(index: usize) {
         _ => Box::into_raw(new_stacks()),
     };
     let state = STATES[index].call_once(|| make_state(stacks));
-    let segments = SEGMENTS[index].call_once(|| make_segments(state));
+    let segments = SEGMENTS[index].call_once(|| make_segments(state, index));
 
     segments.load();
     // SAFETY: the selectors name a 64-bit code and a data segment of ring 0 in the table just loaded, and the
@@ -87,7 +87,7 @@ fn make_state(stacks: *mut Stacks) -> TaskStateSegment {
     state
 }
 
-fn make_segments(state: &'static TaskStateSegment) -> Segments {
+fn make_segments(state: &'static TaskStateSegment, index: usize) -> Segments {
     let unused = || Descriptor::UserSegment(0);
     let mut segments = Segments::empty();
     segments.append(unused());
@@ -98,5 +98,8 @@ fn make_segments(state: &'static TaskStateSegment) -> Segments {
     segments.append(Descriptor::user_code_segment());
     let state = segments.append(Descriptor::tss_segment(state));
     debug_assert!(state.0 == selector::TASK_STATE);
+    // Present, ring 3, read-only data (SDM vol. 3A, 3.4.5); the base is 0 and the limit counts bytes.
+    let segment = segments.append(Descriptor::UserSegment(0xf1 << 40 | index as u64));
+    debug_assert!(segment.0 | 3 == selector::CPU_INDEX);
     segments
 }
