@@ -1,9 +1,7 @@
 //! /proc/PID/maps and smaps: the areas of an address space.
 
-use super::system::kib;
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, OpenFile};
-use crate::machine::memory::PAGE_SIZE;
 use crate::vm::{AreaDescription, Mapping, Protection};
 use alloc::format;
 use alloc::string::String;
@@ -21,32 +19,51 @@ pub(super) fn maps(areas: &[AreaDescription]) -> Result<Vec<u8>> {
 /// /proc/PID/smaps: the lines of maps, each with its sizes. ENOMEM.
 pub(super) fn smaps(areas: &[AreaDescription]) -> Result<Vec<u8>> {
     joined(areas, |area| {
+        let size = area.end - area.start;
         let mut text = line(area) + "\n";
-        let size = kib(((area.end - area.start) / PAGE_SIZE as u64) as usize);
-        let resident = kib(area.resident);
-        let is_private = !area.is_shared;
-        let is_anonymous = matches!(area.mapping, Mapping::Anonymous);
-        for (name, value) in [
-            ("Size", size),
-            ("KernelPageSize", 4),
-            ("MMUPageSize", 4),
-            ("Rss", resident),
-            ("Pss", resident),
-            ("Shared_Clean", 0),
-            ("Shared_Dirty", if is_private { 0 } else { resident }),
-            ("Private_Clean", if is_private && !is_anonymous { resident } else { 0 }),
-            ("Private_Dirty", if is_private && is_anonymous { resident } else { 0 }),
-            ("Referenced", resident),
-            ("Anonymous", if is_anonymous { resident } else { 0 }),
-            ("AnonHugePages", 0),
-            ("Swap", 0),
-            ("Locked", 0),
-        ] {
-            let _ = writeln!(text, "{:<16}{value:>8} kB", format!("{name}:"));
-        }
-        let _ = writeln!(text, "VmFlags: {}", flags(area));
+        rows(&mut text, &[("Size", size), ("KernelPageSize", 4096), ("MMUPageSize", 4096)]);
+        rows(&mut text, &sizes(area));
+        let _ = writeln!(text, "THPeligible:           0\nVmFlags: {}", flags(area));
         text
     })
+}
+
+/// /proc/PID/smaps_rollup: the sizes of all areas together. ENOMEM.
+pub(super) fn smaps_rollup(areas: &[AreaDescription]) -> Result<Vec<u8>> {
+    let (Some(first), Some(last)) = (areas.first(), areas.last()) else { return Ok(Vec::new()) };
+    let mut sum = sizes(first);
+    for area in &areas[1..] {
+        sum.iter_mut().zip(sizes(area)).for_each(|(row, (_, bytes))| row.1 += bytes);
+    }
+    let mut text = format!("{:08x}-{:08x} ---p 00000000 00:00 0", first.start, last.end);
+    text.extend(core::iter::repeat_n(' ', NAME_COLUMN.saturating_sub(text.len())));
+    text.push_str("[rollup]\n");
+    rows(&mut text, &sum);
+    Ok(text.into_bytes())
+}
+
+/// What is in memory of an area, in bytes.
+fn sizes(area: &AreaDescription) -> [(&'static str, u64); 11] {
+    let usage = &area.usage;
+    [
+        ("Rss", usage.resident),
+        ("Pss", usage.proportional),
+        ("Shared_Clean", usage.shared_clean),
+        ("Shared_Dirty", usage.shared_dirty),
+        ("Private_Clean", usage.private_clean),
+        ("Private_Dirty", usage.private_dirty),
+        ("Referenced", usage.referenced),
+        ("Anonymous", usage.anonymous),
+        ("AnonHugePages", 0),
+        ("Swap", 0),
+        ("Locked", if area.is_locked { usage.proportional } else { 0 }),
+    ]
+}
+
+fn rows(text: &mut String, rows: &[(&str, u64)]) {
+    for (name, bytes) in rows {
+        let _ = writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), bytes >> 10);
+    }
 }
 
 /// Joins the areas' texts: there may be very many, so that memory may be short.

@@ -59,6 +59,7 @@ const ENTRIES: &[(&str, u32, Entry)] = &[
     ("personality", 0o400, Text(|subject| format!("{:08x}\n", subject.process.personality()))),
     ("root", 0o777, Link(|thread| Some(thread.directories().0))),
     ("smaps", 0o444, Private(|subject| areas(subject, maps::smaps))),
+    ("smaps_rollup", 0o444, Private(|subject| areas(subject, maps::smaps_rollup))),
     ("stat", 0o444, Text(status::stat)),
     ("statm", 0o444, Text(status::statm)),
     ("status", 0o444, Text(status::status)),

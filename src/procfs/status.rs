@@ -93,12 +93,13 @@ impl Memory {
         for area in areas {
             let pages = ((area.end - area.start) / PAGE_SIZE as u64) as usize;
             memory.total += pages;
-            memory.resident += area.resident;
-            let is_file = matches!(area.mapping, crate::vm::Mapping::File { owner: Some(_), .. });
-            if is_file {
-                memory.file += area.resident;
-            } else if area.is_shared {
-                memory.shared += area.resident;
+            let [resident, anonymous] =
+                [area.usage.resident, area.usage.anonymous].map(|bytes| (bytes / PAGE_SIZE as u64) as usize);
+            memory.resident += resident;
+            if matches!(area.mapping, crate::vm::Mapping::File { owner: None, .. }) {
+                memory.shared += resident - anonymous;
+            } else {
+                memory.file += resident - anonymous;
             }
             if area.label == "[stack]" {
                 memory.stack += pages;
@@ -298,7 +299,8 @@ fn memory_lines(text: &mut String, subject: &Subject, usage: Usage) {
     let peak = memory.resident.max(usage.peak_resident_pages as usize);
     let pages = |bytes: u64| (bytes / PAGE_SIZE as u64) as usize;
     let sizes = subject.process.space().map(|space| space.statistics());
-    let (peak_total, locked) = sizes.map_or((memory.total, 0), |sizes| (pages(sizes.peak_total), pages(sizes.locked)));
+    let (peak_total, locked, tables) =
+        sizes.map_or((memory.total, 0, 0), |sizes| (pages(sizes.peak_total), pages(sizes.locked), pages(sizes.tables)));
     for (name, pages) in [
         ("VmPeak", peak_total),
         ("VmSize", memory.total),
@@ -313,6 +315,7 @@ fn memory_lines(text: &mut String, subject: &Subject, usage: Usage) {
         ("VmStk", memory.stack),
         ("VmExe", memory.program),
         ("VmLib", memory.code - memory.program),
+        ("VmPTE", tables),
         ("VmSwap", 0),
         ("HugetlbPages", 0),
     ] {

@@ -10,6 +10,7 @@ use crate::ipc::{message, mqueue, semaphore, shared_memory};
 use crate::process::system_name::{self, RELEASE, VERSION, as_text};
 use crate::process::{table, threads_max};
 use crate::util::tunable::Tunable;
+use crate::vm::commit;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -126,7 +127,8 @@ const VALUES: &[Value] = &[
     constant("net/core/wmem_max", || String::from("212992")),
     constant("net/unix/max_dgram_qlen", || String::from("10")),
     constant("vm/max_map_count", || String::from("65530")),
-    constant("vm/overcommit_memory", || String::from("0")),
+    number("vm/overcommit_memory", &commit::POLICY),
+    number("vm/overcommit_ratio", &commit::RATIO),
     constant("vm/swappiness", || String::from("0")),
 ];
 

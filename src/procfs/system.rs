@@ -6,8 +6,10 @@ use crate::fs::kinds;
 use crate::machine::{boot, cpu, memory, random, task, time, trap};
 use crate::process::table;
 use crate::util::lock_ranges::LockKind;
+use crate::vm::{AddressSpace, commit};
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt::Write;
 
@@ -24,40 +26,62 @@ pub(super) fn kib(pages: usize) -> usize {
     pages * (memory::PAGE_SIZE / 1024)
 }
 
-/// /proc/meminfo. Figures that Stele has no use for are zero, as on a Linux without swap and huge pages.
+/// /proc/meminfo. Nothing is written to a disk or swapped here, and no page is ranked by its age: these rows are zero.
 pub(super) fn meminfo() -> String {
     let frames = memory::statistics();
     let cached = mounts::pages_in_files();
-    let available = frames.free;
-    let mut text = String::new();
-    let mut line = |name: &str, kib: usize| {
-        let _ = writeln!(text, "{:<16}{kib:>8} kB", format!("{name}:"));
-    };
-    line("MemTotal", kib(frames.total));
-    line("MemFree", kib(frames.free));
-    line("MemAvailable", kib(available));
-    line("Buffers", 0);
-    line("Cached", kib(cached));
-    for name in ["SwapCached", "Active", "Inactive"] {
-        line(name, 0);
+    let (mut anonymous, mut mapped, mut tables) = (0, 0, 0);
+    for space in spaces() {
+        tables += space.page_table().table_pages();
+        for area in space.areas().unwrap_or_default() {
+            anonymous += area.usage.proportional_anonymous;
+            mapped += area.usage.proportional - area.usage.proportional_anonymous;
+        }
     }
-    line("SwapTotal", 0);
-    line("SwapFree", 0);
-    line("Dirty", 0);
-    line("Writeback", 0);
-    line("AnonPages", 0);
-    line("Mapped", 0);
-    line("Shmem", kib(cached));
-    line("KReclaimable", 0);
-    line("Slab", 0);
-    line("SReclaimable", 0);
-    line("SUnreclaim", 0);
-    line("CommitLimit", kib(frames.total));
-    line("Committed_AS", kib(frames.total - frames.free));
-    line("VmallocTotal", 0);
-    line("HugePages_Total", 0);
-    line("Hugepagesize", 2048);
+    let bytes = |bytes: u64| (bytes >> 10) as usize;
+    let slab = kib(memory::heap_pages());
+    let promised = bytes(commit::promised()) + kib(cached);
+    let rows = [
+        ("MemTotal", kib(frames.total)),
+        ("MemFree", kib(frames.free)),
+        ("MemAvailable", kib(frames.free)),
+        ("Buffers", 0),
+        ("Cached", kib(cached)),
+        ("SwapCached", 0),
+        ("Active", 0),
+        ("Inactive", 0),
+        ("SwapTotal", 0),
+        ("SwapFree", 0),
+        ("Dirty", 0),
+        ("Writeback", 0),
+        ("AnonPages", bytes(anonymous)),
+        ("Mapped", bytes(mapped)),
+        ("Shmem", kib(cached)),
+        ("KReclaimable", 0),
+        ("Slab", slab),
+        ("SReclaimable", 0),
+        ("SUnreclaim", slab),
+        ("KernelStack", table::thread_count() * (memory::STACK_SIZE >> 10)),
+        ("PageTables", kib(tables)),
+        ("CommitLimit", bytes(commit::limit())),
+        ("Committed_AS", promised),
+        ("VmallocTotal", 0),
+        ("AnonHugePages", 0),
+    ];
+    let mut text = String::new();
+    for (name, kib) in rows {
+        let _ = writeln!(text, "{:<16}{kib:>8} kB", format!("{name}:"));
+    }
+    let _ = writeln!(text, "HugePages_Total:       0\nHugePages_Free:        0\nHugepagesize:       2048 kB");
     text
+}
+
+/// Returns each address space once; a vfork's child has its parent's.
+fn spaces() -> Vec<Arc<AddressSpace>> {
+    let mut spaces: Vec<_> = table::all().iter().filter_map(|process| process.space()).collect();
+    spaces.sort_unstable_by_key(Arc::as_ptr);
+    spaces.dedup_by(|one, other| Arc::ptr_eq(one, other));
+    spaces
 }
 
 /// /proc/stat: CPU time by kind, interrupts, switches, start time, processes.

@@ -88,7 +88,7 @@ pub(crate) fn mmap(
     };
     let mapping = match file {
         Some(file) => Mapping::File { cache: file.file().page_cache()?, offset, owner: Some(file) },
-        None if is_shared => Mapping::File { cache: PageCache::new(rounded, None), offset: 0, owner: None },
+        None if is_shared => Mapping::File { cache: PageCache::anonymous(rounded)?, offset: 0, owner: None },
         None => Mapping::Anonymous,
     };
     check_growth(ctx, rounded, !is_shared && protection.contains(Protection::WRITE) && !grows_down)?;

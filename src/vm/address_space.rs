@@ -6,6 +6,7 @@
 //! owners are dropped after it is released, because that may run file system code.
 
 use super::area::{Area, AreaDescription, Protection};
+use super::commit::Promise;
 use super::{PAGE, PageCache};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Access, Frame, PageTable, USER_END};
@@ -55,6 +56,7 @@ pub(super) struct Areas {
     /// Bytes in all areas.
     pub(super) total: u64,
     pub(super) peak_total: u64,
+    pub(super) promise: Promise,
     /// Mappings are placed below.
     pub(super) map_base: u64,
     /// The heap, from its start to its end as brk(2) set it (not rounded).
@@ -99,6 +101,7 @@ impl AddressSpace {
             peak_resident: 0,
             total: 0,
             peak_total: 0,
+            promise: Promise::default(),
             // `reserve_stack` sets it at random.
             map_base: USER_END - STACK_ROOM_MINIMUM,
             heap: 0..0,
@@ -152,19 +155,16 @@ impl AddressSpace {
 
     /// Returns all areas in order of address. ENOMEM.
     pub(crate) fn areas(&self) -> Result<Vec<AreaDescription>> {
-        let areas = self.lock();
-        let describe = |(range, area): (Range<u64>, &Area)| {
-            let mut resident = 0;
-            self.table.visit(range.clone(), &mut |_, _, _, _, _| resident += 1);
-            AreaDescription {
-                start: range.start,
-                end: range.end,
-                protection: area.protection,
-                is_shared: area.is_shared,
-                mapping: area.mapping.clone(),
-                label: area.label,
-                resident,
-            }
+        let areas = &*self.lock();
+        let describe = |(range, area): (Range<u64>, &Area)| AreaDescription {
+            start: range.start,
+            end: range.end,
+            protection: area.protection,
+            is_shared: area.is_shared,
+            mapping: area.mapping.clone(),
+            label: area.label,
+            is_locked: area.is_locked,
+            usage: self.usage(areas, range, area),
         };
         let mut all = Vec::new();
         all.try_reserve_exact(areas.map.len()).map_err(|_| Errno::ENOMEM)?;
@@ -277,8 +277,17 @@ impl Drop for AddressSpace {
 }
 
 impl Areas {
-    /// Adds an area and counts it. Its range must be free.
-    pub(super) fn add(&mut self, range: Range<u64>, mut area: Area) {
+    /// Adds an area and counts it. Its range must be free. ENOMEM if so much memory cannot be promised.
+    pub(super) fn add(&mut self, range: Range<u64>, area: Area) -> Result {
+        if area.is_promised {
+            self.promise.extend(range.end - range.start)?;
+        }
+        self.enter(range, area);
+        Ok(())
+    }
+
+    /// Adds an area whose memory is promised already.
+    pub(super) fn enter(&mut self, range: Range<u64>, mut area: Area) {
         area.is_locked |= self.locks_future;
         self.total += range.end - range.start;
         self.peak_total = self.peak_total.max(self.total);

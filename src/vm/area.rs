@@ -1,6 +1,6 @@
 //! One area of an address space: a range of pages with one protection and one mapping, and the requests that make it.
 
-use super::PageCache;
+use super::{PageCache, Usage, commit};
 use crate::util::interval_map::Piece;
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -90,8 +90,9 @@ pub(crate) struct AreaDescription {
     pub(crate) is_shared: bool,
     pub(crate) mapping: Mapping,
     pub(crate) label: &'static str,
+    pub(crate) is_locked: bool,
     /// Pages present.
-    pub(crate) resident: usize,
+    pub(crate) usage: Usage,
 }
 
 /// The kind of an access to a page.
@@ -110,6 +111,9 @@ pub(super) struct Area {
     pub(super) mapping: Mapping,
     pub(super) is_shared: bool,
     pub(super) grows_down: bool,
+    /// Its memory is promised (`commit`): private, and writable once, unless it may be more than there is.
+    pub(super) is_promised: bool,
+    pub(super) may_overcommit: bool,
     /// Holds pages of its own: a fork must share them. Others can be found again in the file.
     pub(super) has_private_pages: bool,
     /// Its pages stay in memory (mlock(2)).
@@ -124,12 +128,15 @@ pub(super) struct Area {
 impl Area {
     /// Makes the area that `request` asks for.
     pub(super) fn new(request: &MapRequest) -> Area {
+        let may_overcommit = request.may_overcommit && !commit::is_strict();
         Area {
             protection: request.protection,
             maximum: request.maximum,
             mapping: request.mapping.clone(),
             is_shared: request.is_shared,
             grows_down: request.grows_down,
+            is_promised: !may_overcommit && !request.is_shared && request.protection.contains(Protection::WRITE),
+            may_overcommit,
             has_private_pages: false,
             is_locked: false,
             is_left_out_of_fork: false,
@@ -202,6 +209,8 @@ impl Piece for Area {
             && self.maximum == next.maximum
             && self.is_shared == next.is_shared
             && self.grows_down == next.grows_down
+            && self.is_promised == next.is_promised
+            && self.may_overcommit == next.may_overcommit
             && self.is_locked == next.is_locked
             && self.is_left_out_of_fork == next.is_left_out_of_fork
             && self.is_wiped_by_fork == next.is_wiped_by_fork

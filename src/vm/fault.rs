@@ -124,8 +124,7 @@ impl Areas {
         if self.check_count(0).is_err() {
             return false;
         }
-        self.add(address..range.start, area);
-        true
+        self.add(address..range.start, area).is_ok()
     }
 }
 

@@ -4,6 +4,7 @@
 use super::AddressSpace;
 use super::address_space::Areas;
 use super::area::{Area, Mapping};
+use super::commit::Promise;
 use crate::errno::{Errno, Result};
 use crate::util::interval_map::IntervalMap;
 use alloc::collections::BTreeMap;
@@ -20,6 +21,7 @@ impl AddressSpace {
             peak_resident: 0,
             total: 0,
             peak_total: 0,
+            promise: Promise::default(),
             map_base: areas.map_base,
             heap: areas.heap.clone(),
             stack_limit: areas.stack_limit,
@@ -37,7 +39,7 @@ impl AddressSpace {
             if area.has_private_pages && !area.is_shared && !area.is_wiped_by_fork {
                 child_areas.resident += self.table.share_with(&child.table, range.clone(), false)?;
             }
-            child_areas.add(range, Area { is_locked: false, ..area.clone() });
+            child_areas.add(range, Area { is_locked: false, ..area.clone() })?;
         }
         for (&address, frame) in &areas.set_aside {
             if child_areas.map.find(address).is_some_and(|(_, area)| !area.is_wiped_by_fork) {

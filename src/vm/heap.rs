@@ -37,11 +37,10 @@ impl AddressSpace {
         if new_end > old_end {
             // One page stays free above, and more below a stack (Linux's do_brk).
             let is_free = areas.check_count(0).is_ok() && areas.is_free_with_gaps(old_end..new_end + PAGE);
-            if !is_free || super::map::is_obvious_overcommit(new_end - old_end) {
+            let request = MapRequest { label: LABEL, ..MapRequest::anonymous(new_end - old_end) };
+            if !is_free || areas.add(old_end..new_end, Area::new(&request)).is_err() {
                 return heap.end;
             }
-            let request = MapRequest { label: LABEL, ..MapRequest::anonymous(new_end - old_end) };
-            areas.add(old_end..new_end, Area::new(&request));
         }
         areas.heap.end = address;
         address

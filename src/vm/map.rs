@@ -5,7 +5,7 @@ use super::area::{Area, MapRequest, Mapping, Placement, Protection, Wanted};
 use super::fault::{FaultOutcome, Rights, is_zero_page};
 use super::{PAGE, round_up};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::{Access, USER_END, total_pages};
+use crate::machine::memory::{Access, USER_END};
 use crate::machine::task;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -26,12 +26,6 @@ impl AddressSpace {
         if length == 0 || length > USER_END {
             return Err(Errno::ENOMEM);
         }
-        let is_charged =
-            !request.may_overcommit && !request.is_shared && request.protection.contains(Protection::WRITE);
-        if is_charged && is_obvious_overcommit(length) {
-            return Err(Errno::ENOMEM);
-        }
-
         let mut areas = self.lock();
         areas.check_count(0)?;
         let start = areas.place(request.placement, length, request.grows_down)?;
@@ -47,10 +41,11 @@ impl AddressSpace {
                 area.maximum.remove(Protection::WRITE);
             }
         }
-        areas.add(start..start + length, area);
+        let added = areas.add(start..start + length, area);
         let populates = request.populate || areas.locks_future;
         drop(areas);
         drop(removed);
+        added?;
 
         if populates && !request.protection.is_empty() {
             // mmap(2): "mmap() doesn't fail if the mapping cannot be populated".
@@ -110,6 +105,7 @@ impl AddressSpace {
         let allowed = range.start..reached;
         if is_changed && !allowed.is_empty() {
             areas.check_cuts(&allowed)?;
+            areas.promise_writable(allowed.clone(), protection)?;
             self.change_protection(&mut areas, allowed, protection);
         }
         result
@@ -125,7 +121,10 @@ impl AddressSpace {
                 if keeps_write { access } else { access - Access::WRITE }
             });
         }
-        areas.map.update(range, |area| area.protection = protection);
+        areas.map.update(range, |area| {
+            area.protection = protection;
+            area.is_promised |= area.is_private_writable() && !area.may_overcommit;
+        });
     }
 
     /// Takes the pages of a range out of the page table; private ones are kept for when access is given again.
@@ -309,7 +308,7 @@ impl AddressSpace {
 
     /// Takes everything out of a range.
     pub(super) fn remove(&self, areas: &mut Areas, range: Range<u64>) -> Removed {
-        let Areas { map, total, resident, peak_resident, .. } = areas;
+        let Areas { map, total, promise, resident, peak_resident, .. } = areas;
         let mut removed = Vec::new();
         let mut hull: Option<Range<u64>> = None;
         if map.is_free(range.clone()) {
@@ -317,6 +316,9 @@ impl AddressSpace {
         }
         map.remove(range.clone(), |piece, area| {
             *total -= piece.end - piece.start;
+            if area.is_promised {
+                promise.reduce(piece.end - piece.start);
+            }
             hull = Some(hull.as_ref().map_or(piece.start, |hull| hull.start)..piece.end);
             if matches!(area.mapping, Mapping::File { .. }) {
                 removed.push(area.mapping);
@@ -357,6 +359,19 @@ impl Areas {
 
     fn is_within(&self, address: u64) -> bool {
         self.map.find(address).is_some_and(|(found, _)| found.start < address)
+    }
+
+    /// Promises the memory of private areas in `range` that become writable. ENOMEM.
+    fn promise_writable(&mut self, range: Range<u64>, protection: Protection) -> Result {
+        if !protection.contains(Protection::WRITE) {
+            return Ok(());
+        }
+        let new = |(found, area): (Range<u64>, &Area)| {
+            let length = found.end.min(range.end) - found.start.max(range.start);
+            if area.is_shared || area.is_promised || area.may_overcommit { 0 } else { length }
+        };
+        let bytes = self.map.overlapping(range.clone()).map(new).sum();
+        if bytes == 0 { Ok(()) } else { self.promise.extend(bytes) }
     }
 
     /// Chooses the address of a new area of `length` bytes.
@@ -423,9 +438,4 @@ pub(super) fn checked_range(address: u64, length: u64) -> Option<Range<u64>> {
     }
     let end = address.checked_add(round_up(length)).filter(|end| *end <= USER_END)?;
     Some(address..end)
-}
-
-/// Returns whether one request is for more memory than the machine has (Linux's heuristic overcommit).
-pub(super) fn is_obvious_overcommit(length: u64) -> bool {
-    length / PAGE > total_pages() as u64
 }

@@ -12,6 +12,9 @@ mod budget;
 /// Where file content and program memory are copied from and to.
 mod buffer;
 
+/// What memory is promised to programs.
+pub(crate) mod commit;
+
 /// Page faults: demand paging, copy on write.
 mod fault;
 
@@ -36,6 +39,9 @@ mod remote;
 /// What may not be done to a file any more.
 mod seals;
 
+/// Pages in memory by kind.
+mod usage;
+
 /// Copies that bring user pages in as they go.
 mod user_copy;
 
@@ -49,6 +55,7 @@ pub(crate) use buffer::{Destination, Source};
 pub(crate) use fault::{FaultOutcome, Rights};
 pub(crate) use page_cache::PageCache;
 pub(crate) use seals::Seals;
+pub(crate) use usage::Usage;
 pub(crate) use user_pointer::UserPtr;
 
 use crate::machine::memory::{PAGE_SIZE, USER_END};

@@ -9,6 +9,7 @@
 //! them any more), then the mappings; a fault that came earlier holds its address space's lock until it has mapped
 //! the page, so the second step finds it.
 
+use super::commit::Promise;
 use super::{AddressSpace, Destination, PAGE, Seals, Source, budget};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Frame, PAGE_SIZE};
@@ -40,6 +41,8 @@ pub(crate) struct PageCache {
     mappers: SpinLock<Mappers>,
     /// `seals::Seals`.
     pub(super) seal_bits: AtomicU32,
+    /// Given back with the file.
+    _promise: Promise,
 }
 
 struct CachedPage {
@@ -58,6 +61,10 @@ struct Mappers {
 impl PageCache {
     /// Makes the cache of a file of `size` bytes. Without a pager, missing pages are zero and pages live only here.
     pub(crate) fn new(size: u64, pager: Option<Arc<dyn Pager>>) -> Arc<PageCache> {
+        PageCache::with_promise(size, pager, Promise::default())
+    }
+
+    fn with_promise(size: u64, pager: Option<Arc<dyn Pager>>, promise: Promise) -> Arc<PageCache> {
         Arc::new(PageCache {
             pager,
             size: AtomicU64::new(size),
@@ -65,7 +72,15 @@ impl PageCache {
             filling: Mutex::new(Rank::PageCache, ()),
             mappers: SpinLock::new(Rank::CacheMappers, Mappers { spaces: Vec::new(), prune_at: 8 }),
             seal_bits: AtomicU32::new(Seals::SEAL.bits()),
+            _promise: promise,
         })
+    }
+
+    /// Makes `size` bytes of shared memory without a name, which are promised. ENOMEM.
+    pub(crate) fn anonymous(size: u64) -> Result<Arc<PageCache>> {
+        let mut promise = Promise::default();
+        promise.extend(size)?;
+        Ok(PageCache::with_promise(size, None, promise))
     }
 
     /// Returns the file's size in bytes.

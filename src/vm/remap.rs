@@ -2,7 +2,7 @@
 
 use super::address_space::{AddressSpace, Areas};
 use super::area::{Area, Mapping, Placement};
-use super::map::{Removed, checked_range, is_obvious_overcommit};
+use super::map::{Removed, checked_range};
 use super::round_up;
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
@@ -74,10 +74,6 @@ impl AddressSpace {
         if fixed.is_none() && grows_by == 0 {
             return Ok(old.start);
         }
-        if area.is_private_writable() && is_obvious_overcommit(grows_by) {
-            return Err(Errno::ENOMEM);
-        }
-
         let can_extend = fixed.is_none()
             && !old.is_empty()
             && old.end == area_range.end
@@ -85,7 +81,7 @@ impl AddressSpace {
             && areas.is_free_with_gaps(old.end..old.end + grows_by);
         if can_extend {
             let tail = area.tail_at(old.end - area_range.start);
-            areas.add(old.end..old.end + grows_by, tail);
+            areas.add(old.end..old.end + grows_by, tail)?;
             return Ok(old.start);
         }
         if !may_move {
@@ -106,15 +102,24 @@ impl AddressSpace {
         if old.is_empty() {
             let (range, area) = areas.map.find(old.start).ok_or(Errno::EFAULT)?;
             let copy = area.tail_at(old.start - range.start);
-            areas.add(new..new + new_length, copy);
-            return Ok(());
+            return areas.add(new..new + new_length, copy);
         }
-        self.table.move_pages(old.clone(), new)?;
+        let growth = new_length - (old.end - old.start);
+        let is_promised = areas.map.find(old.start).is_some_and(|(_, area)| area.is_promised);
+        if is_promised {
+            areas.promise.extend(growth)?;
+        }
+        if let Err(error) = self.table.move_pages(old.clone(), new) {
+            if is_promised {
+                areas.promise.reduce(growth);
+            }
+            return Err(error.into());
+        }
         let mut moved = None;
         areas.map.remove(old.clone(), |_, area| moved = Some(area));
         areas.total -= old.end - old.start;
         if let Some(area) = moved {
-            areas.add(new..new + new_length, area);
+            areas.enter(new..new + new_length, area);
         }
         let aside: Vec<u64> = areas.set_aside.range(old.clone()).map(|(&address, _)| address).collect();
         for address in aside {

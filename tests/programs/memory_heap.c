@@ -97,6 +97,54 @@ static void test_mremap(void)
 	free(big);
 }
 
+/* Returns the value in KiB of a line of a file in /proc. */
+static long proc_kib(const char *file, const char *name)
+{
+	char line[256];
+	long value = -1;
+	FILE *lines = fopen(file, "r");
+	while (value == -1 && fgets(line, sizeof line, lines))
+		if (strncmp(line, name, strlen(name)) == 0)
+			value = atol(line + strlen(name));
+	fclose(lines);
+	return value;
+}
+
+/* What /proc says of memory that is there: 32 MiB, more than others change meanwhile. */
+static void test_figures(void)
+{
+	size_t size = 32 << 20;
+	long anonymous = proc_kib("/proc/meminfo", "AnonPages:"), promised = proc_kib("/proc/meminfo", "Committed_AS:");
+	long resident = proc_kib("/proc/self/status", "RssAnon:"), tables = proc_kib("/proc/self/status", "VmPTE:");
+	char *area = map_private(size);
+	check("promised before it is touched", proc_kib("/proc/meminfo", "Committed_AS:") > promised + (28 << 10) &&
+						   proc_kib("/proc/self/status", "RssAnon:") < resident + 100);
+	madvise(area, size, MADV_NOHUGEPAGE);
+	memset(area, 1, size);
+	check("AnonPages", proc_kib("/proc/meminfo", "AnonPages:") > anonymous + (28 << 10));
+	check("RssAnon", proc_kib("/proc/self/status", "RssAnon:") >= resident + (32 << 10));
+	check("VmPTE", proc_kib("/proc/self/status", "VmPTE:") >= tables + 60);
+	check("the kernel's", proc_kib("/proc/meminfo", "Slab:") > 0 && proc_kib("/proc/meminfo", "PageTables:") > 0 &&
+				  proc_kib("/proc/meminfo", "KernelStack:") > 0);
+	long whole = proc_kib("/proc/self/smaps_rollup", "Pss:"), dirty = proc_kib("/proc/self/smaps_rollup", "Private_Dirty:");
+	int pipes[2], ready[2];
+	char byte;
+	check("pipes", pipe(pipes) == 0 && pipe(ready) == 0);
+	pid_t child = fork();
+	if (child == 0) {
+		_exit(write(ready[1], "r", 1) != 1 || read(pipes[0], &byte, 1) != 1);
+	}
+	check("shared with a child, half is one's own",
+	      read(ready[0], &byte, 1) == 1 && proc_kib("/proc/self/smaps_rollup", "Pss:") < whole - (14 << 10) &&
+		  proc_kib("/proc/self/smaps_rollup", "Private_Dirty:") < dirty - (30 << 10) &&
+		  proc_kib("/proc/self/smaps_rollup", "Anonymous:") >= 32 << 10);
+	check("the child ends", write(pipes[1], "e", 1) == 1 && exit_of(child) == 0);
+	check("read only memory stays promised", mprotect(area, size, PROT_READ) == 0 &&
+						     proc_kib("/proc/meminfo", "Committed_AS:") > promised + (28 << 10));
+	check("all goes back", munmap(area, size) == 0 && proc_kib("/proc/meminfo", "Committed_AS:") < promised + (4 << 10) &&
+				   proc_kib("/proc/self/status", "RssAnon:") < resident + 100);
+}
+
 static void test_stack(void)
 {
 	check("a deep stack", depth_sum(5000) == 5000);
@@ -127,6 +175,7 @@ int main(void)
 	catch_faults();
 	test_break();
 	test_mremap();
+	test_figures();
 	test_stack();
 	return finish();
 }

@@ -14,7 +14,7 @@ use crate::machine::sync::IrqLock;
 use crate::rank::Rank;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use linked_list_allocator::Heap;
 
 /// Sizes of small blocks. All are multiples of 16; powers of two are aligned to themselves.
@@ -81,6 +81,14 @@ struct Middle {
 
 static MIDDLE: IrqLock<Middle> = IrqLock::new(Rank::Heap, Middle { heap: Heap::empty(), mapped: 0 });
 
+/// How many pages the heap has.
+static PAGES: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns how many pages the heap has.
+pub(crate) fn heap_pages() -> usize {
+    PAGES.load(Ordering::Relaxed)
+}
+
 struct KernelHeap;
 
 #[global_allocator]
@@ -121,6 +129,7 @@ unsafe impl GlobalAlloc for KernelHeap {
             Part::Small(class) => unsafe { free_small(block, class) },
             Part::Pages(count) if !HEAP_AREA.contains(&(block.addr() as u64)) => {
                 let page = page_of(block.cast());
+                PAGES.fetch_sub(count, Ordering::Relaxed);
                 if count == 1 { allocator::free_page(page) } else { allocator::free_pages(page, count) }
             }
             Part::Middle | Part::Pages(_) => {
@@ -186,6 +195,7 @@ unsafe fn free_small(block: *mut u8, class: usize) {
 /// Cuts a new page into blocks of `size` bytes; `false` if there is no page.
 fn fill(list: &mut List, size: usize) -> bool {
     let Some(page) = allocator::allocate_page() else { return false };
+    PAGES.fetch_add(1, Ordering::Relaxed);
     allocator::counter(page).store(0, Ordering::Relaxed);
     let start = direct_map_address(u64::from(page) << 12);
     for index in (0..PAGE_SIZE / size).rev() {
@@ -198,7 +208,10 @@ fn fill(list: &mut List, size: usize) -> bool {
 fn allocate_pages(count: usize, layout: Layout) -> *mut u8 {
     let page = if count == 1 { allocator::allocate_page() } else { allocator::allocate_pages(count) };
     match page {
-        Some(page) => direct_map_address(u64::from(page) << 12),
+        Some(page) => {
+            PAGES.fetch_add(count, Ordering::Relaxed);
+            direct_map_address(u64::from(page) << 12)
+        }
         None if count > 1 => allocate_middle(layout),
         None => null_mut(),
     }
@@ -231,6 +244,7 @@ impl Middle {
             }
             grown += PAGE_SIZE;
         }
+        PAGES.fetch_add(grown / PAGE_SIZE, Ordering::Relaxed);
 
         if self.mapped == 0 && grown > 0 {
             // SAFETY: the pages were just mapped for this heap alone, at the start of its area.
@@ -324,6 +338,7 @@ impl List {
             let left = (count | WHOLE) - 1;
             counter.store(left, Ordering::Relaxed);
             if left == WHOLE {
+                PAGES.fetch_sub(1, Ordering::Relaxed);
                 allocator::free_page(page_of(block));
             }
         }
