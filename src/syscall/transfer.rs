@@ -2,7 +2,7 @@
 
 use super::argument::Fd;
 use super::context::Ctx;
-use super::file::{IoVec, MAX_RW_LENGTH, read_areas, readable, with_broken_pipe_signal, writable};
+use super::file::{IoVec, MAX_RW_LENGTH, allowed_length, read_areas, readable, with_broken_pipe_signal, writable};
 use crate::errno::{Errno, Result};
 use crate::file::pipe::PipeEnd;
 use crate::file::{FileKind, OpenFile, StatusFlags};
@@ -108,7 +108,8 @@ pub(crate) fn sendfile(ctx: &Ctx<'_>, out: Fd, input: Fd, offset: UserPtr<'_, i6
         return Err(Errno::EINVAL);
     }
     let to = Place::new(&output, UserPtr::new(ctx.space(), 0))?;
-    with_broken_pipe_signal(ctx, &output, copy(&from, &to, count.min(MAX_RW_LENGTH)))
+    let count = allowed_length(ctx, &output, None, count.min(MAX_RW_LENGTH))?;
+    with_broken_pipe_signal(ctx, &output, copy(&from, &to, count))
 }
 
 /// copy_file_range(2).
@@ -142,6 +143,7 @@ pub(crate) fn copy_file_range(
     if is_same && from.start < to.start + length as u64 && to.start < from.start + length as u64 {
         return Err(Errno::EINVAL);
     }
+    let length = allowed_length(ctx, &output, Some(to.start), length)?;
     copy(&from, &to, length)
 }
 
@@ -169,7 +171,7 @@ pub(crate) fn splice(
         (Some(from), Some(to)) if Arc::ptr_eq(from.pipe(), to.pipe()) => Err(Errno::EINVAL),
         (Some(_), _) if !input_offset.is_null() => Err(Errno::ESPIPE),
         (_, Some(_)) if !output_offset.is_null() => Err(Errno::ESPIPE),
-        (Some(from), _) => from_pipe(&input, &from, &output, output_offset, length, flags),
+        (Some(from), _) => from_pipe(ctx, &input, &from, &output, output_offset, length, flags),
         (None, Some(to)) => to_pipe(&input, input_offset, &output, &to, length, flags),
     };
     with_broken_pipe_signal(ctx, &output, result)
@@ -180,6 +182,7 @@ fn is_non_blocking(file: &OpenFile, flags: u32) -> bool {
 }
 
 fn from_pipe(
+    ctx: &Ctx<'_>,
     input: &OpenFile,
     from: &PipeEnd,
     output: &OpenFile,
@@ -191,6 +194,7 @@ fn from_pipe(
         return Err(Errno::EINVAL);
     }
     let to = Place::new(output, offset)?;
+    let length = allowed_length(ctx, output, Some(to.start), length)?;
     let mut buffer = vec![0; PAGE_SIZE];
     let mut done = 0;
     let result = from.drain(length, is_non_blocking(input, flags), |frame, start, count| {

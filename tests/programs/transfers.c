@@ -2,6 +2,7 @@
 #include "check.h"
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -141,6 +142,52 @@ static void extents(void)
     close(fd);
 }
 
+static volatile int signals;
+
+static void on_limit(int number)
+{
+    (void)number;
+    signals++;
+}
+
+/* RLIMIT_FSIZE holds for every way into a file: bit n of the result tells that the n-th does not. */
+static int beyond_limit(void)
+{
+    int from = open("from", O_RDONLY), to = fresh("to", 0), fds[2], wrong = 0;
+    off_t start = 0, far = 1000;
+    signal(SIGXFSZ, on_limit);
+    setrlimit(RLIMIT_FSIZE, &(struct rlimit){1000, 1000});
+    wrong |= sendfile(to, from, &start, 5000) != 1000;
+    signals = 0;
+    wrong |= (sendfile(to, from, &start, 5000) != -1 || errno != EFBIG || !signals) << 1;
+    start = 0;
+    ftruncate(to, 0);
+    wrong |= (syscall(SYS_copy_file_range, from, &start, to, &(off_t){400}, 5000L, 0) != 600) << 2;
+    signals = 0;
+    wrong |= (syscall(SYS_copy_file_range, from, &start, to, &far, 5000L, 0) != -1 || errno != EFBIG || !signals) << 3;
+    pipe(fds);
+    write(fds[1], data, 3000);
+    wrong |= (splice(fds[0], NULL, to, &(loff_t){900}, 3000, 0) != 100) << 4;
+    signals = 0;
+    wrong |= (splice(fds[0], NULL, to, &far, 3000, 0) != -1 || errno != EFBIG || !signals) << 5;
+    wrong |= (lseek(to, 0, SEEK_END) != 1000) << 6;
+    return wrong;
+}
+
+static void limits(void)
+{
+    int fd = fresh("from", 0), status;
+    write(fd, data, 8192);
+    close(fd);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(beyond_limit());
+    waitpid(child, &status, 0);
+    if (status)
+        printf("wrong: %#x\n", status >> 8);
+    check("not beyond RLIMIT_FSIZE", status == 0);
+}
+
 int main(void)
 {
     for (unsigned i = 0; i < sizeof data; i++)
@@ -149,6 +196,7 @@ int main(void)
     splicing();
     vectors();
     extents();
+    limits();
     unlink("from");
     unlink("to");
     return finish();
