@@ -103,6 +103,8 @@ pub(crate) trait Socket: Any + Send + Sync {
     fn peer_identity(&self) -> Option<PeerIdentity> {
         None
     }
+    /// The options have changed: who sleeps may look again.
+    fn note_options(&self) {}
     /// Sets an option of the family's own levels. EOPNOTSUPP, ENOPROTOOPT.
     fn set_option(&self, _level: u32, _name: u32, _value: &[u8]) -> Result {
         Err(Errno::EOPNOTSUPP)
@@ -174,7 +176,11 @@ impl SocketFile {
     /// setsockopt(2).
     pub(crate) fn set_option(&self, level: u32, name: u32, value: &[u8]) -> Result {
         match level {
-            SOL_SOCKET => self.socket.options().set(name, value),
+            SOL_SOCKET => {
+                self.socket.options().set(name, value)?;
+                self.socket.note_options();
+                Ok(())
+            }
             _ => self.socket.set_option(level, name, value),
         }
     }

@@ -93,12 +93,20 @@ static void room(void)
     check("is doubled", size == 16384);
     long small = fill(pair[0], 4096);
     check("and holds", small > 0 && small < 40000);
+    pid_t child = fork();
+    if (child == 0)
+        _exit(write(pair[0], bytes, 100) == 100 ? 0 : 1);
+    usleep(20000); /* The child sleeps by now, or finds room at once. */
+    setsockopt(pair[0], SOL_SOCKET, SO_SNDBUF, &(int){200000}, sizeof(int));
+    int status;
+    waitpid(child, &status, 0);
+    check("a greater buffer lets a sleeper go on", status == 0);
     close(pair[0]);
     close(pair[1]);
 
     /* A writer that sleeps goes on when somebody reads, and every byte arrives in order. */
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
-    pid_t child = fork();
+    child = fork();
     if (child == 0) {
         close(pair[0]);
         for (size_t i = 0; i < sizeof bytes; i++)
@@ -113,7 +121,6 @@ static void room(void)
     int wrong = 0;
     for (size_t i = 0; i < sizeof bytes; i++)
         wrong += bytes[i] != (char)(i * 7 + (i >> 8));
-    int status;
     waitpid(child, &status, 0);
     check("a megabyte passes", done == sizeof bytes && wrong == 0 && status == 0);
     check("then the end", read(pair[0], bytes, 1) == 0);

@@ -71,7 +71,7 @@ fn bind_path(end: &Arc<End>, path: &[u8]) -> Result {
     })?;
     let inode = place.inode();
     let end_of_inode: Arc<dyn Any + Send + Sync> = end.clone();
-    // "EPERM"-like: a file system whose sockets nobody can meet at.
+    // A file system whose sockets are nobody's meeting place.
     *inode.attachment().ok_or(Errno::EPERM)?.lock() = Some(Arc::downgrade(&end_of_inode));
     let result = end.name_it([path, &[0]].concat().into());
     if result.is_err() {

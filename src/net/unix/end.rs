@@ -164,9 +164,9 @@ impl End {
         self.waiting.store(inbox.messages.len(), Ordering::SeqCst);
     }
 
-    /// Takes packets out after one has gone: who waited for room may go on.
-    pub(super) fn note_room(&self) {
-        if self.waiting() == WAITING_PACKETS {
+    /// Notes that of `before` packets one was taken: who waited for room may go on.
+    pub(super) fn note_room(&self, before: usize) {
+        if before == WAITING_PACKETS + 1 {
             self.room.announce(Events::WRITABLE);
         }
     }
@@ -212,6 +212,7 @@ impl End {
             self.unlock(inbox);
             messages
         };
+        self.room.announce(Events::WRITABLE);
         for message in &messages {
             if let Some(sender) = message.sender.as_ref().or(peer) {
                 sender.release(message.charge());

@@ -115,9 +115,10 @@ impl UnixSocket {
                     inbox.messages.front().map(|first| Ancillary::duplicate(first.credentials, first.rights.as_ref()));
                 return Ok(Some((length, count, sender, ancillary.unwrap_or_default())));
             }
+            let before = inbox.messages.len();
             let (charge, packet) = inbox.consume(length, true);
             end.unlock(inbox);
-            end.note_room();
+            end.note_room(before);
             if let Some(sender) = &sender {
                 sender.release(charge);
             }

@@ -217,6 +217,11 @@ impl Socket for UnixSocket {
         }
     }
 
+    fn note_options(&self) {
+        self.end.writable.announce(Events::WRITABLE);
+        self.end.readable.announce(Events::READABLE);
+    }
+
     fn peer_identity(&self) -> Option<PeerIdentity> {
         self.end.state.lock().peer.clone()
     }
