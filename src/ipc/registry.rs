@@ -11,7 +11,6 @@ use crate::machine::time;
 use crate::rank::Rank;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// IPC_PRIVATE: always a new object.
@@ -214,9 +213,15 @@ impl<T> Registry<T> {
         drop(removed);
     }
 
-    /// Returns all objects, by index.
-    pub(crate) fn all(&self) -> Vec<Arc<Object<T>>> {
-        self.table.lock().objects.values().cloned().collect()
+    /// Returns all objects, by index; looks for each anew, so it needs no memory.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<Object<T>>> {
+        let mut next = 0;
+        core::iter::from_fn(move || {
+            let table = self.table.lock();
+            let (index, object) = table.objects.range(next..).next()?;
+            next = index + 1;
+            Some(object.clone())
+        })
     }
 
     /// Returns the greatest index in use, 0 if none is, as the *_INFO commands answer.

@@ -180,10 +180,7 @@ impl Set {
         if count == 0 {
             return Err(Errno::EINVAL);
         }
-        vm::check_budget()?;
-        let mut semaphores = Vec::new();
-        semaphores.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-        semaphores.resize(count, Semaphore::default());
+        let semaphores = zeros(count)?;
         let add = |total: usize| Some(total + count).filter(|total| *total <= MAX_OF_ALL.get());
         TOTAL.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| Errno::ENOSPC)?;
         let state = State { semaphores, undo: BTreeMap::new(), waiting: Vec::new(), operated: 0 };
@@ -200,9 +197,12 @@ impl Set {
         self.state.lock().operated
     }
 
-    /// Returns all semaphores.
-    pub(crate) fn all(&self) -> Vec<Semaphore> {
-        self.state.lock().semaphores.clone()
+    /// Returns all values. ENOMEM.
+    pub(crate) fn values(&self) -> Result<Vec<u16>> {
+        let mut values = zeros(self.count)?;
+        let state = self.state.lock();
+        values.iter_mut().zip(&state.semaphores).for_each(|(value, semaphore)| *value = semaphore.value);
+        Ok(values)
     }
 
     /// Returns a semaphore. EINVAL.
@@ -243,6 +243,15 @@ impl Drop for Set {
         TOTAL.fetch_sub(self.count, Ordering::Relaxed);
         UNDO_NOTES.fetch_sub(self.state.lock().undo.len(), Ordering::Relaxed);
     }
+}
+
+/// Returns a list of `count` zeros. ENOMEM, also when only the kernel's reserve is left.
+fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>> {
+    vm::check_budget()?;
+    let mut zeros = Vec::new();
+    zeros.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+    zeros.resize(count, T::default());
+    Ok(zeros)
 }
 
 /// Why an operation was not done.
@@ -331,11 +340,11 @@ impl State {
     /// Returns what a process' end adds, made now if need be. ENOMEM.
     fn undo_of(&mut self, process: i32) -> Result<&Vec<i16>> {
         if !self.undo.contains_key(&process) {
-            vm::check_budget()?;
+            let changes = zeros(self.semaphores.len())?;
+            self.undo.insert(process, changes);
             UNDO_NOTES.fetch_add(1, Ordering::Relaxed);
         }
-        let count = self.semaphores.len();
-        Ok(self.undo.entry(process).or_insert_with(|| alloc::vec![0; count]))
+        Ok(self.undo.entry(process).or_default())
     }
 
     fn forget_undo(&mut self, process: i32) -> Option<Vec<i16>> {

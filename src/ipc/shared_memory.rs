@@ -137,6 +137,7 @@ pub(crate) fn remove(id: i32, identity: &Identity) -> Result {
     let object = SEGMENTS.find(id)?;
     object.check_control(identity)?;
     object.set_removed();
+    object.value.content.id.store(id, Ordering::Relaxed);
     object.value.content.is_removed.store(true, Ordering::SeqCst);
     let kept = object.value.kept.lock().take();
     drop(kept);

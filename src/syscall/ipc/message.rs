@@ -135,10 +135,12 @@ fn information(is_in_use: bool) -> Information {
         ..Information::default()
     };
     if is_in_use {
-        let all: alloc::vec::Vec<_> = QUEUES.all().iter().map(|object| object.value.status()).collect();
-        information.pool = all.len() as i32;
-        information.map = all.iter().map(|status| status.count as i32).sum();
-        information.headers = all.iter().map(|status| status.bytes as i32).sum();
+        (information.pool, information.map, information.headers) = (0, 0, 0);
+        for status in QUEUES.all().map(|object| object.value.status()) {
+            information.pool += 1;
+            information.map += status.count as i32;
+            information.headers += status.bytes as i32;
+        }
     }
     information
 }

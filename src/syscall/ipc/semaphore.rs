@@ -9,7 +9,6 @@ use crate::ipc::{Object, Right};
 use crate::syscall::context::Ctx;
 use crate::syscall::time_value::{TimeSpec, read_deadline};
 use crate::vm::UserPtr;
-use alloc::vec::Vec;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const GETPID: i32 = 11;
@@ -94,7 +93,7 @@ pub(crate) fn semctl(ctx: &Ctx<'_>, id: i32, number: i32, command: i32, argument
         IPC_INFO | SEM_INFO => {
             let mut information = limits();
             if command == SEM_INFO {
-                (information.size, information.max_undo) = (SETS.all().len() as i32, total() as i32);
+                (information.size, information.max_undo) = (SETS.all().count() as i32, total() as i32);
             }
             UserPtr::new(ctx.space(), argument).write(&information)?;
             Ok(SETS.last_index())
@@ -134,7 +133,7 @@ pub(crate) fn semctl(ctx: &Ctx<'_>, id: i32, number: i32, command: i32, argument
             object.check(&identity, Right::READ)?;
             let set = &object.value;
             if command == GETALL {
-                let values: Vec<u16> = set.all().iter().map(|semaphore| semaphore.value).collect();
+                let values = set.values()?;
                 UserPtr::new(ctx.space(), argument).slice(values.len())?.write_all(&values)?;
                 return Ok(0);
             }

@@ -120,10 +120,9 @@ pub(crate) fn shmctl(ctx: &Ctx<'_>, id: i32, command: i32, argument: UserPtr<'_,
             Ok(SEGMENTS.last_index())
         }
         SHM_INFO => {
-            let all = SEGMENTS.all();
-            let resident: usize = all.iter().map(|object| object.value.content().resident_pages()).sum();
+            let resident: usize = SEGMENTS.all().map(|object| object.value.content().resident_pages()).sum();
             let totals = Totals {
-                segments: all.len() as u64,
+                segments: SEGMENTS.all().count() as u64,
                 pages: shared_memory::total_pages() as u64,
                 resident: resident as u64,
                 ..Totals::default()
