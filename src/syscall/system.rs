@@ -176,6 +176,11 @@ pub(crate) fn syslog(ctx: &Ctx<'_>, action: i32, buffer: UserPtr<'_, u8>, length
     }
 }
 
+/// vhangup(2).
+pub(crate) fn vhangup(_: &Ctx<'_>) -> Result<usize> {
+    tty::hang_up_own().map(|()| 0)
+}
+
 /// reboot(2). File systems are written out first, which Linux leaves to the caller.
 pub(crate) fn reboot(ctx: &Ctx<'_>, magic: u32, magic2: u32, command: u32, _text: u64) -> Result<usize> {
     const MAGIC: u32 = 0xfee1_dead;

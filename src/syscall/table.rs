@@ -163,6 +163,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         150 => memory::munlock.serve(ctx, registers),
         151 => memory::mlockall.serve(ctx, registers),
         152 => memory::munlockall.serve(ctx, registers),
+        153 => system::vhangup.serve(ctx, registers),
         155 => mount::pivot_root.serve(ctx, registers),
         157 => process::prctl.serve(ctx, registers),
         158 => process::arch_prctl.serve(ctx, registers),

@@ -11,6 +11,11 @@ use linux_raw_sys::general as raw;
 use linux_raw_sys::ioctl;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
+/// Of <linux/kd.h>.
+const KDGKBTYPE: u32 = 0x4b33;
+const KDGETMODE: u32 = 0x4b3b;
+const KDGKBMODE: u32 = 0x4b44;
+
 /// VT_OPENQRY and VT_GETSTATE of <linux/vt.h>: programs ask them to find out whether this is a screen.
 const VT_OPENQRY: u32 = 0x5600;
 const VT_GETSTATE: u32 = 0x5603;
@@ -99,6 +104,10 @@ pub(super) fn serve(
         ioctl::TIOCGETD => put(space, argument, &0i32),
         ioctl::TIOCSETD => set_discipline(terminal, get(space, argument)?),
         ioctl::TIOCVHANGUP => hang_up(terminal),
+        // What programs ask to find out whether this is a screen: a keyboard of 101 keys, text mode, UTF-8.
+        KDGKBTYPE if terminal.hardware().is_screen() => put(space, argument, &2u8),
+        KDGETMODE if terminal.hardware().is_screen() => put(space, argument, &0i32),
+        KDGKBMODE if terminal.hardware().is_screen() => put(space, argument, &3i32),
         VT_OPENQRY if terminal.hardware().is_screen() => put(space, argument, &2i32),
         VT_GETSTATE if terminal.hardware().is_screen() => {
             put(space, argument, &VirtualTerminals { active: 1, signal: 0, open: 0b11 })
@@ -193,6 +202,18 @@ fn hang_up(terminal: &Terminal) -> Result<usize> {
     job_control::disconnect(terminal);
     terminal.hang_up();
     Ok(0)
+}
+
+/// vhangup(2): cuts off all who have the caller's terminal open. EPERM without CAP_SYS_TTY_CONFIG.
+pub(crate) fn hang_up_own() -> Result {
+    if !Thread::current().identity().can(Capabilities::SYS_TTY_CONFIG) {
+        return Err(Errno::EPERM);
+    }
+    if let Some(terminal) = job_control::terminal_of_caller() {
+        job_control::disconnect(&terminal);
+        terminal.hang_up();
+    }
+    Ok(())
 }
 
 fn is_administrator() -> bool {

@@ -40,4 +40,5 @@ mod terminal;
 /// What programs read and write.
 mod transfer;
 
+pub(crate) use ioctl::hang_up_own;
 pub(crate) use start::{active_consoles, finish_output, set_restart_at_keys, start};

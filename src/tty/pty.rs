@@ -180,6 +180,11 @@ impl Controller {
 impl File for Controller {
     fn read(&self, to: &mut Destination<'_>, _position: &mut u64, flags: StatusFlags) -> Result<usize> {
         let mut chunk = [0; CHUNK];
+        if self.terminal().state.lock().packet.is_some() {
+            let limit = CHUNK.min(to.remaining());
+            let count = self.terminal().read_packet(&mut chunk[..limit], flags.is_non_blocking())?;
+            return to.put(&chunk[..count]);
+        }
         let mut done = 0;
         while to.remaining() > 0 {
             let limit = CHUNK.min(to.remaining());
@@ -234,6 +239,13 @@ impl File for Controller {
                 Ok(0)
             }
             request::TIOCGPTLCK => put(i32::from(self.0.is_locked.load(Ordering::Relaxed))),
+            request::TIOCPKT => {
+                let is_on = UserPtr::<i32>::new(space, argument).read()? != 0;
+                let packet = &mut terminal.state.lock().packet;
+                *packet = if is_on { packet.or(Some(0)) } else { None };
+                Ok(0)
+            }
+            request::TIOCGPKT => put(i32::from(terminal.state.lock().packet.is_some())),
             request::TIOCGPTPEER => self.open_peer(argument as u32),
             request::TIOCSIG => self.signal(argument),
             request::TCFLSH => self.discard(argument as u32),
@@ -286,6 +298,23 @@ impl Terminal {
         wait(&self.output_ready, is_non_blocking, attempt)
     }
 
+    /// Like `read_as_controller` in packet mode: news of the terminal as one byte, or output after a zero byte.
+    fn read_packet(&self, bytes: &mut [u8], is_non_blocking: bool) -> Result<usize> {
+        let Some((first, rest)) = bytes.split_first_mut() else { return Ok(0) };
+        let attempt = || {
+            *first = self.state.lock().packet.as_mut().map_or(0, core::mem::take);
+            if *first != 0 {
+                return Some(Ok(1));
+            }
+            match self.try_take_output(rest) {
+                0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
+                0 => None,
+                count => Some(Ok(count + 1)),
+            }
+        };
+        wait(&self.output_ready, is_non_blocking, attempt)
+    }
+
     /// Types `bytes` for a pseudo-terminal's controller, sleeping until some of them went in.
     fn write_as_controller(&self, bytes: &[u8], is_non_blocking: bool) -> Result<usize> {
         let attempt = || match self.receive(bytes) {
@@ -306,6 +335,9 @@ impl Terminal {
         let mut events = Events::empty();
         if state.output.pending() > 0 && !state.is_stopped {
             events |= Events::READ | Events::READ_NORMAL;
+        }
+        if state.packet.is_some_and(|status| status != 0) {
+            events |= Events::READABLE | Events::PRIORITY;
         }
         if state.input.has_room(&state.settings) {
             events |= Events::WRITE | Events::WRITE_NORMAL;

@@ -121,6 +121,12 @@ impl Settings {
         }
     }
 
+    /// Returns whether ^S stops and ^Q starts the output.
+    pub(crate) fn has_usual_flow_control(&self) -> bool {
+        self.input.contains(InputFlags::IXON)
+            && (self.character(Control::Stop), self.character(Control::Start)) == (0x13, 0x11)
+    }
+
     /// Returns whether `byte` is the control character `which`; one that is switched off matches nothing.
     pub(crate) fn is(&self, which: Control, byte: u8) -> bool {
         byte != DISABLED && self.controls[which as usize] == byte

@@ -15,6 +15,7 @@ use crate::machine::task::WaitQueue;
 use crate::rank::Rank;
 use alloc::boxed::Box;
 use alloc::sync::{Arc, Weak};
+use linux_raw_sys::general as raw;
 
 /// A terminal is writable while fewer bytes than this wait to go out (Linux: `WAKEUP_CHARS`).
 const WRITABLE_BELOW: usize = 256;
@@ -74,6 +75,17 @@ pub(super) struct State {
     pub(super) was_opened: bool,
     /// A pseudo-terminal's controller is gone.
     pub(super) is_abandoned: bool,
+    /// In packet mode (TIOCPKT): what the controller has to hear, as TIOCPKT_* bits.
+    pub(super) packet: Option<u8>,
+}
+
+impl State {
+    /// In packet mode, notes news for the controller; `undone` are news that these make void.
+    fn note_packet(&mut self, news: u32, undone: u32) {
+        if let Some(status) = &mut self.packet {
+            *status = *status & !(undone as u8) | news as u8;
+        }
+    }
 }
 
 /// The rights of one open file over the terminal.
@@ -106,6 +118,7 @@ impl Terminal {
             opens: 0,
             was_opened: false,
             is_abandoned: false,
+            packet: None,
         };
         Arc::new_cyclic(|this| Terminal {
             number,
@@ -229,6 +242,11 @@ impl Terminal {
             let old = state.settings;
             change(&mut state.settings);
             state.input.settings_changed(&old, &state.settings);
+            if old.has_usual_flow_control() != state.settings.has_usual_flow_control() {
+                let kinds = [raw::TIOCPKT_NOSTOP, raw::TIOCPKT_DOSTOP];
+                let now = usize::from(state.settings.has_usual_flow_control());
+                state.note_packet(kinds[now], kinds[1 - now]);
+            }
             if old.input.contains(InputFlags::IXON) && !state.settings.input.contains(InputFlags::IXON) {
                 state.is_stopped = false;
             }
@@ -262,11 +280,14 @@ impl Terminal {
             let mut state = self.state.lock();
             if input {
                 state.input.discard();
+                state.note_packet(raw::TIOCPKT_FLUSHREAD, 0);
             }
             if output {
                 state.output.discard();
+                state.note_packet(raw::TIOCPKT_FLUSHWRITE, 0);
             }
         }
+        self.output_changed();
         self.input_taken();
         self.writers.wake_all();
         self.readiness.announce(Events::WRITE | Events::WRITE_NORMAL);
@@ -274,7 +295,16 @@ impl Terminal {
 
     /// Stops output or lets it go on (tcflow(3)).
     pub(super) fn set_stopped(&self, is_stopped: bool) {
-        self.state.lock().is_stopped = is_stopped;
+        {
+            let mut state = self.state.lock();
+            state.is_stopped = is_stopped;
+            let (news, undone) = if is_stopped {
+                (raw::TIOCPKT_STOP, raw::TIOCPKT_START)
+            } else {
+                (raw::TIOCPKT_START, raw::TIOCPKT_STOP)
+            };
+            state.note_packet(news, undone);
+        }
         self.output_changed();
     }
 
