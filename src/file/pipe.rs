@@ -89,13 +89,18 @@ pub(crate) fn new_pipe(owner: PipeOwner) -> (Arc<PipeEnd>, Arc<PipeEnd>) {
     (end(true), end(false))
 }
 
-/// Opens a FIFO as `flags` say: sleeps until the other side is open too (fifo(7)). ENXIO, RESTART.
-pub(crate) fn open_fifo(pipe: &Arc<Pipe>, flags: StatusFlags) -> Result<Arc<PipeEnd>> {
-    let (reads, writes) = match flags.bits() & 3 {
+/// Returns whether `flags` open for reading, and whether for writing.
+fn sides(flags: StatusFlags) -> (bool, bool) {
+    match flags.bits() & 3 {
         0 => (true, false),
         1 => (false, true),
         _ => (true, true),
-    };
+    }
+}
+
+/// Opens a FIFO as `flags` say: sleeps until the other side is open too (fifo(7)). ENXIO, RESTART.
+pub(crate) fn open_fifo(pipe: &Arc<Pipe>, flags: StatusFlags) -> Result<Arc<PipeEnd>> {
+    let (reads, writes) = sides(flags);
     let non_blocking = flags.is_non_blocking();
     // "opening for write only returns ENXIO if nobody has opened for reading" (fifo(7))
     if writes && !reads && non_blocking && pipe.readers.load(Ordering::SeqCst) == 0 {
@@ -242,14 +247,16 @@ impl PipeEnd {
         &self.pipe
     }
 
-    /// Opens the same pipe once more, as opening /proc/PID/fd/N does: like a FIFO. ENXIO, RESTART.
+    /// Opens the same pipe once more, as opening /proc/PID/fd/N does. One without a name had both sides from the
+    /// start, so nobody waits for the other, even if that has gone; a FIFO's is opened as such. ENXIO, RESTART.
     pub(crate) fn reopen(&self, flags: StatusFlags) -> Result<Arc<PipeEnd>> {
-        let mut end = open_fifo(&self.pipe, flags)?;
-        if let Some(end) = Arc::get_mut(&mut end) {
-            end.metadata = self.metadata;
-            end.is_named = self.is_named;
+        if self.is_named {
+            return open_fifo(&self.pipe, flags);
         }
-        Ok(end)
+        let (reads, writes) = sides(flags);
+        self.pipe.add_end(reads, writes);
+        let pipe = self.pipe.clone();
+        Ok(Arc::new(PipeEnd { pipe, reads, writes, writers_seen: None, metadata: self.metadata, is_named: false }))
     }
 
     /// Returns the capacity in bytes (fcntl(2), F_GETPIPE_SZ).

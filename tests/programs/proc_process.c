@@ -174,6 +174,32 @@ static void descriptors(void)
     close(event);
 }
 
+/* What bash's <(command) needs: the command may have ended before anybody opens its pipe again. */
+static void pipes(void)
+{
+    int ends[2];
+    char name[64];
+    if (pipe(ends) || write(ends[1], "x", 1) != 1)
+        exit(1);
+    close(ends[1]);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", ends[0]);
+    int again = open(name, O_RDONLY);
+    check("a pipe without writers opens again", again >= 0 && read(again, text, 4) == 1);
+    check("and is at its end", read(again, text, 4) == 0);
+    close(again);
+    close(ends[0]);
+    if (pipe(ends))
+        exit(1);
+    close(ends[0]);
+    snprintf(name, sizeof name, "/proc/self/fd/%d", ends[1]);
+    again = open(name, O_WRONLY | O_NONBLOCK);
+    signal(SIGPIPE, SIG_IGN);
+    check("one without readers too", again >= 0);
+    check_error("but takes nothing", write(again, "x", 1), EPIPE);
+    close(again);
+    close(ends[1]);
+}
+
 static void settings(void)
 {
     int fd = open("/proc/self/timerslack_ns", O_RDWR);
@@ -198,6 +224,7 @@ int main(int argc, char **argv)
     zombies();
     owners();
     descriptors();
+    pipes();
     settings();
     return finish();
 }
