@@ -36,7 +36,8 @@ def judge(suite, linux, stele):
 
 
 def _entries(suite):
-    """The cases listed under a suite's heading, each line "- `case`: reason"; in a case, `*` stands for anything."""
+    """The cases listed under a suite's heading, as "- `case`, `case`: reason"; in a case, `*` stands for anything."""
     section = re.search(rf"^## {re.escape(suite)}\n(.*?)(?=^## |\Z)", LIST.read_text(), re.M | re.S)
-    names = re.findall(r"^- `(.*?)`: \S", section.group(1), re.M) if section else []
+    lines = re.findall(r"^- (`.*?`): \S", section.group(1), re.M | re.S) if section else []
+    names = [name for line in lines for name in re.findall(r"`(.*?)`", line)]
     return [re.compile(".*".join(map(re.escape, name.split("*"))), re.S) for name in names]

@@ -63,7 +63,7 @@ def _source(name, version):
 
 
 def programs(name):
-    """Returns the test programs of a crate, stripped; builds them once."""
+    """Returns the folder of a crate's test programs, each CRATE.PROGRAM, and their helpers, stripped; builds them once."""
     version, features = CRATES[name]
     done = FOLDER / name / f"programs-{version}"
     if not done.exists():
@@ -78,5 +78,9 @@ def programs(name):
             program = FOLDER / name / f"{name}-{version}" / path
             stem = program.name.rpartition("-")[0]
             subprocess.run(["strip", "-o", made / f"{name}.{stem}", program], check=True)
+            # Some start the package's own programs, which they look for beside themselves.
+            helper = program.parent.parent / stem
+            if helper.exists():
+                subprocess.run(["strip", "-o", made / stem, helper], check=True)
         made.rename(done)
-    return sorted(done.iterdir())
+    return done
