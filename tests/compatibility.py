@@ -39,5 +39,5 @@ def _entries(suite):
     """The cases listed under a suite's heading, as "- `case`, `case`: reason"; in a case, `*` stands for anything."""
     section = re.search(rf"^## {re.escape(suite)}\n(.*?)(?=^## |\Z)", LIST.read_text(), re.M | re.S)
     lines = re.findall(r"^- (`.*?`): \S", section.group(1), re.M | re.S) if section else []
-    names = [name for line in lines for name in re.findall(r"`(.*?)`", line)]
+    names = [name for line in lines for name in re.findall(r"`([^`]*)`", " ".join(line.split()))]
     return [re.compile(".*".join(map(re.escape, name.split("*"))), re.S) for name in names]
