@@ -72,11 +72,12 @@ echo "kill -9: $?"
 (set -m; sleep 100 & [ "$(ps -o pgid= -p $! | tr -d ' ')" = $! ] && echo own group; kill $!)
 set +m
 coproc UPPER { while read -r word; do echo "${word^^}"; done; }
+upper=$UPPER_PID # unset once it has ended
 echo quiet >&"${UPPER[1]}"
 read -r answer <&"${UPPER[0]}"
 echo "$answer"
 eval "exec ${UPPER[1]}>&-"
-wait "$UPPER_PID"
+wait "$upper"
 echo "coprocess $?"
 { sleep 100 & echo $! > pid; wait; } & keeper=$!
 while [ ! -s pid ]; do sleep 0.01; done
