@@ -86,11 +86,12 @@ impl<T> RunQueue<T> {
         self.waiting.peek().map(|waiting| waiting.turn)
     }
 
-    /// Takes out the tasks for which `is_wanted`; slow.
+    /// Takes out the first for which `is_wanted`; slow.
     pub(crate) fn remove(&mut self, is_wanted: impl Fn(&T) -> bool) -> Option<T> {
         let mut found = None;
         let mut rest = core::mem::take(&mut self.waiting).into_vec();
-        if let Some(index) = rest.iter().position(|waiting| is_wanted(&waiting.task)) {
+        let wanted = rest.iter().enumerate().filter(|(_, waiting)| is_wanted(&waiting.task));
+        if let Some((index, _)) = wanted.max_by_key(|(_, waiting)| *waiting) {
             found = Some(rest.swap_remove(index).task);
         }
         self.waiting = BinaryHeap::from(rest);
@@ -192,7 +193,7 @@ mod tests {
         for value in [4, 2, 9, 7] {
             queue.push(Turn::Fair(value), Place::Last, value);
         }
-        assert_eq!(queue.remove(|value| *value == 2), Some(2));
+        assert_eq!(queue.remove(|value| *value < 7), Some(2));
         assert_eq!(queue.remove(|value| *value == 3), None);
         assert_eq!((queue.pop(), queue.pop(), queue.pop(), queue.pop()), (Some(4), Some(7), Some(9), None));
     }

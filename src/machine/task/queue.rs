@@ -18,6 +18,10 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 const TURN_NS: u64 = 4_000_000;
 /// How long a round-robin task runs before others of its priority (sched_rr_get_interval(2)).
 const REAL_TIME_TURN_NS: u64 = 100_000_000;
+/// Of each period, real-time tasks get so much while fair ones wait (sched(7), "Limiting the CPU usage of real-time and
+/// deadline processes"): one that never sleeps shall not lock everybody out.
+const REAL_TIME_PERIOD_NS: u64 = 1_000_000_000;
+const REAL_TIME_SHARE_NS: u64 = 950_000_000;
 /// A fair task that wakes up interrupts one that is ahead of it by more than this,
 const WAKE_ADVANTAGE_NS: u64 = 1_000_000;
 /// and that has run at least so long in this turn. Else a pipe's two ends would take turns at each small write.
@@ -70,6 +74,9 @@ pub(super) struct Queue {
     charged_until_ns: u64,
     /// When the current task's turn began.
     turn_start_ns: u64,
+    /// When the period of `REAL_TIME_PERIOD_NS` began, and what real-time tasks have used of it.
+    period_start_ns: u64,
+    real_time_ns: u64,
     pub(super) figures: CpuFigures,
     /// The user address space in the CPU; kept while kernel threads run, because the next task is often the same.
     loaded: Option<Arc<PageTable>>,
@@ -84,6 +91,8 @@ impl Queue {
             idle: None,
             charged_until_ns: 0,
             turn_start_ns: 0,
+            period_start_ns: 0,
+            real_time_ns: 0,
             figures: CpuFigures::new(),
             loaded: None,
         }
@@ -102,7 +111,8 @@ impl Queue {
         let now = time::monotonic_ns();
         self.charge_current(now);
         self.turn_start_ns = now;
-        let next = self.waiting.pop().or_else(|| self.idle());
+        let fair = if self.is_share_used() { self.waiting.remove(|task| is_fair(task)) } else { None };
+        let next = fair.or_else(|| self.waiting.pop()).or_else(|| self.idle());
         self.publish();
         next.expect("the idle task is there before any other")
     }
@@ -115,7 +125,7 @@ impl Queue {
     }
 
     /// Shows others what this CPU has to do.
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         let urgency = self.current.as_ref().filter(|_| !self.is_idle()).map_or(IDLE, |task| urgency_of(task.turn()));
         LOADS[self.cpu].urgency.store(urgency, Ordering::Relaxed);
         LOADS[self.cpu].waiting.store(self.waiting.len(), Ordering::Relaxed);
@@ -191,10 +201,29 @@ impl Queue {
         let Some(current) = &self.current else { return };
         self.figures.add_busy(used);
         current.time.add(used);
-        if let Class::Fair { nice } = current.class() {
+        let class = current.class();
+        if let Class::Fair { nice } = class {
             let total = current.weighted_ns.load(Ordering::Relaxed) + weighted(used, nice);
             current.weighted_ns.store(total, Ordering::Relaxed);
             self.waiting.raise_floor(total);
+            return;
+        }
+        if now.saturating_sub(self.period_start_ns) >= REAL_TIME_PERIOD_NS {
+            (self.period_start_ns, self.real_time_ns) = (now, 0);
+        }
+        self.real_time_ns += used;
+    }
+
+    /// Returns whether real-time tasks have had all that they get of this period if others wait.
+    fn is_share_used(&self) -> bool {
+        self.real_time_ns >= REAL_TIME_SHARE_NS
+            && self.charged_until_ns.saturating_sub(self.period_start_ns) < REAL_TIME_PERIOD_NS
+    }
+
+    /// Has a real-time task give way to those that wait once its share is used up.
+    pub(super) fn limit_real_time(&self) {
+        if self.is_share_used() && self.waiting.len() > 0 && self.current.as_ref().is_some_and(|task| !is_fair(task)) {
+            self.ask_attention(Attention::Reschedule);
         }
     }
 
@@ -302,4 +331,8 @@ impl Queue {
             (Some(waiting), running) => waiting <= running,
         }
     }
+}
+
+fn is_fair(task: &Task) -> bool {
+    matches!(task.turn(), Turn::Fair(_))
 }

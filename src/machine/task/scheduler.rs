@@ -95,6 +95,8 @@ pub(crate) fn run() -> ! {
         let mut queue = this_queue().lock();
         // From here on a task that is given to this CPU is seen below, or brings an interrupt.
         cpu::this().end_attention(Attention::Reschedule);
+        // What it was woken for may be somebody else's by now.
+        queue.publish();
         if queue.waiting() > 0 {
             switch_away(queue);
             interrupts::enable();
@@ -519,6 +521,7 @@ fn tick() {
         } else {
             queue.give_way_if_due();
         }
+        queue.limit_real_time();
         queue.is_idle()
     };
     if !is_idle {
