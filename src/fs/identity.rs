@@ -33,6 +33,7 @@ bitflags! {
         const MKNOD = 1 << 27;
         const SETFCAP = 1 << 31;
         const SYSLOG = 1 << 34;
+        const CHECKPOINT_RESTORE = 1 << 40;
         /// All 41 that Linux 6.1 knows.
         const ALL = (1 << 41) - 1;
     }

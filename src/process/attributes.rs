@@ -5,6 +5,17 @@ use super::Thread;
 /// The longest thread name in bytes (prctl(2) PR_SET_NAME).
 pub(crate) const NAME_LENGTH: usize = 15;
 
+/// What sched_setscheduler(2) sets beside the task's class.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Scheduling {
+    /// The number of the policy while the class is fair: there are several.
+    pub(crate) fair_policy: i32,
+    /// The nice value to have again after the idle policy.
+    pub(crate) nice: i8,
+    /// Children get the default class and policy.
+    pub(crate) resets_on_fork: bool,
+}
+
 /// Small things that prctl(2) and others set.
 #[derive(Clone, Copy)]
 pub(super) struct Attributes {
@@ -17,6 +28,7 @@ pub(super) struct Attributes {
     pub(super) timer_slack_ns: u64,
     /// ioprio_set(2).
     pub(super) io_priority: u32,
+    pub(super) scheduling: Scheduling,
 }
 
 impl Attributes {
@@ -29,6 +41,7 @@ impl Attributes {
             secure_bits: 0,
             timer_slack_ns: 50_000,
             io_priority: 0,
+            scheduling: Scheduling::default(),
         };
         attributes.set_name(name);
         attributes
@@ -96,6 +109,16 @@ impl Thread {
     /// Sets PR_SET_TIMERSLACK.
     pub(crate) fn set_timer_slack_ns(&self, slack_ns: u64) {
         self.attributes.lock().timer_slack_ns = slack_ns;
+    }
+
+    /// Returns what sched_setscheduler(2) set beside the task's class.
+    pub(crate) fn scheduling(&self) -> Scheduling {
+        self.attributes.lock().scheduling
+    }
+
+    /// Changes it.
+    pub(crate) fn set_scheduling(&self, scheduling: Scheduling) {
+        self.attributes.lock().scheduling = scheduling;
     }
 
     /// Returns ioprio_get(2).

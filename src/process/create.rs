@@ -3,7 +3,7 @@
 //! `create` makes everything but starts nothing, so that whatever fails leaves no trace; `Newborn::start` lets the
 //! new thread run.
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, Scheduling};
 use super::cpu_limit;
 use super::limits::{self, Limits};
 use super::signal::{self, Dispositions, Signal, SignalSet};
@@ -13,7 +13,7 @@ use super::{Directories, Process, Program, Resource, Session, Thread, table};
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::{Capabilities, Identity, Path};
-use crate::machine::task::Task;
+use crate::machine::task::{Class, Task};
 use crate::machine::user::UserMode;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -75,6 +75,8 @@ pub(crate) struct CloneRequest {
     pub(crate) tls: u64,
     /// Where CHILD_SET_TID and CHILD_CLEAR_TID write.
     pub(crate) child_tid: u64,
+    /// The id to have; `None` for any.
+    pub(crate) id: Option<i32>,
 }
 
 /// The first function of a new thread, in the room above.
@@ -102,6 +104,10 @@ impl Newborn {
 /// Makes a copy of the calling thread, in its process or in a new one. EAGAIN, EINVAL, ENOMEM as clone(2).
 pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneRequest, entry: Entry) -> Result<Newborn> {
     check(request)?;
+    // The children of the first process' sibling would have nobody to reap them.
+    if request.flags.contains(CloneFlags::PARENT) && parent.process().id() == table::INIT {
+        return Err(Errno::EINVAL);
+    }
     if parent.needs_attention() {
         // As on Linux, a signal that came first is handled first: it may stop or end the process.
         return Err(Errno::RESTART_ALWAYS);
@@ -121,16 +127,13 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     }
 
     let process = parent.process();
+    check_process_limit(parent)?;
     if table::thread_count() >= limits::threads_max() {
         return Err(Errno::EAGAIN);
     }
-    let id = Reservation::new()?;
-    let child_process = if flags.contains(CloneFlags::THREAD) {
-        process.clone()
-    } else {
-        check_process_limit(parent)?;
-        copy_process(parent, id.id, request)?
-    };
+    let id = request.id.map_or_else(Reservation::new, |id| Reservation::exact(id, &parent.identity()))?;
+    let child_process =
+        if flags.contains(CloneFlags::THREAD) { process.clone() } else { copy_process(parent, id.id, request)? };
     let thread = copy_thread(parent, id.id, &child_process, request);
     if flags.contains(CloneFlags::VFORK) {
         *thread.vfork_parent.lock() = Some(process.clone());
@@ -139,6 +142,10 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
         child_process.space().map(|space| space.write_remote(request.child_tid, &id.id.to_ne_bytes()));
     }
     let newborn = make_task(thread, user, entry)?;
+    if parent.scheduling().resets_on_fork {
+        let nice = if let Class::Fair { nice } = newborn.task.class() { nice.max(0) } else { 0 };
+        newborn.task.set_class(Class::Fair { nice });
+    }
     enter(parent, &child_process, newborn.thread(), flags)?;
     if !flags.contains(CloneFlags::THREAD) {
         cpu_limit::watch(&child_process);
@@ -162,15 +169,15 @@ fn check(request: &CloneRequest) -> Result {
     Ok(())
 }
 
-/// RLIMIT_NPROC counts the user's processes; root may exceed it.
+/// RLIMIT_NPROC counts the user's threads; root may exceed it.
 fn check_process_limit(parent: &Thread) -> Result {
     let identity = parent.identity();
     if identity.uid == 0 || identity.can(Capabilities::SYS_RESOURCE) || identity.can(Capabilities::SYS_ADMIN) {
         return Ok(());
     }
     let limit = parent.process().limit(Resource::Processes);
-    let own =
-        table::all().iter().filter(|process| process.main_identity().is_some_and(|id| id.uid == identity.uid)).count();
+    let threads = table::all().into_iter().flat_map(|process| process.threads());
+    let own = threads.filter(|thread| thread.identity().uid == identity.uid).count();
     if own as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
 }
 
@@ -216,6 +223,9 @@ fn copy_thread(parent: &Thread, id: i32, process: &Arc<Process>, request: &Clone
     let loses_stack = flags.contains(CloneFlags::MEMORY) && !flags.contains(CloneFlags::VFORK);
     let mut attributes = *parent.attributes.lock();
     attributes.parent_death_signal = 0;
+    if attributes.scheduling.resets_on_fork {
+        attributes.scheduling = Scheduling::default();
+    }
     Thread::new(ThreadSeed {
         id,
         process: process.clone(),
@@ -274,6 +284,24 @@ impl Reservation {
             Some(id)
         });
         Ok(Reservation { id: id.ok_or(Errno::EAGAIN)? })
+    }
+
+    /// Takes the id that clone3(2) was given. EINVAL, EPERM, EEXIST.
+    fn exact(id: i32, identity: &Identity) -> Result<Reservation> {
+        if !(1..table::ID_MAX).contains(&id) {
+            return Err(Errno::EINVAL);
+        }
+        if !identity.can(Capabilities::SYS_ADMIN) && !identity.can(Capabilities::CHECKPOINT_RESTORE) {
+            return Err(Errno::EPERM);
+        }
+        let is_free = table::with(|table| {
+            let is_free = !table.is_used(id);
+            if is_free {
+                table.reserve(id);
+            }
+            is_free
+        });
+        if is_free { Ok(Reservation { id }) } else { Err(Errno::EEXIST) }
     }
 }
 

@@ -92,7 +92,7 @@ pub(crate) use directories::Directories;
 mod vdso;
 
 pub(crate) use access::{AccessMode, may_access};
-pub(crate) use attributes::NAME_LENGTH;
+pub(crate) use attributes::{NAME_LENGTH, Scheduling};
 pub(crate) use exec::{Program, SetId, load_program};
 pub(crate) use limits::{Limit, Limits, Resource, UNLIMITED, threads_max};
 pub(crate) use session::{ControllingTerminal, Session};

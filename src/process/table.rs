@@ -114,16 +114,19 @@ impl Table {
     pub(super) fn next_id(&mut self) -> Option<i32> {
         for _ in 0..ID_MAX {
             self.last_id = if self.last_id + 1 >= ID_MAX { FIRST_REUSED_ID } else { self.last_id + 1 };
-            let id = self.last_id;
-            let is_used = self.nodes.contains_key(&id)
-                || self.threads.contains_key(&id)
-                || self.groups.contains_key(&id)
-                || self.sessions.contains_key(&id);
-            if !is_used {
-                return Some(id);
+            if !self.is_used(self.last_id) {
+                return Some(self.last_id);
             }
         }
         None
+    }
+
+    /// Returns whether a process, thread, group or session has the id.
+    pub(super) fn is_used(&self, id: i32) -> bool {
+        self.nodes.contains_key(&id)
+            || self.threads.contains_key(&id)
+            || self.groups.contains_key(&id)
+            || self.sessions.contains_key(&id)
     }
 
     pub(super) fn add_thread(&mut self, thread: &Arc<Thread>) {

@@ -7,7 +7,7 @@ use crate::fs::Capabilities;
 use crate::machine::cpu;
 use crate::machine::task::{self, Class, Task};
 use crate::process::futex::priority;
-use crate::process::{Resource, Thread, table};
+use crate::process::{Resource, Scheduling, Thread, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -18,7 +18,7 @@ const ROUND_ROBIN: i32 = 2;
 const BATCH: i32 = 3;
 const IDLE: i32 = 5;
 
-/// Or'ed to a policy: children get the default one again. Accepted, and always so here for real-time classes.
+/// Or'ed to a policy: children get the default one again.
 const RESET_ON_FORK: i32 = 0x4000_0000;
 
 /// The turn of a round-robin thread (Linux's RR_TIMESLICE).
@@ -49,9 +49,9 @@ fn check_permission(ctx: &Ctx<'_>, thread: &Thread) -> Result {
     if is_same || caller.can(Capabilities::SYS_NICE) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-fn policy_of(class: Class) -> (i32, i32) {
+fn policy_of(thread: &Thread, class: Class) -> (i32, i32) {
     match class {
-        Class::Fair { .. } => (OTHER, 0),
+        Class::Fair { .. } => (thread.scheduling().fair_policy, 0),
         Class::RealTime { priority, round_robin: false } => (FIFO, i32::from(priority)),
         Class::RealTime { priority, round_robin: true } => (ROUND_ROBIN, i32::from(priority)),
     }
@@ -59,8 +59,9 @@ fn policy_of(class: Class) -> (i32, i32) {
 
 /// sched_getscheduler(2).
 pub(crate) fn sched_getscheduler(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
-    let (_, task) = find(ctx, id)?;
-    Ok(policy_of(task.class()).0 as usize)
+    let (thread, task) = find(ctx, id)?;
+    let flag = if thread.scheduling().resets_on_fork { RESET_ON_FORK } else { 0 };
+    Ok((policy_of(&thread, task.class()).0 | flag) as usize)
 }
 
 /// sched_getparam(2).
@@ -68,18 +69,18 @@ pub(crate) fn sched_getparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>)
     if priority.is_null() {
         return Err(Errno::EINVAL);
     }
-    let (_, task) = find(ctx, id)?;
-    priority.write(&policy_of(task.class()).1)?;
+    let (thread, task) = find(ctx, id)?;
+    priority.write(&policy_of(&thread, task.class()).1)?;
     Ok(0)
 }
 
-/// sched_setscheduler(2): the normal and the real-time policies.
+/// sched_setscheduler(2): all policies but the deadline one.
 pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: i32, priority: UserPtr<'_, i32>) -> Result<usize> {
     if policy < 0 || priority.is_null() {
         return Err(Errno::EINVAL);
     }
     let priority = priority.read()?;
-    set(ctx, id, policy & !RESET_ON_FORK, priority)
+    set(ctx, id, policy & !RESET_ON_FORK, priority, policy & RESET_ON_FORK != 0)
 }
 
 /// sched_setparam(2).
@@ -88,15 +89,19 @@ pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>)
         return Err(Errno::EINVAL);
     }
     let priority = priority.read()?;
-    let (_, task) = find(ctx, id)?;
-    set(ctx, id, policy_of(task.class()).0, priority)
+    let (thread, task) = find(ctx, id)?;
+    set(ctx, id, policy_of(&thread, task.class()).0, priority, thread.scheduling().resets_on_fork)
 }
 
-fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32) -> Result<usize> {
+fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool) -> Result<usize> {
+    /// The idle policy weighs less than any nice value; here as much as the greatest.
+    const IDLE_NICE: i8 = 19;
     let (thread, task) = find(ctx, id)?;
+    let scheduling = thread.scheduling();
     let class = match (policy, priority) {
-        // The batch, idle and deadline policies are not offered: EINVAL, as from a Linux without them.
-        (OTHER, 0) => match task.class() {
+        (IDLE, 0) => Class::Fair { nice: IDLE_NICE },
+        (OTHER | BATCH, 0) if scheduling.fair_policy == IDLE => Class::Fair { nice: scheduling.nice },
+        (OTHER | BATCH, 0) => match task.class() {
             class @ Class::Fair { .. } => class,
             Class::RealTime { .. } => Class::Fair { nice: 0 },
         },
@@ -106,12 +111,21 @@ fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32) -> Result<usize> {
         _ => return Err(Errno::EINVAL),
     };
     check_permission(ctx, &thread)?;
+    let old = policy_of(&thread, task.class());
+    let nice = match task.class() {
+        Class::Fair { nice } if scheduling.fair_policy != IDLE => nice,
+        _ => scheduling.nice,
+    };
     let limit = thread.process().limit(Resource::RealTimePriority);
-    if matches!(class, Class::RealTime { .. }) && !ctx.identity().can(Capabilities::SYS_NICE) && priority as u64 > limit
-    {
+    let is_raised = (old.0 != policy && limit == 0) || (priority > old.1 && priority as u64 > limit);
+    let is_refused =
+        matches!(class, Class::RealTime { .. }) && is_raised || scheduling.resets_on_fork && !resets_on_fork;
+    if is_refused && !ctx.identity().can(Capabilities::SYS_NICE) {
         return Err(Errno::EPERM);
     }
     task.set_class(class);
+    let fair_policy = if matches!(class, Class::Fair { .. }) { policy } else { OTHER };
+    thread.set_scheduling(Scheduling { fair_policy, nice, resets_on_fork });
     priority::reconsider(&thread);
     Ok(0)
 }
@@ -200,12 +214,13 @@ pub(crate) fn sched_getattr(
     if attributes.is_null() || id < 0 || flags != 0 || !(ATTRIBUTES_SIZE..=4096).contains(&size) {
         return Err(Errno::EINVAL);
     }
-    let (_, task) = find(ctx, id)?;
+    let (thread, task) = find(ctx, id)?;
     let class = task.class();
-    let (policy, priority) = policy_of(class);
+    let flags = u64::from(thread.scheduling().resets_on_fork);
+    let (policy, priority) = policy_of(&thread, class);
     let nice = if let Class::Fair { nice } = class { i32::from(nice) } else { 0 };
     let (policy, priority) = (policy as u32, priority as u32);
-    attributes.write(&Attributes { size: ATTRIBUTES_SIZE, policy, nice, priority, ..Attributes::default() })?;
+    attributes.write(&Attributes { size: ATTRIBUTES_SIZE, policy, flags, nice, priority, ..Attributes::default() })?;
     Ok(0)
 }
 
@@ -228,12 +243,12 @@ pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attr
     let present = if let Class::Fair { nice } = task.class() { i32::from(nice) } else { 0 };
     // The least nice value that RLIMIT_NICE allows (getrlimit(2)).
     let least = 20 - thread.process().limit(Resource::Nice).min(40) as i32;
-    let is_fair = wanted.policy as i32 == OTHER;
+    let is_fair = matches!(wanted.policy as i32, OTHER | BATCH);
     let is_better = is_fair && wanted.nice < present && wanted.nice < least;
     if is_better && !ctx.identity().can(Capabilities::SYS_NICE) {
         return Err(Errno::EPERM);
     }
-    set(ctx, id, wanted.policy as i32, wanted.priority as i32)?;
+    set(ctx, id, wanted.policy as i32, wanted.priority as i32, wanted.flags & RESET_ON_FORK != 0)?;
     if is_fair {
         task.set_class(Class::Fair { nice: wanted.nice.clamp(-20, 19) as i8 });
     }

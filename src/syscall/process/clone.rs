@@ -29,7 +29,7 @@ pub(crate) fn vfork(ctx: &Ctx<'_>) -> Result<usize> {
 }
 
 fn request(flags: CloneFlags) -> CloneRequest {
-    CloneRequest { flags, exit_signal: Signal::CHLD.number(), stack: 0, tls: 0, child_tid: 0 }
+    CloneRequest { flags, exit_signal: Signal::CHLD.number(), stack: 0, tls: 0, child_tid: 0, id: None }
 }
 
 /// clone(2), in x86-64's order of arguments.
@@ -41,7 +41,7 @@ pub(crate) fn clone(ctx: &Ctx<'_>, flags: u64, stack: u64, parent_tid: u64, chil
         return Err(Errno::EINVAL);
     }
     // The old call has one pointer for both.
-    make(ctx, &CloneRequest { flags, exit_signal, stack, tls, child_tid }, parent_tid, parent_tid)
+    make(ctx, &CloneRequest { flags, exit_signal, stack, tls, child_tid, id: None }, parent_tid, parent_tid)
 }
 
 /// `struct clone_args` of clone3(2).
@@ -83,8 +83,9 @@ pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> 
         || arguments.exit_signal > 64
         || flags.intersects(CloneFlags::THREAD | CloneFlags::PARENT) && arguments.exit_signal != 0
         || (arguments.stack == 0) != (arguments.stack_size == 0)
-        || arguments.set_tid != 0
-        || arguments.set_tid_size != 0
+        // One id for each level of namespaces, of which there is one.
+        || arguments.set_tid_size > 1
+        || (arguments.set_tid == 0) != (arguments.set_tid_size == 0)
         || flags.contains(CloneFlags::INTO_CGROUP);
     if is_wrong {
         return Err(Errno::EINVAL);
@@ -95,6 +96,7 @@ pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> 
         stack: arguments.stack.wrapping_add(arguments.stack_size),
         tls: arguments.tls,
         child_tid: arguments.child_tid,
+        id: UserPtr::<i32>::new(ctx.space(), arguments.set_tid).non_null().map(UserPtr::read).transpose()?,
     };
     make(ctx, &request, arguments.parent_tid, arguments.pidfd)
 }
