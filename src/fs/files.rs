@@ -173,6 +173,7 @@ impl File for RegularFile {
     }
 
     fn page_cache(&self) -> Result<Arc<PageCache>> {
+        note_access(&self.path, StatusFlags::empty());
         Ok(self.pages.clone())
     }
 

@@ -288,6 +288,9 @@ pub(crate) fn msync(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Res
     if end == address {
         return Ok(0);
     }
+    if has(linux::MS_INVALIDATE) && ctx.space().is_locked(address..end) {
+        return Err(Errno::EBUSY);
+    }
     let mut caches: Vec<Arc<PageCache>> = Vec::new();
     let visited = ctx.space().visit_areas(address..end, |mapping, _, is_shared, _| {
         if let Mapping::File { cache, .. } = mapping

@@ -277,6 +277,7 @@ pub(crate) fn dispatch(ctx: &Ctx<'_>, number: u64, registers: &[u64; 6]) -> Resu
         309 => system::getcpu.serve(ctx, registers),
         310 => process::process_vm_readv.serve(ctx, registers),
         311 => process::process_vm_writev.serve(ctx, registers),
+        312 => process::kcmp.serve(ctx, registers),
         314 => schedule::sched_setattr.serve(ctx, registers),
         315 => schedule::sched_getattr.serve(ctx, registers),
         316 => path::renameat2.serve(ctx, registers),

@@ -191,6 +191,11 @@ impl AddressSpace {
         if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
+    /// Returns whether part of the range is locked in memory.
+    pub(crate) fn is_locked(&self, range: Range<u64>) -> bool {
+        self.lock().map.overlapping(range).any(|(_, area)| area.is_locked)
+    }
+
     /// Marks a range as locked in memory, or not, and brings its pages in (mlock(2)). ENOMEM where nothing is mapped.
     pub(crate) fn set_locked(&self, address: u64, length: u64, is_locked: bool, brings_in: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;

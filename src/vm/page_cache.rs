@@ -19,7 +19,7 @@ use crate::rank::Rank;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Where pages come from that are not in memory, and where changed ones go. A file system implements it; tmpfs has none.
 pub(crate) trait Pager: Send + Sync {
@@ -39,6 +39,7 @@ pub(crate) struct PageCache {
     /// Held while the pager fills a page, so that two readers do not fill it twice.
     filling: Mutex<()>,
     mappers: SpinLock<Mappers>,
+    is_stored_to: AtomicBool,
     /// `seals::Seals`.
     pub(super) seal_bits: AtomicU32,
     /// Given back with the file.
@@ -70,6 +71,7 @@ impl PageCache {
             size: AtomicU64::new(size),
             pages: SpinLock::new(Rank::CachedPages, BTreeMap::new()),
             filling: Mutex::new(Rank::PageCache, ()),
+            is_stored_to: AtomicBool::new(false),
             mappers: SpinLock::new(Rank::CacheMappers, Mappers { spaces: Vec::new(), prune_at: 8 }),
             seal_bits: AtomicU32::new(Seals::SEAL.bits()),
             _promise: promise,
@@ -322,9 +324,15 @@ impl PageCache {
 
     /// Notes that the page `index` is changed through a mapping.
     pub(super) fn mark_dirty(&self, index: u64) {
+        self.is_stored_to.store(true, Ordering::Relaxed);
         if let Some(page) = self.pages.lock().get_mut(&index) {
             page.is_dirty = true;
         }
+    }
+
+    /// Returns whether a mapping changed the file since the last call: its times are to follow (mmap(2)).
+    pub(crate) fn take_stored_to(&self) -> bool {
+        self.is_stored_to.load(Ordering::Relaxed) && self.is_stored_to.swap(false, Ordering::Relaxed)
     }
 
     /// Returns the page `index` if it is in memory and within the file.

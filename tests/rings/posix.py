@@ -1,16 +1,19 @@
-"""The third ring, the Open POSIX Test Suite (Debian's posixtestsuite): its conformance programs on Debian's Linux and on
-Stele, both on a machine whose clock skips what is slept, so that a busy host plays no part."""
+"""The third ring, the Open POSIX Test Suite (Debian's posixtestsuite): its conformance programs on the build host's Linux
+and on Stele, here on a machine whose clock skips what is slept, so that a busy host plays no part."""
 
 import concurrent.futures
+import os
 import re
 import subprocess
+import tempfile
 
 import compatibility
 import debian
 from guest import Guest
 
-# Left out: asynchronous input and output, which musl makes of threads; what creates thousands of processes or threads.
-LEFT_OUT = re.compile(r"aio_|lio_|speculative|pthread_cond_(broadcast|timedwait|wait).[124]-[1-3]$|shm_open.23-1")
+# Left out: what sets the host's clock; asynchronous input and output, which musl makes of threads; message queues, which are
+# not built in yet; what creates thousands of processes or threads.
+LEFT_OUT = re.compile(r"clock_settime|aio_|lio_|mq_|speculative|pthread_cond_broadcast.1-2|shm_open.23-1")
 
 
 def _compile(job):
@@ -38,12 +41,26 @@ def _programs():
         return [program for program in pool.map(_compile, jobs) if program]
 
 
+def _passes_on_linux(program):
+    """Runs a program on the build host, in namespaces of its own."""
+    isolate = ["unshare", "--mount", "--pid", "--uts", "--ipc", "--net", "--fork", "--mount-proc", "--kill-child"]
+    if os.geteuid() != 0:
+        isolate.insert(1, "--map-root-user")
+    with tempfile.TemporaryDirectory(prefix="stele-posix-") as folder:
+        words = [*isolate, "sh", "-c", 'mount -t tmpfs none /dev/shm; timeout -s KILL 60 "$0"; exit $?', program]
+        return subprocess.run(words, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL, check=False).returncode == 0
+
+
 def _suite():
+    programs = _programs()
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        linux = {program.name: passes for program, passes in zip(programs, pool.map(_passes_on_linux, programs))}
     guest = Guest("posix", output_limit=300, memory="1G", counted=True)
-    for program in _programs():
-        guest.add_program(program, limit=100)
-    sides = ({name: status == 0 for name, _, status in results} for results in (guest.run_on_linux(4000), guest.run(4000)))
-    compatibility.judge("posixtestsuite", *sides)
+    for program in programs:
+        if linux[program.name]:
+            guest.add_program(program, limit=100)
+    compatibility.judge("posixtestsuite", linux, {name: status == 0 for name, _, status in guest.run(4000)})
 
 
 def tests(long):

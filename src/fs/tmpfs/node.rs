@@ -185,6 +185,11 @@ impl Drop for Node {
 
 impl Inode for Node {
     fn metadata(&self) -> Metadata {
+        if let Body::Regular(content) = &self.body
+            && content.pages.take_stored_to()
+        {
+            self.note_write();
+        }
         let blocks = self.count_pages() * (PAGE_SIZE as u64 / 512);
         let (size, represents) = match &self.body {
             Body::Regular(content) => (content.pages.size(), DeviceNumber::default()),

@@ -13,6 +13,8 @@ const ARCH_SET_GS: i32 = 0x1001;
 const ARCH_SET_FS: i32 = 0x1002;
 const ARCH_GET_FS: i32 = 0x1003;
 const ARCH_GET_GS: i32 = 0x1004;
+const ARCH_GET_CPUID: i32 = 0x1011;
+const ARCH_SET_CPUID: i32 = 0x1012;
 /// SECBIT_KEEP_CAPS, and the bits that PR_SET_SECUREBITS knows.
 const KEEP_CAPABILITIES: u32 = 1 << 4;
 const SECURE_BITS: u32 = 0xff;
@@ -39,6 +41,9 @@ pub(crate) fn arch_prctl(ctx: &Ctx<'_>, operation: i32, address: u64) -> Result<
             out.write(&user.gs_base())?;
             true
         }
+        // "The instruction is never trapped": 1, and no way to change that.
+        ARCH_GET_CPUID => return Ok(1),
+        ARCH_SET_CPUID => return Err(Errno::ENODEV),
         _ => return Err(Errno::EINVAL),
     };
     if is_set { Ok(0) } else { Err(Errno::EPERM) }

@@ -43,6 +43,6 @@ pub(crate) use ids::{
 pub(crate) use io_priority::{ioprio_get, ioprio_set};
 pub(crate) use limits::{getpriority, getrlimit, getrusage, prlimit64, setpriority, setrlimit, times};
 pub(crate) use pidfd::{pidfd_getfd, pidfd_open, pidfd_send_signal};
-pub(crate) use remote::{process_vm_readv, process_vm_writev};
+pub(crate) use remote::{kcmp, process_vm_readv, process_vm_writev};
 pub(crate) use trace::ptrace;
 pub(crate) use wait::{wait4, waitid};

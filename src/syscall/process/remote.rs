@@ -1,10 +1,11 @@
-//! process_vm_readv(2) and process_vm_writev(2): copies between two programs.
+//! process_vm_readv(2) and process_vm_writev(2): copies between two programs. kcmp(2): what two threads share.
 
 use crate::errno::{Errno, Result};
-use crate::process::{AccessMode, may_access, table};
+use crate::process::{AccessMode, Thread, may_access, table};
 use crate::syscall::context::Ctx;
 use crate::syscall::file::{IoVec, read_areas};
 use crate::vm::{Destination, Rights, Source, UserPtr};
+use alloc::sync::Arc;
 
 /// Which way the bytes go, seen from the caller.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,29 @@ pub(crate) fn process_vm_writev(
     flags: u64,
 ) -> Result<usize> {
     transfer(ctx, id, (local, local_count), (remote, remote_count), flags, Direction::Write)
+}
+
+/// kcmp(2): 0 if both threads share the resource, else 1 or 2 as an order. Semaphores' undo lists are not compared.
+pub(crate) fn kcmp(ctx: &Ctx<'_>, first: i32, second: i32, kind: u32, fd: u64, other_fd: u64) -> Result<usize> {
+    let find = |id| table::find_thread(id).ok_or(Errno::ESRCH);
+    let (one, other) = (find(first)?, find(second)?);
+    if ![&one, &other].iter().all(|thread| may_access(ctx.thread(), thread, AccessMode::Real)) {
+        return Err(Errno::EPERM);
+    }
+    let place = |thread: &Arc<Thread>, fd: u64| {
+        Ok(match kind {
+            0 => Arc::as_ptr(&thread.files().get(fd as i32)?).addr(),
+            1 => thread.process().space().map_or(0, |space| Arc::as_ptr(&space).addr()),
+            2 => Arc::as_ptr(&thread.files()).addr(),
+            3 => Arc::as_ptr(&thread.shared_directories()).addr(),
+            4 => Arc::as_ptr(&thread.process().dispositions()).addr(),
+            _ => return Err(Errno::EINVAL),
+        })
+    };
+    // An order all the same, but not that of addresses, which are nobody's business.
+    let mix = |place: usize| place.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let (one, other) = (mix(place(&one, fd)?), mix(place(&other, other_fd)?));
+    Ok(usize::from(one != other) + usize::from(one > other))
 }
 
 /// Moves what fits into both lists, until something cannot be accessed; EFAULT only if that was the first byte.
