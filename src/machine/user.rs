@@ -40,7 +40,8 @@ pub(crate) struct UserMode {
     pub(crate) registers: Registers,
     /// What stays in the CPU between traps; boxed because the CPU remembers where it is.
     context: Box<UserContext>,
-    /// The CPU that user mode was told of; `None` if it does not want to know.
+    /// The CPU that user mode was told of, `usize::MAX` if it is to be told anew after a switch; `None` if it does not want to
+    /// know.
     told_cpu: Option<usize>,
 }
 
@@ -96,12 +97,17 @@ impl UserMode {
         }
         match serve(exit) {
             Trap::Interrupt if self.told_cpu.is_some() => Trap::Switched,
-            trap @ Trap::Fault(Fault::Debug(status)) if status & BREAKPOINTS_HIT != 0 => {
-                // One at an instruction came before that; it is to run now.
-                self.registers.rflags |= RESUME_FLAG;
+            trap => {
+                if let Trap::Fault(Fault::Debug(status)) = trap
+                    && status & BREAKPOINTS_HIT != 0
+                {
+                    // One at an instruction came before that; it is to run now.
+                    self.registers.rflags |= RESUME_FLAG;
+                }
+                // Another task may run until the fault is seen to: then it is told, although it is the same CPU.
+                self.told_cpu = self.told_cpu.map(|_| usize::MAX);
                 trap
             }
-            trap => trap,
         }
     }
 

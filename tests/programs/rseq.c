@@ -4,6 +4,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -139,6 +140,74 @@ static void left_for_a_switch(void)
     sched_setaffinity(0, sizeof all, &all);
 }
 
+#define PAGES 8
+
+/* What the sections of both threads change together; guarded by nothing but that they run on one CPU. */
+static volatile uint64_t together;
+
+/* Takes the shared count, touches new memory, which makes faults, then stores the count plus one; returns whether it
+   came to its end. */
+static int section_with_faults(volatile struct area *area, volatile char *memory)
+{
+    int done = 0;
+    __asm__ volatile(".pushsection .data\n"
+                     ".balign 32\n"
+                     "3: .long 0, 0\n"
+                     ".quad 1f, 2f - 1f, 4f\n"
+                     ".popsection\n"
+                     "lea 3b(%%rip), %%rax\n"
+                     "mov %%rax, 8(%1)\n"
+                     "1: mov (%3), %%rdx\n"
+                     "inc %%rdx\n"
+                     "mov %4, %%rcx\n"
+                     "5: movb $1, (%2)\n"
+                     "add $4096, %2\n"
+                     "dec %%rcx\n"
+                     "jnz 5b\n"
+                     "mov %%rdx, (%3)\n"
+                     "2: movl $1, %0\n"
+                     "jmp 6f\n"
+                     ".byte 0x0f, 0xb9, 0x3d\n"
+                     ".long 0x53053053\n"
+                     "4:\n"
+                     "6: movq $0, 8(%1)\n"
+                     : "+r"(done), "+r"(area), "+r"(memory)
+                     : "r"(&together), "i"(PAGES)
+                     : "rax", "rcx", "rdx", "memory");
+    return done;
+}
+
+#define ROUNDS 6000
+
+static void *count_with_faults(void *argument)
+{
+    int own = argument == NULL;
+    if (own)
+        rseq(&mine, 32, 0, SIGNATURE);
+    char *memory = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int done = 0; done < ROUNDS;) {
+        done += section_with_faults(&mine, memory);
+        madvise(memory, PAGES * 4096, MADV_DONTNEED);
+    }
+    munmap(memory, PAGES * 4096);
+    return NULL;
+}
+
+static void left_for_a_switch_in_a_fault(void)
+{
+    cpu_set_t all, one;
+    pthread_t thread;
+    sched_getaffinity(0, sizeof all, &all);
+    CPU_ZERO(&one);
+    CPU_SET(mine.cpu, &one);
+    sched_setaffinity(0, sizeof one, &one);
+    pthread_create(&thread, NULL, count_with_faults, NULL);
+    count_with_faults(&all);
+    pthread_join(thread, NULL);
+    check("a switch in a fault ends the section too", together == 2 * ROUNDS);
+    sched_setaffinity(0, sizeof all, &all);
+}
+
 /* Returns what kills a child that sends itself a signal with this section. */
 static int killed_by(struct section section, uint64_t address)
 {
@@ -198,6 +267,7 @@ int main(void)
     follows_the_thread();
     left_for_a_signal();
     left_for_a_switch();
+    left_for_a_switch_in_a_fault();
     bad_sections();
     inheritance();
     return finish();
