@@ -17,6 +17,7 @@ mod word;
 
 use super::Thread;
 use crate::errno::{Errno, Result};
+use crate::machine::memory::USER_END;
 use crate::machine::sync::SpinLock;
 use crate::machine::task::{WaitError, Waiter};
 use crate::machine::user;
@@ -47,6 +48,9 @@ impl Key {
     pub(crate) fn new(space: &AddressSpace, address: u64, is_private: bool) -> Result<Key> {
         if !address.is_multiple_of(4) {
             return Err(Errno::EINVAL);
+        }
+        if address >= USER_END {
+            return Err(Errno::EFAULT);
         }
         if !is_private {
             let mut shared = None;

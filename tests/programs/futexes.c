@@ -31,6 +31,8 @@ static void errors(void)
     check_error("no such time", futex(words, FUTEX_WAIT, 0, &bad, NULL, 0), EINVAL);
     check_error("not aligned", futex((int *)((char *)words + 1), FUTEX_WAIT, 0, NULL, NULL, 0), EINVAL);
     check_error("not mapped", futex((int *)8, FUTEX_WAIT, 0, NULL, NULL, 0), EFAULT);
+    check_error("no user memory", futex((int *)-4, FUTEX_WAKE, 1, NULL, NULL, 0), EFAULT);
+    check_error("nor if private", futex((int *)-4, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0), EFAULT);
     check_error("no bits", futex(words, FUTEX_WAIT_BITSET, 0, NULL, NULL, 0), EINVAL);
     check_error("no bits to wake", futex(words, FUTEX_WAKE_BITSET, 1, NULL, NULL, 0), EINVAL);
     check_error("absolute, long past", futex(words, FUTEX_WAIT_BITSET, 0, &past, NULL, -1), ETIMEDOUT);
@@ -230,9 +232,27 @@ static void libraries(void)
     waitpid(pid, NULL, 0);
 }
 
+static void bad_lists(void)
+{
+    const long heads[] = {8, -4096, -16, -8, -1};
+    int wrong = 0;
+    for (unsigned i = 0; i < sizeof heads / sizeof *heads; i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            syscall(SYS_set_robust_list, heads[i], 24);
+            _exit(0);
+        }
+        int status;
+        waitpid(pid, &status, 0);
+        wrong += status != 0;
+    }
+    check("a robust list that is none harms nobody", wrong == 0);
+}
+
 int main(void)
 {
     errors();
+    bad_lists();
     waking();
     interrupted();
     between_processes();

@@ -23,8 +23,8 @@ const ROBUST_LIST_LIMIT: usize = 2048;
 pub(in crate::process) fn release_all(space: &AddressSpace, head: u64, id: u32) {
     let word = |address: u64| UserPtr::<u64>::new(space, address).read();
     let walk = || -> Result {
-        let (offset, pending) = (word(head + 8)?, word(head + 16)?);
         let mut entry = word(head)?;
+        let (offset, pending) = (word(head + 8)?, word(head + 16)?);
         for _ in 0..ROBUST_LIST_LIMIT {
             if entry & !1 == head {
                 break;
