@@ -114,15 +114,14 @@ static void orphans(void)
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     pid_t self = getpid(), pid = fork();
     if (pid == 0) {
-        pid_t grandchild = fork();
+        pid_t old = getpid(), grandchild = fork();
         if (grandchild == 0) {
-            pid_t old = getppid(), parent;
+            pid_t parent;
             while ((parent = getppid()) == old)
                 sched_yield();
             write(orphan_parent[1], &parent, sizeof parent);
             _exit(3);
         }
-        usleep(1000);
         _exit(0);
     }
     int status;
