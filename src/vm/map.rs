@@ -302,7 +302,12 @@ impl AddressSpace {
                 match self.resolve(&mut areas, address, wanted, Rights::Program) {
                     FaultOutcome::Resolved => {}
                     FaultOutcome::OutOfMemory => return false,
-                    _ => is_complete = false,
+                    _ => {
+                        // The rest of the area is likely to be as bad, and may be endless: a file's end came.
+                        is_complete = false;
+                        address = found.end;
+                        continue;
+                    }
                 }
             }
             address += PAGE;

@@ -64,6 +64,11 @@ int main(void)
 	char *populated = map(NULL, 16 * PAGE, rw, anonymous | MAP_POPULATE);
 	unsigned char present[16];
 	check("populate", mincore(populated, 16 * PAGE, present) == 0 && (present[0] & 1) && (present[15] & 1));
+	/* What cannot be there ends the populating of a mapping: 2^32 pages would be looked at in vain for hours. */
+	char *beyond = mmap(NULL, 1UL << 44, PROT_READ, MAP_SHARED | MAP_POPULATE, temporary_file(PAGE), 0);
+	check("populate beyond the file", beyond != MAP_FAILED && beyond[0] == 'a');
+	check("populate by advice", fails_with(madvise(beyond, 1UL << 44, 22 /* MADV_POPULATE_READ */), EFAULT));
+	munmap(beyond, 1UL << 44);
 	char *fresh = map_private(4 * PAGE);
 	fresh[PAGE] = 1;
 	check("mincore sees what is there", mincore(fresh, 4 * PAGE, present) == 0 && !(present[0] & 1) && (present[1] & 1));
