@@ -358,11 +358,13 @@ pub(crate) fn create_first(program: Program, root: Path, files: Arc<FdTable>, en
     Ok(newborn)
 }
 
-/// Sleeps until `child`, made with VFORK, executes a program or ends; or until the calling process is ended.
+/// Sleeps until `child`, made with VFORK, executes a program or ends; or until the calling thread is to end.
 pub(crate) fn wait_for_vfork(parent: &Thread, child: &Thread) {
     let process = parent.process();
     process.resume.wait_until(|| {
-        let is_done = child.vfork_parent.lock().is_none() || process.state.lock().ending.is_some();
-        is_done.then_some(())
+        let has_let_go = child.vfork_parent.lock().is_none();
+        let state = process.state.lock();
+        let is_ending = state.ending.is_some() || state.executor.is_some_and(|executor| executor != parent.id());
+        (has_let_go || is_ending).then_some(())
     });
 }

@@ -1,6 +1,7 @@
 /* execve(2): scripts, errors, limits, what the new program finds. Runs itself with a word as its first argument. */
 #include "memory.h"
 #include <elf.h>
+#include <pthread.h>
 #include <sys/auxv.h>
 
 static char self[4096];
@@ -240,6 +241,38 @@ static void test_descriptors(void)
 	check("execveat of a closed one", fails_with(syscall(SYS_execveat, fd, "", ARGV("n"), NO_ENV, AT_EMPTY_PATH), EBADF));
 }
 
+static int borrowed[2];
+
+static void *lend_memory(void *argument)
+{
+	(void)argument;
+	if (vfork() == 0) {
+		write(borrowed[1], "x", 1);
+		for (;;)
+			pause();
+	}
+	return NULL;
+}
+
+/* The thread that waits for its vfork's child ends all the same when another executes a program. */
+static void test_lender(void)
+{
+	pipe(borrowed);
+	pid_t child = fork();
+	if (child == 0) {
+		pthread_t thread;
+		char byte;
+		setpgid(0, 0);
+		pthread_create(&thread, NULL, lend_memory, NULL);
+		read(borrowed[0], &byte, 1);
+		execve(self, ARGV("n", "exit"), NO_ENV);
+		_exit(1);
+	}
+	int status = exit_of(child);
+	kill(-child, SIGKILL);
+	check("exec while a thread waits for its vfork", status == 7);
+}
+
 int main(int argc, char **argv, char **envp)
 {
 	if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
@@ -263,5 +296,6 @@ int main(int argc, char **argv, char **envp)
 	test_descriptors();
 	test_own_loader();
 	test_images();
+	test_lender();
 	return finish();
 }
