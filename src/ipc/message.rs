@@ -142,7 +142,7 @@ pub(crate) fn receive(
 pub(crate) fn remove(id: i32, identity: &Identity) -> Result {
     let object = QUEUES.find(id)?;
     object.check_control(identity)?;
-    object.set_removed();
+    object.set_removed()?;
     QUEUES.forget(id);
     object.value.receivers.wake_all();
     object.value.senders.wake_all();

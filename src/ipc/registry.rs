@@ -97,9 +97,10 @@ impl<T> Object<T> {
         self.is_removed.load(Ordering::SeqCst)
     }
 
-    /// Marks it as removed: no key finds it any more.
-    pub(super) fn set_removed(&self) {
-        self.is_removed.store(true, Ordering::SeqCst);
+    /// Marks it as removed: no key finds it any more. EINVAL if somebody was faster, who alone takes it out of the table:
+    /// its index may name a new object by now.
+    pub(super) fn set_removed(&self) -> Result {
+        if self.is_removed.swap(true, Ordering::SeqCst) { Err(Errno::EINVAL) } else { Ok(()) }
     }
 
     /// EACCES unless the caller has the right.

@@ -151,7 +151,7 @@ pub(crate) fn operate(
 pub(crate) fn remove(id: i32, identity: &Identity) -> Result {
     let object = SETS.find(id)?;
     object.check_control(identity)?;
-    object.set_removed();
+    object.set_removed()?;
     let waiting = core::mem::take(&mut object.value.state.lock().waiting);
     waiting.iter().for_each(|waiting| waiting.end(Err(Errno::EIDRM)));
     SETS.forget(id);

@@ -136,7 +136,8 @@ pub(crate) fn detach(address: u64, space: &AddressSpace, user: i32) -> Result {
 pub(crate) fn remove(id: i32, identity: &Identity) -> Result {
     let object = SEGMENTS.find(id)?;
     object.check_control(identity)?;
-    object.set_removed();
+    // As on Linux, once more is no error while it is attached.
+    let _ = object.set_removed();
     object.value.content.id.store(id, Ordering::Relaxed);
     object.value.content.is_removed.store(true, Ordering::SeqCst);
     let kept = object.value.kept.lock().take();

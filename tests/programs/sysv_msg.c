@@ -1,6 +1,7 @@
 /* msgget(2), msgsnd(2), msgrcv(2), msgctl(2): order by type, limits, waiting, removal. */
 #define _GNU_SOURCE
 #include "check.h"
+#include <pthread.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
@@ -171,9 +172,48 @@ static void listing(void)
     received(0, 0, 1, "abc");
 }
 
+enum { ROUNDS = 3000 };
+static int contested[ROUNDS], removals, lost;
+
+/* Removes each queue at the same time as another thread; the one who did makes one anew, which must stay. */
+static void *rival(void *barrier)
+{
+    for (int round = 0; round < ROUNDS; round++) {
+        pthread_barrier_wait(barrier);
+        if (msgctl(contested[round], IPC_RMID, NULL) == 0) {
+            __atomic_fetch_add(&removals, 1, __ATOMIC_SEQ_CST);
+            struct msqid_ds found;
+            int fresh = msgget(IPC_PRIVATE, 0600);
+            for (int look = 0; look < 5; look++)
+                if (msgctl(fresh, IPC_STAT, &found) != 0)
+                    __atomic_fetch_add(&lost, 1, __ATOMIC_SEQ_CST);
+            if (round + 1 < ROUNDS)
+                contested[round + 1] = fresh;
+            else
+                msgctl(fresh, IPC_RMID, NULL);
+        }
+        pthread_barrier_wait(barrier);
+    }
+    return NULL;
+}
+
+static void rivals(void)
+{
+    pthread_t thread;
+    pthread_barrier_t barrier;
+    pthread_barrier_init(&barrier, NULL, 2);
+    contested[0] = msgget(IPC_PRIVATE, 0600);
+    pthread_create(&thread, NULL, rival, &barrier);
+    rival(&barrier);
+    pthread_join(thread, NULL);
+    check("one alone removes", removals == ROUNDS);
+    check("another's queue stays", lost == 0);
+}
+
 int main(void)
 {
     orders();
+    rivals();
     limits();
     waiting();
     listing();
