@@ -3,11 +3,14 @@
 use super::unix::UnixSocket;
 use super::{Socket, SocketKind};
 use crate::errno::{Errno, Result};
+use crate::vm;
 use alloc::sync::Arc;
 use linux_raw_sys::net;
 
-/// Makes a socket (socket(2)): `kind` as numbered there, without flags. EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT.
+/// Makes a socket (socket(2)): `kind` as numbered there, without flags. EAFNOSUPPORT, ESOCKTNOSUPPORT, EPROTONOSUPPORT,
+/// ENOMEM.
 pub(crate) fn create(family: u32, kind: u32, protocol: u32) -> Result<Arc<dyn Socket>> {
+    vm::check_budget()?;
     match family {
         net::AF_UNIX => Ok(UnixSocket::new(unix_kind(kind, protocol)?)),
         _ => Err(Errno::EAFNOSUPPORT),
@@ -16,6 +19,7 @@ pub(crate) fn create(family: u32, kind: u32, protocol: u32) -> Result<Arc<dyn So
 
 /// Makes two sockets that are connected with each other (socketpair(2)). EOPNOTSUPP for families that have no such.
 pub(crate) fn create_pair(family: u32, kind: u32, protocol: u32) -> Result<(Arc<dyn Socket>, Arc<dyn Socket>)> {
+    vm::check_budget()?;
     match family {
         net::AF_UNIX => {
             let (one, other) = UnixSocket::new_pair(unix_kind(kind, protocol)?);

@@ -7,6 +7,7 @@ use crate::errno::{Errno, Result};
 use crate::file::Events;
 use crate::net::socket::PeerIdentity;
 use crate::net::{SocketKind, Wait};
+use crate::vm;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use linux_raw_sys::net::SO_PASSCRED;
@@ -57,10 +58,12 @@ impl UnixSocket {
         Ok(socket)
     }
 
-    /// connect(2) of a stream or of sequenced packets. ECONNREFUSED, EAGAIN, EISCONN, EINVAL.
+    /// connect(2) of a stream or of sequenced packets. ECONNREFUSED, EAGAIN, EISCONN, EINVAL, ENOMEM.
     pub(super) fn connect_to(&self, target: &[u8], wait: Wait) -> Result {
         self.autobind_for_credentials()?;
         let listener = address::find(target, self.end().kind)?;
+        // Connections that nobody accepts are bounded by no limit on descriptors.
+        vm::check_budget()?;
         let fresh = End::new(self.end().kind);
         fresh.set_unaccepted();
         fresh.state.lock().peer = Some(PeerIdentity::of_caller());
