@@ -1,6 +1,7 @@
 /* AF_UNIX streams: connecting, the bytes' way, the end of a connection, and what poll(2) says all the while. */
 #include "sockets.h"
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -309,9 +310,26 @@ static void edges(void)
     close(pair[0]), close(watch);
 }
 
+/* A send whose buffer ends early comes back, though nobody reads. */
+static void cut_short(void)
+{
+    int pair[2];
+    size_t page = 4096;
+    char *bytes = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    munmap(bytes + page, page);
+    socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+    alarm(30);
+    ssize_t sent = send(pair[0], bytes, 2 * page, 0);
+    alarm(0);
+    check("a bad end of the buffer", sent == (ssize_t)page || sent == -1);
+    check("the rest of the stream", write(pair[0], "x", 1) == 1);
+    close(pair[0]), close(pair[1]), munmap(bytes, page);
+}
+
 int main(void)
 {
     pairs();
+    cut_short();
     room();
     ends();
     connections();

@@ -35,11 +35,18 @@ impl UnixSocket {
             if self.end().is_closing(Closing::SEND) || peer.is_closing(Closing::RECEIVE) {
                 return Err(Errno::EPIPE);
             }
-            let charge = inbox.append(from, self.end().allowance()?, credentials, &mut rights)?;
+            let (allowance, before) = (self.end().allowance()?, from.remaining());
+            let charge = inbox.append(from, allowance, credentials, &mut rights)?;
+            let is_cut = before - from.remaining() < allowance;
             self.end().charge(charge);
             peer.unlock(inbox);
             peer.readable.announce(Events::READABLE);
-            if from.remaining() > 0 { Err(Errno::EAGAIN) } else { Ok(()) }
+            match from.remaining() {
+                0 => Ok(()),
+                // The user's or the kernel's memory ended there: no room that comes would help.
+                _ if is_cut => Err(Errno::EFAULT),
+                _ => Err(Errno::EAGAIN),
+            }
         });
         match total - from.remaining() {
             0 => result.map(|()| 0),
