@@ -12,6 +12,7 @@ import compatibility
 import crates
 import debian
 from guest import BUSYBOX, Guest
+from qemu import Failure
 
 def _busybox_tree(folder):
     """Lays out busybox' own test suite as it wants to be found, beside the Debian busybox."""

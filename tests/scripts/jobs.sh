@@ -2,7 +2,7 @@ sleep 0.2 & first=$!
 (exit 7) & second=$!
 wait $second; echo "second $?"
 wait $first; echo "first $?"
-sleep 100 & kill $!; wait $!; echo "killed $?"
+sleep 100 & kill $!; wait $! 2>/dev/null; echo "killed $?"
 trap 'echo caught' USR1; kill -USR1 $$; echo after
 (trap 'echo bye' EXIT; echo in a subshell)
 trap '' TERM; kill -TERM $$; echo "still here"; trap - TERM
