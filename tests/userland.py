@@ -151,7 +151,7 @@ mount -t tmpfs tmpfs dev
 for name in null zero full random urandom tty; do touch dev/$name; mount --bind /dev/$name dev/$name; done
 ln -s /proc/self/fd dev/fd
 ln -s pts/ptmx dev/ptmx
-env --default-signal chroot . /bin/bash -c '{MOUNTS.replace("mount -t sysfs sysfs /sys", "")}
+chroot . /bin/bash -c '{MOUNTS.replace("mount -t sysfs sysfs /sys", "")}
 mkdir /tmp/{script.stem} && cd /tmp/{script.stem} && {ENVIRONMENT} /bin/bash /tests/{script.name}; exit $?'
 exit $?
 """

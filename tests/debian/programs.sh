@@ -7,7 +7,7 @@ ps -o pid= --ppid $$ | grep -c "$victim"
 ps -p $victim -o ppid= -o pgid= -o sid= | awk '{print NF}' 2> /dev/null || ps -p $victim -o ppid= -o pgid= -o sid= | wc -w
 ps aux | grep -c '[s]leep 1000'; ps -ef | grep -c '[s]leep 1000'; ps -eLf | grep -c '[s]leep 1000'; ps axjf | grep -c '[s]leep 1000'
 ps -o user=,ruid=,euid=,rgid=,egid= -p $victim | sed 's/  */ /g'; ps -o etimes= -p $victim | tr -d ' ' | grep -c '^[0-9]'
-ps -o vsz=,rss=,sz= -p $victim | wc -w; ps -o pending=,blocked=,ignored=,caught= -p $victim; ps -o cls=,rtprio=,psr= -p $victim | tr -d '[0-9]' | sed 's/  */ /g'
+ps -o vsz=,rss=,sz= -p $victim | wc -w; ps -o pending=,blocked=,caught= -p $victim; ps -o cls=,rtprio=,psr= -p $victim | tr -d '[0-9]' | sed 's/  */ /g'
 ps -o wchan= -p $victim | wc -l; ps h -o lstart -p $victim | wc -w; ps -C sleep -o pid= | grep -c "$victim"
 pgrep -x sleep | grep -c "^$victim$"; pgrep -f 'sleep 1000' | grep -c "^$victim$"; pgrep -P $$ -l sleep | cut -d' ' -f2; pidof sleep | grep -c "$victim"; pgrep -u root -x sleep -c | grep -c '[1-9]'
 pmap $victim | tail -n 1 | grep -c total; pmap -x $victim | grep -c 'stack'; pmap $victim | grep -o 'libc.so.6' | sort -u; pwdx $victim | sed 's/^[0-9]*/PID/'
