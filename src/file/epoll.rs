@@ -141,29 +141,35 @@ impl Epoll {
         Ok(())
     }
 
-    /// Puts ready events into `events`, as many as fit; returns how many. EAGAIN if none, but does not sleep for them.
-    pub(crate) fn collect(&self, events: &mut [Event]) -> Result<usize> {
+    /// Gives ready events to `put`, `limit` at most; returns how many. EAGAIN if none, but does not sleep for them. An error
+    /// of `put` ends it: its event stays ready, and only an error at the first event is the caller's.
+    pub(crate) fn collect(&self, limit: usize, mut put: impl FnMut(usize, Event) -> Result) -> Result<usize> {
         let _scan = self.scan.lock();
+        let mut outcome = Err(Errno::EAGAIN);
         let mut count = 0;
         // Each entry once: what is put back comes at the next call.
         let mut turns = self.shared.length();
-        while turns > 0 && count < events.len() {
+        while turns > 0 && count < limit {
             turns -= 1;
             let Some(interest) = self.shared.pop() else { break };
             let Some(event) = interest.current() else { continue };
+            if let Err(error) = put(count, event) {
+                interest.queue(&self.shared);
+                outcome = Err(error);
+                break;
+            }
+            count += 1;
             let manner = Manner::from_bits_truncate(interest.bits.load(Ordering::Relaxed));
             if manner.contains(Manner::ONE_SHOT) {
                 interest.bits.fetch_and(Manner::all().bits(), Ordering::SeqCst);
             } else if !manner.contains(Manner::EDGE) {
                 interest.queue(&self.shared);
             }
-            events[count] = event;
-            count += 1;
         }
         if self.shared.length() > 0 {
             self.shared.readiness.wake_another();
         }
-        if count == 0 { Err(Errno::EAGAIN) } else { Ok(count) }
+        if count > 0 { Ok(count) } else { outcome }
     }
 
     /// Returns what to wait on for `collect` to have something.

@@ -21,9 +21,6 @@ pub(crate) struct EpollEvent {
     data: u64,
 }
 
-/// How many events are collected at a time, on the stack.
-const BATCH: usize = 64;
-
 /// epoll_create(2): the size is checked and means nothing.
 pub(crate) fn epoll_create(ctx: &Ctx<'_>, size: i32) -> Result<usize> {
     if size <= 0 { Err(Errno::EINVAL) } else { epoll_create1(ctx, 0) }
@@ -139,18 +136,13 @@ fn wait(
     events.slice(limit)?;
     let epoll = ctx.file(epoll)?.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
 
-    let mut batch = [Event::default(); BATCH];
-    let batch = &mut batch[..limit.min(BATCH)];
-    let count = match epoll.readiness().block_until(deadline_ns, || epoll.collect(batch)) {
-        Err(Errno::ETIMEDOUT) => return Ok(0),
+    let put = |index, event: Event| events.add(index).write(&EpollEvent { bits: event.bits, data: event.data });
+    match epoll.readiness().block_until(deadline_ns, || epoll.collect(limit, put)) {
+        Err(Errno::ETIMEDOUT) => Ok(0),
         // "EINTR The call was interrupted by a signal handler": never restarted, not even without a handler.
-        Err(Errno::RESTART_NO_HANDLER) => return Err(Errno::EINTR),
-        result => result?,
-    };
-    for (index, event) in batch[..count].iter().enumerate() {
-        events.add(index).write(&EpollEvent { bits: event.bits, data: event.data })?;
+        Err(Errno::RESTART_NO_HANDLER) => Err(Errno::EINTR),
+        result => result,
     }
-    Ok(count)
 }
 
 /// eventfd(2) of old: without flags.
