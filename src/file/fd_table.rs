@@ -23,12 +23,40 @@ pub(crate) struct FdTable {
 #[derive(Clone, Default)]
 struct Entries {
     files: Vec<Option<Arc<OpenFile>>>,
-    /// Bit n of word n / 64: descriptor n is used.
+    /// Bit n of word n / 64: descriptor n is used, or reserved.
     used: Vec<u64>,
     /// The same for the close-on-exec mark.
     close_on_exec: Vec<u64>,
     /// All words before this one are full.
     first_free_word: usize,
+}
+
+/// A descriptor that nobody else gets but that names nothing yet: for calls that must not do their work in vain. Free
+/// again when dropped.
+pub(crate) struct Reservation<'a> {
+    table: &'a FdTable,
+    index: usize,
+}
+
+impl Reservation<'_> {
+    /// Returns the descriptor.
+    pub(crate) fn fd(&self) -> i32 {
+        self.index as i32
+    }
+
+    /// Makes the descriptor name `file`.
+    pub(crate) fn fill(self, file: Arc<OpenFile>, close_on_exec: bool) -> i32 {
+        let fd = self.fd();
+        self.table.entries.lock().put(self.index, file, close_on_exec);
+        core::mem::forget(self);
+        fd
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        self.table.entries.lock().release(self.index);
+    }
 }
 
 impl FdTable {
@@ -39,7 +67,8 @@ impl FdTable {
 
     /// Makes a copy that shares the open files (fork).
     pub(crate) fn duplicate(&self) -> Arc<FdTable> {
-        let entries = self.entries.lock().clone();
+        let mut entries = self.entries.lock().clone();
+        entries.drop_reservations();
         FdTable::with(entries)
     }
 
@@ -62,25 +91,34 @@ impl FdTable {
         self.entries.lock().get(fd).cloned()
     }
 
-    /// Puts `file` at the lowest free descriptor from `from` on. EMFILE at `limit`.
+    /// Reserves the lowest free descriptor. EMFILE at `limit`; ENOMEM.
+    pub(crate) fn reserve(&self, limit: u64) -> Result<Reservation<'_>> {
+        let index = self.entries.lock().reserve(0, limit)?;
+        Ok(Reservation { table: self, index })
+    }
+
+    /// Puts `file` at the lowest free descriptor from `from` on. EMFILE at `limit`; ENOMEM.
     pub(crate) fn insert(&self, file: Arc<OpenFile>, from: i32, limit: u64, close_on_exec: bool) -> Result<i32> {
         let mut entries = self.entries.lock();
-        let index = entries.lowest_free(from.max(0) as usize);
-        if index as u64 >= limit || index > i32::MAX as usize {
-            drop(entries);
-            return Err(Errno::EMFILE);
-        }
-        entries.put(index, file, close_on_exec)?;
+        let index = entries.reserve(from.max(0) as usize, limit)?;
+        entries.put(index, file, close_on_exec);
         Ok(index as i32)
     }
 
-    /// Puts `file` at `fd`, closing what was there (dup2). EBADF at `limit`.
+    /// Puts `file` at `fd`, closing what was there (dup2). EBADF at `limit`; EBUSY for one that is reserved; ENOMEM.
     pub(crate) fn replace(&self, fd: i32, file: Arc<OpenFile>, limit: u64, close_on_exec: bool) -> Result {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
         if index as u64 >= limit {
             return Err(Errno::EBADF);
         }
-        let old = self.entries.lock().put(index, file, close_on_exec)?;
+        let old = {
+            let mut entries = self.entries.lock();
+            entries.grow_to(index)?;
+            if entries.is_used(index) && entries.files[index].is_none() {
+                return Err(Errno::EBUSY);
+            }
+            entries.put(index, file, close_on_exec)
+        };
         if let Some(old) = old {
             // "any errors that would have been reported by close() are lost" (dup2(2), NOTES)
             let _ = self.finish_close(&old);
@@ -213,8 +251,19 @@ impl Entries {
         from.max(word * 64)
     }
 
-    /// Sets a slot, growing the table; returns what was there. ENOMEM.
-    fn put(&mut self, index: usize, file: Arc<OpenFile>, close_on_exec: bool) -> Result<Option<Arc<OpenFile>>> {
+    /// Takes the lowest unused descriptor not below `from`. EMFILE, ENOMEM.
+    fn reserve(&mut self, from: usize, limit: u64) -> Result<usize> {
+        let index = self.lowest_free(from);
+        if index as u64 >= limit || index > i32::MAX as usize {
+            return Err(Errno::EMFILE);
+        }
+        self.grow_to(index)?;
+        self.used[index / 64] |= 1 << (index % 64);
+        Ok(index)
+    }
+
+    /// Makes room for descriptor `index`. ENOMEM.
+    fn grow_to(&mut self, index: usize) -> Result {
         if index >= self.files.len() {
             let length = (index + 1).next_multiple_of(64);
             let missing = length - self.files.len();
@@ -223,19 +272,40 @@ impl Entries {
             self.used.resize(length / 64, 0);
             self.close_on_exec.resize(length / 64, 0);
         }
+        Ok(())
+    }
+
+    fn is_used(&self, index: usize) -> bool {
+        self.used[index / 64] & 1 << (index % 64) != 0
+    }
+
+    /// Sets a slot that there is room for; returns what was there.
+    fn put(&mut self, index: usize, file: Arc<OpenFile>, close_on_exec: bool) -> Option<Arc<OpenFile>> {
         self.used[index / 64] |= 1 << (index % 64);
         self.mark(index, close_on_exec);
-        Ok(self.files[index].replace(file))
+        self.files[index].replace(file)
     }
 
     fn remove(&mut self, fd: i32) -> Result<Arc<OpenFile>> {
         let slot = usize::try_from(fd).ok().and_then(|index| self.files.get_mut(index));
         let file = slot.and_then(Option::take).ok_or(Errno::EBADF)?;
-        let index = fd as usize;
+        self.release(fd as usize);
+        Ok(file)
+    }
+
+    /// Makes the descriptor of an empty slot free.
+    fn release(&mut self, index: usize) {
         self.used[index / 64] &= !(1 << (index % 64));
         self.mark(index, false);
         self.first_free_word = self.first_free_word.min(index / 64);
-        Ok(file)
+    }
+
+    /// Makes reserved descriptors free: they are another table's.
+    fn drop_reservations(&mut self) {
+        for (word, files) in self.used.iter_mut().zip(self.files.chunks(64)) {
+            *word = files.iter().rev().fold(0, |word, file| word << 1 | u64::from(file.is_some()));
+        }
+        self.first_free_word = 0;
     }
 
     fn mark(&mut self, index: usize, close_on_exec: bool) {

@@ -42,7 +42,7 @@ mod user_count;
 /// What follows the wall clock when somebody sets it.
 pub(crate) mod wall_clock;
 
-pub(crate) use fd_table::FdTable;
+pub(crate) use fd_table::{FdTable, Reservation};
 pub(crate) use metadata::{DeviceNumber, FileKind, Metadata, Timestamp};
 pub(crate) use notice::{Notice, Place};
 pub(crate) use open_file::{OpenFile, StatusFlags};

@@ -4,7 +4,7 @@ use super::argument::Fd;
 use super::context::Ctx;
 use crate::errno::{Errno, Result};
 use crate::file::pipe::new_pipe;
-use crate::file::{File, FileKind, OpenFile, StatusFlags};
+use crate::file::{File, FileKind, OpenFile, Reservation, StatusFlags};
 use crate::net::{self, SocketKind};
 use crate::process::{Resource, Signal, SignalInfo, UNLIMITED};
 use crate::vm::{Destination, Source, UserPtr};
@@ -187,7 +187,7 @@ pub(crate) fn pipe(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>) -> Result<
     pipe2(ctx, descriptors, 0)
 }
 
-/// pipe2(2). The descriptors are gone again if they cannot be told.
+/// pipe2(2).
 pub(crate) fn pipe2(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>, flags: u32) -> Result<usize> {
     let status = StatusFlags::from_bits_truncate(flags & !CLOSE_ON_EXEC);
     if flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits() | StatusFlags::DIRECT.bits()) != 0 {
@@ -198,23 +198,30 @@ pub(crate) fn pipe2(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>, flags: u3
     let (read_end, write_end) = new_pipe(identity.as_pipe_owner());
     let read_end: Arc<dyn File> = read_end;
     let close_on_exec = flags & CLOSE_ON_EXEC != 0;
-    let read_fd = install(ctx, OpenFile::new(read_end, status), close_on_exec)? as i32;
-    let undo_read = |error| {
-        let _ = ctx.files().close(read_fd);
-        error
-    };
-    let write_end = OpenFile::new(write_end, status | StatusFlags::WRITE_ONLY);
-    let write_fd = install(ctx, write_end, close_on_exec).map_err(undo_read)? as i32;
-    descriptors.write(&[read_fd, write_fd]).map_err(|error| {
-        let _ = ctx.files().close(write_fd);
-        undo_read(error)
-    })?;
+    let (read_fd, write_fd) = reserve_pair(ctx, descriptors)?;
+    read_fd.fill(OpenFile::new(read_end, status), close_on_exec);
+    write_fd.fill(OpenFile::new(write_end, status | StatusFlags::WRITE_ONLY), close_on_exec);
     Ok(0)
 }
 
 /// Puts `file` at the lowest free descriptor. EMFILE.
 pub(super) fn install(ctx: &Ctx<'_>, file: Arc<OpenFile>, close_on_exec: bool) -> Result<usize> {
     ctx.files().insert(file, 0, descriptor_limit(ctx), close_on_exec).map(|fd| fd as usize)
+}
+
+/// Reserves the lowest free descriptor, for a call that must not do its work in vain. EMFILE.
+pub(super) fn reserve<'a>(ctx: &'a Ctx<'_>) -> Result<Reservation<'a>> {
+    ctx.files().reserve(descriptor_limit(ctx))
+}
+
+/// Reserves two descriptors and tells them. EMFILE, EFAULT.
+pub(super) fn reserve_pair<'a>(
+    ctx: &'a Ctx<'_>,
+    descriptors: UserPtr<'_, [i32; 2]>,
+) -> Result<(Reservation<'a>, Reservation<'a>)> {
+    let (one, other) = (reserve(ctx)?, reserve(ctx)?);
+    descriptors.write(&[one.fd(), other.fd()])?;
+    Ok((one, other))
 }
 
 /// Returns RLIMIT_NOFILE.

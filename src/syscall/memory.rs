@@ -2,7 +2,7 @@
 
 use super::argument::{Fd, UserStr};
 use super::context::Ctx;
-use super::file::operable;
+use super::file::{install, operable};
 use crate::errno::{Errno, Result};
 use crate::file::OpenFile;
 use crate::fs::{Capabilities, MountFlags, memory_file, path_of};
@@ -398,9 +398,7 @@ pub(crate) fn memfd_create(ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32) -> Resu
         other => other,
     })?;
     let file = memory_file(&name, flags & linux::MFD_ALLOW_SEALING != 0, &ctx.thread().identity())?;
-    let limit = ctx.process().limit(Resource::OpenFiles);
-    let fd = ctx.files().insert(file, 0, limit, flags & linux::MFD_CLOEXEC != 0)?;
-    Ok(fd as usize)
+    install(ctx, file, flags & linux::MFD_CLOEXEC != 0)
 }
 
 /// Checks RLIMIT_AS and, if `is_data`, RLIMIT_DATA for `length` more bytes: ENOMEM.

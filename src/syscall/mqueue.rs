@@ -2,7 +2,7 @@
 
 use super::argument::{Fd, UserStr};
 use super::context::Ctx;
-use super::file::install;
+use super::file::reserve;
 use super::path::read_name;
 use super::time_value::TimeSpec;
 use super::timer::SignalEvent;
@@ -56,9 +56,10 @@ pub(crate) fn mq_open(
     if name.is_empty() {
         return Err(Errno::ENOENT);
     }
+    let fd = reserve(ctx)?;
     let file = mqueue::open(&name, status, creation, &identity)?;
     // A queue's descriptor is always closed by exec (mq_open(3)).
-    install(ctx, file, true)
+    Ok(fd.fill(file, true) as usize)
 }
 
 /// mq_unlink(2).

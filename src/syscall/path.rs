@@ -2,7 +2,7 @@
 
 use super::argument::{Fd, UserStr};
 use super::context::Ctx;
-use super::file::{CLOSE_ON_EXEC, install};
+use super::file::{CLOSE_ON_EXEC, reserve};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, FileKind, OpenFile, StatusFlags};
 use crate::fs::{
@@ -96,8 +96,9 @@ pub(crate) fn creat(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize
 /// openat(2).
 pub(crate) fn openat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32, mode: u32) -> Result<usize> {
     let name = read_name(name)?;
+    let fd = reserve(ctx)?;
     let file = view_for(ctx, directory, &name)?.open(&name, flags, mode)?;
-    install(ctx, file, flags & CLOSE_ON_EXEC != 0)
+    Ok(fd.fill(file, flags & CLOSE_ON_EXEC != 0) as usize)
 }
 
 /// openat2(2): unknown flags are errors here, and how names resolve can be restricted.
@@ -132,12 +133,13 @@ pub(crate) fn openat2(
         return Err(Errno::EAGAIN);
     }
     let name = read_name(name)?;
+    let fd = reserve(ctx)?;
     let mut view = if restrictions.is_empty() { view_for(ctx, directory, &name)? } else { ctx.view(directory)? };
     if restrictions.contains(Restrictions::IN_ROOT) {
         view.root = view.start.clone();
     }
     let file = view.open_restricted(&name, flags as u32, mode as u32, restrictions)?;
-    install(ctx, file, flags as u32 & CLOSE_ON_EXEC != 0)
+    Ok(fd.fill(file, flags as u32 & CLOSE_ON_EXEC != 0) as usize)
 }
 
 /// access(2).

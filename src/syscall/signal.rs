@@ -2,20 +2,19 @@
 
 use super::argument::Fd;
 use super::context::{Ctx, RestartCall};
+use super::file::{CLOSE_ON_EXEC, install};
 use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, StatusFlags};
 use crate::machine::task::{WaitError, WaitQueue};
 use crate::machine::time;
 use crate::process::signal::{self, Action, ActionFlags, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UserStack, code};
-use crate::process::{AlternateStack, Process, Resource, Signal, SignalFd, SignalInfo, SignalSet, Thread, table};
+use crate::process::{AlternateStack, Process, Signal, SignalFd, SignalInfo, SignalSet, Thread, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `sizeof(sigset_t)` in the kernel: the size argument of the rt_ calls.
 const SET_SIZE: usize = 8;
-/// O_CLOEXEC.
-const CLOSE_ON_EXEC: u32 = 0o2000000;
 /// SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK.
 const SIG_BLOCK: i32 = 0;
 const SIG_UNBLOCK: i32 = 1;
@@ -377,8 +376,7 @@ pub(crate) fn signalfd4(ctx: &Ctx<'_>, fd: Fd, mask: UserPtr<'_, u64>, size: usi
     }
     let status = StatusFlags::READ_WRITE | StatusFlags::from_bits_truncate(flags & !CLOSE_ON_EXEC);
     let file = OpenFile::new(SignalFd::new(wanted), status);
-    let limit = ctx.process().limit(Resource::OpenFiles);
-    Ok(ctx.files().insert(file, 0, limit, flags & CLOSE_ON_EXEC != 0)? as usize)
+    install(ctx, file, flags & CLOSE_ON_EXEC != 0)
 }
 
 /// signalfd(2).

@@ -2,9 +2,9 @@
 
 use super::argument::Fd;
 use super::context::Ctx;
-use super::file::{CLOSE_ON_EXEC, install, operable};
+use super::file::{CLOSE_ON_EXEC, operable, reserve, reserve_pair};
 use crate::errno::{Errno, Result};
-use crate::file::{OpenFile, StatusFlags};
+use crate::file::{OpenFile, Reservation, StatusFlags};
 use crate::net::{self, Shutdown, Socket, SocketFile};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
@@ -23,10 +23,11 @@ pub(super) const ADDRESS_LIMIT: usize = 128;
 /// socket(2).
 pub(crate) fn socket(ctx: &Ctx<'_>, family: u32, kind: u32, protocol: u32) -> Result<usize> {
     check_kind(family, kind)?;
-    install_socket(ctx, net::create(family, kind & !FLAGS, protocol)?, kind).map(|fd| fd as usize)
+    let fd = reserve(ctx)?;
+    Ok(fill(fd, net::create(family, kind & !FLAGS, protocol)?, kind))
 }
 
-/// socketpair(2). The descriptors are gone again if they cannot be told.
+/// socketpair(2).
 pub(crate) fn socketpair(
     ctx: &Ctx<'_>,
     family: u32,
@@ -35,13 +36,10 @@ pub(crate) fn socketpair(
     descriptors: UserPtr<'_, [i32; 2]>,
 ) -> Result<usize> {
     check_kind(family, kind)?;
+    let (one_fd, other_fd) = reserve_pair(ctx, descriptors)?;
     let (one, other) = net::create_pair(family, kind & !FLAGS, protocol)?;
-    let one = install_socket(ctx, one, kind)?;
-    let other = install_socket(ctx, other, kind).inspect_err(|_| undo(ctx, one))?;
-    descriptors.write(&[one, other]).inspect_err(|_| {
-        undo(ctx, one);
-        undo(ctx, other);
-    })?;
+    fill(one_fd, one, kind);
+    fill(other_fd, other, kind);
     Ok(0)
 }
 
@@ -56,14 +54,9 @@ fn check_kind(family: u32, kind: u32) -> Result {
     if kind & 0xf >= KINDS { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
-fn install_socket(ctx: &Ctx<'_>, socket: Arc<dyn Socket>, flags: u32) -> Result<i32> {
+fn fill(fd: Reservation<'_>, socket: Arc<dyn Socket>, flags: u32) -> usize {
     let status = StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
-    install(ctx, SocketFile::open(socket, status), flags & CLOSE_ON_EXEC != 0).map(|fd| fd as i32)
-}
-
-fn undo(ctx: &Ctx<'_>, fd: i32) {
-    // Closing a socket that was just made cannot fail.
-    let _ = ctx.files().close(fd);
+    fd.fill(SocketFile::open(socket, status), flags & CLOSE_ON_EXEC != 0) as usize
 }
 
 /// Returns the open file of a socket. EBADF, ENOTSOCK.
@@ -104,13 +97,14 @@ pub(crate) fn accept4(
     if flags & !FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
+    let fd = reserve(ctx)?;
     let listener = net::socket_of(&file)?;
     let socket = listener.socket().accept(listener.receive_wait(file.flags(), 0))?;
     if !address.is_null() {
         let peer = socket.peer_address().map_err(|_| Errno::ECONNABORTED)?;
         write_address(address, length, &peer)?;
     }
-    install_socket(ctx, socket, flags).map(|fd| fd as usize)
+    Ok(fill(fd, socket, flags))
 }
 
 /// connect(2).

@@ -1,12 +1,13 @@
 //! fork(2), vfork(2), clone(2), exit(2) and what threads tell the kernel about themselves.
 
-use super::pidfd::Reserved;
+use super::pidfd;
 use crate::errno::{Errno, Result};
-use crate::file::FdTable;
+use crate::file::{FdTable, StatusFlags};
 use crate::process::rseq::{self, Area};
 use crate::process::{self, CloneFlags, CloneRequest, Signal, table, trace};
 use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
+use crate::syscall::file::reserve;
 use crate::syscall::user_loop::run_thread;
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
@@ -101,20 +102,11 @@ pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> 
     make(ctx, &request, arguments.parent_tid, arguments.pidfd)
 }
 
-fn make(ctx: &Ctx<'_>, request: &CloneRequest, parent_tid: u64, pidfd: u64) -> Result<usize> {
-    let reserved = if request.flags.contains(CloneFlags::PIDFD) { Some(Reserved::new(ctx)?) } else { None };
-    let created = {
+fn make(ctx: &Ctx<'_>, request: &CloneRequest, parent_tid: u64, pidfd_address: u64) -> Result<usize> {
+    let reserved = if request.flags.contains(CloneFlags::PIDFD) { Some(reserve(ctx)?) } else { None };
+    let newborn = {
         let user = ctx.user.borrow();
-        process::create(ctx.thread(), &user, request, run_thread)
-    };
-    let newborn = match created {
-        Ok(newborn) => newborn,
-        Err(error) => {
-            if let Some(reserved) = reserved {
-                reserved.cancel(ctx);
-            }
-            return Err(error);
-        }
+        process::create(ctx.thread(), &user, request, run_thread)?
     };
     let id = newborn.thread().id();
     // As on Linux, bad pointers are the caller's own loss from here on.
@@ -122,10 +114,9 @@ fn make(ctx: &Ctx<'_>, request: &CloneRequest, parent_tid: u64, pidfd: u64) -> R
         let _ = UserPtr::<i32>::new(ctx.space(), parent_tid).write(&id);
     }
     if let Some(reserved) = reserved {
-        let child = newborn.thread();
-        if let Ok(fd) = reserved.name(ctx, child.process().clone(), &child.files()) {
-            let _ = UserPtr::<i32>::new(ctx.space(), pidfd).write(&fd);
-        }
+        let child = newborn.thread().process().clone();
+        let fd = reserved.fill(pidfd::open(child, StatusFlags::empty()), true);
+        let _ = UserPtr::<i32>::new(ctx.space(), pidfd_address).write(&fd);
     }
     let event = event_of(request);
     let is_wanted = event.is_some_and(|event| trace::wants_event(ctx.thread(), event));

@@ -1,11 +1,12 @@
 //! Calls on pidfds.
 
 use crate::errno::{Errno, Result};
-use crate::file::{FdTable, OpenFile, StatusFlags};
-use crate::process::{AccessMode, PidFd, Process, Resource, Signal, SignalInfo, may_access, signal, table};
+use crate::file::{OpenFile, StatusFlags};
+use crate::process::{AccessMode, PidFd, Process, Signal, SignalInfo, may_access, signal, table};
 use crate::procfs;
 use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
+use crate::syscall::file::install;
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
 
@@ -19,7 +20,7 @@ pub(crate) fn pidfd_open(ctx: &Ctx<'_>, id: i32, flags: u32) -> Result<usize> {
         None if table::find_thread(id).is_some() => return Err(Errno::EINVAL),
         None => return Err(Errno::ESRCH),
     };
-    Ok(insert(ctx, process, StatusFlags::from_bits_truncate(flags))? as usize)
+    install(ctx, open(process, StatusFlags::from_bits_truncate(flags)), true)
 }
 
 /// pidfd_send_signal(2). A process' directory in /proc names it too.
@@ -73,7 +74,7 @@ pub(crate) fn pidfd_getfd(ctx: &Ctx<'_>, fd: Fd, target: Fd, flags: u32) -> Resu
         return Err(Errno::EPERM);
     }
     let file = thread.files().get(target.0)?;
-    Ok(ctx.files().insert(file, 0, ctx.process().limit(Resource::OpenFiles), true)? as usize)
+    install(ctx, file, true)
 }
 
 /// Returns the process that the pidfd names. EBADF.
@@ -82,37 +83,7 @@ pub(super) fn process_of(ctx: &Ctx<'_>, fd: Fd) -> Result<Arc<Process>> {
     Ok(file.process().clone())
 }
 
-/// Puts a new pidfd, close-on-exec, at the lowest free descriptor. EMFILE.
-fn insert(ctx: &Ctx<'_>, process: Arc<Process>, flags: StatusFlags) -> Result<i32> {
-    let file = OpenFile::new(PidFd::new(process), StatusFlags::READ_WRITE | flags);
-    ctx.files().insert(file, 0, ctx.process().limit(Resource::OpenFiles), true)
-}
-
-/// A descriptor taken for the pidfd of a process that is yet to be made (CLONE_PIDFD): what could fail comes first.
-pub(super) struct Reserved {
-    fd: i32,
-}
-
-impl Reserved {
-    /// Takes the lowest free descriptor. EMFILE.
-    pub(super) fn new(ctx: &Ctx<'_>) -> Result<Reserved> {
-        Ok(Reserved { fd: insert(ctx, ctx.process().clone(), StatusFlags::empty())? })
-    }
-
-    /// Gives the descriptor back: no process was made.
-    pub(super) fn cancel(self, ctx: &Ctx<'_>) {
-        // Another thread may have closed it: then there is nothing to give back.
-        let _ = ctx.files().close(self.fd);
-    }
-
-    /// Lets the descriptor name `process`; takes it from the child, whose table was copied meanwhile. EBADF if another
-    /// thread interfered.
-    pub(super) fn name(self, ctx: &Ctx<'_>, process: Arc<Process>, child_files: &Arc<FdTable>) -> Result<i32> {
-        let file = OpenFile::new(PidFd::new(process), StatusFlags::READ_WRITE);
-        ctx.files().replace(self.fd, file, ctx.process().limit(Resource::OpenFiles), true)?;
-        if !Arc::ptr_eq(child_files, ctx.files()) {
-            child_files.close(self.fd)?;
-        }
-        Ok(self.fd)
-    }
+/// Returns a new pidfd.
+pub(super) fn open(process: Arc<Process>, flags: StatusFlags) -> Arc<OpenFile> {
+    OpenFile::new(PidFd::new(process), StatusFlags::READ_WRITE | flags)
 }
