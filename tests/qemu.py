@@ -40,7 +40,7 @@ class Machine:
     """A running QEMU. Use it as a context: it is killed at the end. Without an image, the options say what it boots."""
 
     def __init__(self, image, *options, memory="256M", cpu="max", machine="pc", smp=None, uefi=False, usb=False, serial=True,
-                 counted=False, limit=120):
+                 counted=None, limit=120):
         self.folder = tempfile.TemporaryDirectory(prefix="stele-")
         self.monitor_path = f"{self.folder.name}/monitor"
         self.limit = limit
@@ -51,8 +51,8 @@ class Machine:
         command += ["-smp", str(smp or os.environ.get("SMP", 1)), "-display", "none", "-no-reboot", "-net", "none"]
         command += ["-monitor", f"unix:{self.monitor_path},server=on,wait=off"]
         command += ["-serial", "stdio"] if serial else ["-serial", "none"]
-        if counted:  # time is what instructions take, and sleep takes none
-            command += ["-icount", "shift=3,sleep=off", "-rtc", "base=2024-01-01,clock=vm"]
+        if counted is not None:  # time is what instructions take, 2^counted ns each, and sleep takes none
+            command += ["-icount", f"shift={counted},sleep=off", "-rtc", "base=2024-01-01,clock=vm", "-seed", "1"]
         if uefi:
             variables = f"{self.folder.name}/variables.fd"
             pathlib.Path(variables).write_bytes(pathlib.Path(FIRMWARE_VARIABLES).read_bytes())

@@ -1,6 +1,6 @@
-# The verbs that prepare and prove: setup, test, test-long, check.
+# The verbs that prepare, prove and measure: setup, test, test-long, check, bench, profile.
 
-.PHONY: setup test test-long check
+.PHONY: setup test test-long check bench profile
 
 setup:
 	@sh tests/setup.sh
@@ -15,3 +15,11 @@ test-long:
 
 check:
 	@python3 tests/check/run.py
+
+# The same programs on Stele and on Debian's Linux, counted in instructions. ONLY="stat fstat" picks some rows.
+bench: $(KERNEL)
+	@MAKEFLAGS= python3 bench/table.py $(ONLY)
+
+# Where a row's instructions go, by kernel function: make profile ROW=stat, or PROGRAM=file ARGS="its arguments".
+profile: $(KERNEL)
+	@MAKEFLAGS= python3 bench/profile.py $(ROW) $(PROGRAM) $(ARGS)
