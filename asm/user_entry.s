@@ -8,6 +8,9 @@
 # the entries where to store and where to go on. Each user register is stored once, in the order of
 # `asm::Registers`, which the SYSCALL entry fills from its end like a stack.
 #
+# Behind them is a byte that says whether anything but `rax` was changed since SYSCALL stored them. If not, SYSRET
+# brings them back without a further look.
+#
 # The extended state, FS and GS base stay in the CPU (`machine::cpu::user_context` moves them).
 
 # Per-CPU data (asserted in machine/asm.rs).
@@ -15,7 +18,7 @@
 .set KERNEL_STACK,      16
 .set REGISTERS_END,     24
 
-# asm::Registers, from its start and from its end.
+# asm::UserRegisters.
 .set R15, 0
 .set R14, 8
 .set R13, 16
@@ -35,6 +38,7 @@
 .set RFLAGS, 128
 .set RSP, 136
 .set REGISTERS_SIZE, 144
+.set IS_CHANGED, 144
 
 .set USER_CODE,         0x33
 .set USER_DATA,         0x2b
@@ -50,39 +54,29 @@
 
 .section .text, "ax"
 
-# user_enter(registers: rdi, *mut Registers) -> rax: vector, rdx: error code
+# user_enter(registers: rdi, *mut UserRegisters) -> rax: vector, rdx: error code
 #   Interrupts are off; when it returns, they are on after a system call and off after anything else.
+#   Preserves only rbx and rbp (`asm::enter_user` tells the compiler).
 .balign 16
 .global user_enter
 .type user_enter, @function
 user_enter:
     pushq %rbp
     pushq %rbx
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
     movq %rsp, %gs:KERNEL_STACK
     leaq REGISTERS_SIZE(%rdi), %rax
     movq %rax, %gs:REGISTERS_END
 
-    # Both ways out fault in the kernel if rip is not canonical; user space is the lower half.
-    movq RIP(%rdi), %rcx
-    movq RFLAGS(%rdi), %r11
-    movq %rcx, %rax
-    shrq $47, %rax
-    jnz user_enter_refused
-
-    # SYSRET takes rip from rcx and rflags from r11, so it fits only where user mode expects them there,
-    # as after SYSCALL.
-    cmpq %rcx, RCX(%rdi)
-    jne user_enter_by_iret
-    cmpq %r11, R11(%rdi)
-    jne user_enter_by_iret
+    # SYSRET takes rip from rcx and rflags from r11. As SYSCALL left them, rip is canonical: user space ends a page
+    # before the lower half does.
+    cmpb $0, IS_CHANGED(%rdi)
+    jne user_enter_changed
+    movq RCX(%rdi), %rcx
+    movq R11(%rdi), %r11
     testq $FLAGS_NOT_SYSRET, %r11
     jnz user_enter_by_iret
-    orq $FLAGS_SET, %r11
 
+user_enter_by_sysret:
     movq R15(%rdi), %r15
     movq R14(%rdi), %r14
     movq R13(%rdi), %r13
@@ -99,6 +93,24 @@ user_enter:
     movq RDI(%rdi), %rdi
     swapgs
     sysretq
+
+user_enter_changed:
+    # Both ways out fault in the kernel if rip is not canonical; user space is the lower half.
+    movq RIP(%rdi), %rcx
+    movq RFLAGS(%rdi), %r11
+    movq %rcx, %rax
+    shrq $47, %rax
+    jnz user_enter_refused
+
+    # SYSRET fits only where user mode expects rip in rcx and rflags in r11.
+    movb $0, IS_CHANGED(%rdi)
+    cmpq %rcx, RCX(%rdi)
+    jne user_enter_by_iret
+    cmpq %r11, R11(%rdi)
+    jne user_enter_by_iret
+    orq $FLAGS_SET, %r11
+    testq $FLAGS_NOT_SYSRET, %r11
+    jz user_enter_by_sysret
 
 user_enter_by_iret:
     andq $FLAGS_ALLOWED, %r11
@@ -161,10 +173,6 @@ syscall_entry:
     pushq %r15
     movq %gs:KERNEL_STACK, %rsp
     movl $VECTOR_SYSCALL, %eax
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
     popq %rbx
     popq %rbp
     sti
@@ -202,16 +210,13 @@ user_trap:
     popq %rcx                                   # cs
     popq RFLAGS - REGISTERS_SIZE(%rdi)
     popq RSP - REGISTERS_SIZE(%rdi)
+    movb $1, IS_CHANGED - REGISTERS_SIZE(%rdi)
     pushq $2                                    # a gate leaves AC and DF as the user had them
     popfq
 
 # Returns from `user_enter` with rax and rdx.
 user_leave:
     movq %gs:KERNEL_STACK, %rsp
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
     popq %rbx
     popq %rbp
     ret

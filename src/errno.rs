@@ -42,9 +42,15 @@ impl Errno {
     pub(crate) const RESTART_BLOCK: Errno = Errno(516);
 
     /// Returns which of the four kinds of interruption `rax` holds, as a tracer sees it.
+    #[inline(always)]
     pub(crate) fn from_interruption(rax: u64) -> Option<Errno> {
-        let kinds = [Errno::RESTART, Errno::RESTART_ALWAYS, Errno::RESTART_NO_HANDLER, Errno::RESTART_BLOCK];
-        kinds.into_iter().find(|kind| u64::from(kind.0).wrapping_neg() == rax)
+        let number = rax.wrapping_neg();
+        matches!(number, 512..=516).then_some(Errno(number as u16))
+    }
+
+    /// Returns what `rax` holds where a call failed so.
+    pub(crate) fn in_rax(self) -> u64 {
+        u64::from(self.0).wrapping_neg()
     }
 
     /// Returns the error of a number that `number` gave.

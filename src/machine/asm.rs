@@ -32,5 +32,5 @@ pub(super) use trap::{TrapFrame, trap_stub};
 pub(super) use user_copy::{
     user_copy, user_copy_erms, user_copy_fixup, user_copy_smap, user_exchange_u32, user_load_u32, user_zero,
 };
-pub(crate) use user_entry::Registers;
-pub(super) use user_entry::{CpuHead, UserExit, VECTOR_SYSCALL, selector, syscall_entry, user_enter};
+pub(super) use user_entry::{CpuHead, UserExit, VECTOR_SYSCALL, enter_user, selector, syscall_entry};
+pub(crate) use user_entry::{Registers, UserRegisters};

@@ -3,7 +3,7 @@
 //! `UserMode::run` is a function that returns: it goes to user mode by asm/user_entry.s and comes back with what
 //! ended it, a system call, a fault or an interrupt. A thread's life is a loop around it.
 
-use super::asm::{self, UserExit, VECTOR_SYSCALL};
+use super::asm::{self, UserExit, UserRegisters, VECTOR_SYSCALL};
 pub(crate) use super::asm::{Registers, shared_code};
 use super::cpu::{self, Attention, UserContext, extended_state_components, extended_state_size};
 use super::memory::{USER_END, VirtAddr};
@@ -37,7 +37,7 @@ pub(crate) enum Trap {
 pub(crate) struct UserMode {
     /// The registers as of the last trap; changes take effect at the next `run`. Values that user mode
     /// may not have (flags, an instruction pointer that is none) are made harmless on entry.
-    pub(crate) registers: Registers,
+    pub(crate) registers: UserRegisters,
     /// What stays in the CPU between traps; boxed because the CPU remembers where it is.
     context: Box<UserContext>,
     /// The CPU that user mode was told of, `usize::MAX` if it is to be told anew after a switch; `None` if it does not want to
@@ -48,7 +48,7 @@ pub(crate) struct UserMode {
 impl UserMode {
     /// Makes the state of a new program: all registers zero, extended state as after reset.
     pub(crate) fn new() -> UserMode {
-        UserMode::with(Registers::default(), UserContext::new(), None)
+        UserMode::with(UserRegisters::new(), UserContext::new(), None)
     }
 
     /// Makes a copy for a new thread or process (of the running thread's live extended state).
@@ -56,7 +56,7 @@ impl UserMode {
         UserMode::with(self.registers, self.context.duplicate(), self.told_cpu)
     }
 
-    fn with(registers: Registers, context: UserContext, told_cpu: Option<usize>) -> UserMode {
+    fn with(registers: UserRegisters, context: UserContext, told_cpu: Option<usize>) -> UserMode {
         UserMode { registers, context: Box::new(context), told_cpu }
     }
 
@@ -91,7 +91,7 @@ impl UserMode {
 
         // SAFETY: interrupts are off; the GDT, the TSS and the MSRs that the way to user mode and back relies on were
         // set up with this CPU's data, and user mode reaches only what the loaded address space gives it.
-        let exit = unsafe { asm::user_enter(&raw mut self.registers) };
+        let exit = unsafe { asm::enter_user(&mut self.registers) };
         if exit.vector == VECTOR_SYSCALL {
             return Trap::Syscall;
         }

@@ -61,7 +61,7 @@ pub(crate) fn replace_program(
     process.barriers().store(0, Ordering::Relaxed);
     process.has_executed.store(true, Ordering::Relaxed);
 
-    user.registers = Default::default();
+    *user.registers = Default::default();
     user.registers.rip = program.entry;
     user.registers.rsp = program.stack_pointer;
     user.reset_extended_state();

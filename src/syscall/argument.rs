@@ -1,7 +1,7 @@
 //! Registers become typed arguments: each argument type says how it is made from a register.
 
 use super::context::Ctx;
-use crate::errno::Result;
+use crate::errno::{Errno, Result};
 use crate::vm::UserPtr;
 
 /// A type that a system call takes as an argument.
@@ -43,8 +43,8 @@ impl<'c, T> Argument<'c> for UserPtr<'c, T> {
 
 /// A function that serves a system call; `Arguments` is the tuple of its argument types.
 pub(crate) trait Handler<'c, Arguments> {
-    /// Converts the registers and calls the function.
-    fn serve(&self, ctx: &'c Ctx<'_>, registers: &[u64; 6]) -> Result<usize>;
+    /// Converts the registers and calls the function; returns what `rax` will hold.
+    fn serve(&self, ctx: &'c Ctx<'_>) -> u64;
 }
 
 macro_rules! handlers {
@@ -53,8 +53,11 @@ macro_rules! handlers {
         where
             F: Fn(&'c Ctx<'_>, $($argument),*) -> Result<usize>,
         {
-            fn serve(&self, ctx: &'c Ctx<'_>, _registers: &[u64; 6]) -> Result<usize> {
-                self(ctx, $($argument::from_register(ctx, _registers[$index])),*)
+            // Each is a function of its own, so that finding it is a jump.
+            #[inline(never)]
+            fn serve(&self, ctx: &'c Ctx<'_>) -> u64 {
+                let result = self(ctx, $($argument::from_register(ctx, ctx.argument($index))),*);
+                result.map_or_else(Errno::in_rax, |value| value as u64)
             }
         }
     };

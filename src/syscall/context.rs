@@ -18,29 +18,28 @@ pub(crate) const AT_FDCWD: i32 = -100;
 pub(crate) type RestartCall = Box<dyn FnOnce(&Ctx<'_>) -> Result<usize> + Send>;
 
 /// The caller of a system call.
+///
+/// It holds the thread's address space and descriptor table, so that a call does not count references; only the thread
+/// itself replaces them (execve, unshare), and says so by `set_replaced`.
 pub(crate) struct Ctx<'a> {
     thread: &'a Arc<Thread>,
-    space: &'a AddressSpace,
-    files: &'a Arc<FdTable>,
+    space: Arc<AddressSpace>,
+    files: Arc<FdTable>,
     /// The user registers, for the few calls that read or replace them (clone, execve, rt_sigreturn, …).
-    pub(crate) user: RefCell<&'a mut UserMode>,
+    pub(crate) user: RefCell<UserMode>,
     /// The call gave the thread another address space or descriptor table.
     is_replaced: Cell<bool>,
 }
 
 impl<'a> Ctx<'a> {
-    /// Makes the context of one call.
-    pub(crate) fn new(
-        thread: &'a Arc<Thread>,
-        space: &'a AddressSpace,
-        files: &'a Arc<FdTable>,
-        user: &'a mut UserMode,
-    ) -> Ctx<'a> {
+    /// Makes the context of all calls of a thread.
+    pub(super) fn new(thread: &'a Arc<Thread>, user: UserMode) -> Ctx<'a> {
+        let (space, files) = held_by(thread);
         Ctx { thread, space, files, user: RefCell::new(user), is_replaced: Cell::new(false) }
     }
 
     /// Returns the calling thread.
-    pub(crate) fn thread(&self) -> &Arc<Thread> {
+    pub(crate) fn thread(&self) -> &'a Arc<Thread> {
         self.thread
     }
 
@@ -51,12 +50,20 @@ impl<'a> Ctx<'a> {
 
     /// Returns the loaded address space.
     pub(crate) fn space(&self) -> &AddressSpace {
-        self.space
+        &self.space
     }
 
     /// Returns the file descriptors.
     pub(crate) fn files(&self) -> &Arc<FdTable> {
-        self.files
+        &self.files
+    }
+
+    /// Returns argument `index` of the call, as it is in its register.
+    #[inline(always)]
+    pub(super) fn argument(&self, index: usize) -> u64 {
+        let user = self.user.borrow();
+        let registers = &user.registers;
+        [registers.rdi, registers.rsi, registers.rdx, registers.r10, registers.r8, registers.r9][index]
     }
 
     /// Returns the open file of `fd`. EBADF.
@@ -74,9 +81,18 @@ impl<'a> Ctx<'a> {
         self.is_replaced.set(true);
     }
 
-    /// Returns whether `set_replaced` was called.
-    pub(crate) fn is_replaced(&self) -> bool {
-        self.is_replaced.get()
+    /// After a call: holds what the thread has now.
+    #[inline(always)]
+    pub(super) fn follow_replacement(&mut self) {
+        if *self.is_replaced.get_mut() {
+            self.is_replaced.set(false);
+            (self.space, self.files) = held_by(self.thread);
+        }
+    }
+
+    /// Lets go of all but the address space, which is loaded still.
+    pub(super) fn into_space(self) -> Arc<AddressSpace> {
+        self.space
     }
 
     /// Keeps how the call goes on if no handler runs; the answer of the interrupted call.
@@ -100,4 +116,10 @@ impl<'a> Ctx<'a> {
         };
         Ok(View { root, start, identity: self.identity(), umask })
     }
+}
+
+/// Returns the thread's address space and descriptor table.
+fn held_by(thread: &Thread) -> (Arc<AddressSpace>, Arc<FdTable>) {
+    let space = thread.process().space().expect("a process has memory until its last thread ends");
+    (space, thread.files())
 }

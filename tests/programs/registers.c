@@ -299,6 +299,9 @@ static void changed_contexts(void)
     __asm__ volatile("mov $1, %%rbx\n\t ud2\n\t mov %%rbx, %0\n\t pushfq\n\t popq %1" : "=r"(value), "=r"(flags) : : "rbx", "cc");
     check("a handler changes registers", value == 1234);
     check("but not the privileged flags", (flags & 0x3200) == 0x200);
+    /* The program's own value, although a kernel might know an interrupted call by it. */
+    __asm__ volatile("mov $-513, %%rax\n\t ud2\n\t" : "=a"(value) : : "rbx", "cc");
+    check("a handler returns whatever rax holds", value == -513ull);
 
     if (fork() == 0) {
         action.sa_sigaction = handler_that_returns_nowhere;

@@ -1,6 +1,8 @@
 //! Symbols and layouts of `asm/user_entry.s`.
 
+use core::arch::asm;
 use core::mem::offset_of;
+use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 /// Segment selectors, in the order that SYSCALL and SYSRET want (SDM vol. 3A, 5.8.8), with the values that
@@ -56,6 +58,43 @@ pub(crate) struct Registers {
 const _: () = assert!(offset_of!(Registers, r8) == 72 && offset_of!(Registers, rcx) == 88);
 const _: () = assert!(offset_of!(Registers, rsp) == 136 && size_of::<Registers>() == 144);
 
+/// A thread's user registers, and whether they are still as SYSCALL left them: then `user_enter` need not look whether
+/// SYSRET can bring them back.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub(crate) struct UserRegisters {
+    saved: Registers,
+    is_changed: bool,
+}
+
+const _: () = assert!(offset_of!(UserRegisters, is_changed) == 144);
+
+impl UserRegisters {
+    /// Makes registers that are all zero.
+    pub(in crate::machine) fn new() -> UserRegisters {
+        UserRegisters { saved: Registers::default(), is_changed: true }
+    }
+
+    /// Sets a system call's result, the one change that SYSRET always allows.
+    pub(crate) fn set_result(&mut self, rax: u64) {
+        self.saved.rax = rax;
+    }
+}
+
+impl Deref for UserRegisters {
+    type Target = Registers;
+    fn deref(&self) -> &Registers {
+        &self.saved
+    }
+}
+
+impl DerefMut for UserRegisters {
+    fn deref_mut(&mut self) -> &mut Registers {
+        self.is_changed = true;
+        &mut self.saved
+    }
+}
+
 /// The start of each CPU's data, which assembly finds through the GS base.
 #[derive(Debug)]
 #[repr(C)]
@@ -83,9 +122,26 @@ pub(in crate::machine) struct UserExit {
     pub(in crate::machine) error_code: u64,
 }
 
+/// Goes to user mode with `registers`, returns when it was left.
+///
+/// # Safety
+/// Interrupts are off, and this CPU is set up for user mode and the way back.
+#[inline(always)]
+pub(in crate::machine) unsafe fn enter_user(registers: &mut UserRegisters) -> UserExit {
+    let (vector, error_code);
+    // The compiler saves what it needs of the registers, and that is less than what the calling convention would have
+    // saved at each call.
+    // SAFETY: as the caller promises; `user_enter` keeps rbx, rbp and the stack.
+    unsafe {
+        asm!("call {}", sym user_enter, in("rdi") &raw mut *registers, lateout("rax") vector, lateout("rdx") error_code,
+            lateout("r12") _, lateout("r13") _, lateout("r14") _, lateout("r15") _, clobber_abi("C"));
+    }
+    UserExit { vector, error_code }
+}
+
 unsafe extern "C" {
-    /// Goes to user mode with `registers`, returns when it was left.
-    pub(in crate::machine) fn user_enter(registers: *mut Registers) -> UserExit;
+    /// What `enter_user` calls; not by the calling convention.
+    fn user_enter();
     /// Where SYSCALL jumps; not to be called.
     pub(in crate::machine) fn syscall_entry();
 }

@@ -47,6 +47,9 @@ static PAGES: AtomicUsize = AtomicUsize::new(0);
 /// How many pages were ever handed over to the allocator.
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 
+/// How many pages programs do not get.
+static RESERVE: AtomicUsize = AtomicUsize::new(RESERVE_MINIMUM);
+
 /// How many pages the buddy allocator had when it was last left.
 static FREE: AtomicUsize = AtomicUsize::new(0);
 
@@ -99,7 +102,9 @@ fn give_free_memory(map: &MemoryMap, within: Range<u64>, taken: Range<u64>) {
 pub(super) fn release(range: Range<u64>) {
     let (start, end) = ((range.start >> PAGE_SHIFT) as u32, (range.end >> PAGE_SHIFT) as u32);
     with_buddy(|buddy| buddy.free_range(start, end));
-    TOTAL.fetch_add((end - start) as usize, Ordering::Relaxed);
+    let pages = (end - start) as usize;
+    let total = TOTAL.fetch_add(pages, Ordering::Relaxed) + pages;
+    RESERVE.fetch_max(total / RESERVE_DIVISOR, Ordering::Relaxed);
 }
 
 /// Takes a page; its content and its counter are what they happen to be. Any context.
@@ -169,16 +174,12 @@ pub(crate) fn total_pages() -> usize {
 /// Fails when no more than the reserve is left, which programs may not use up: the kernel goes on working with it, and
 /// kills the program that asked for too much. Without a lock; what CPUs have in their caches does not count.
 pub(crate) fn require_plenty() -> Result<(), OutOfMemory> {
-    if FREE.load(Ordering::Relaxed) > reserve() { Ok(()) } else { Err(OutOfMemory) }
+    if FREE.load(Ordering::Relaxed) > RESERVE.load(Ordering::Relaxed) { Ok(()) } else { Err(OutOfMemory) }
 }
 
 /// Returns whether even the reserve is half used up, by what the kernel keeps for programs.
 pub(crate) fn is_scarce() -> bool {
-    FREE.load(Ordering::Relaxed) < reserve() / 2
-}
-
-fn reserve() -> usize {
-    RESERVE_MINIMUM.max(TOTAL.load(Ordering::Relaxed) / RESERVE_DIVISOR)
+    FREE.load(Ordering::Relaxed) < RESERVE.load(Ordering::Relaxed) / 2
 }
 
 fn with_buddy<T>(action: impl FnOnce(&mut Buddy<'static>) -> T) -> T {

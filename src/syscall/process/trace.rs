@@ -303,7 +303,7 @@ fn write_registers(trace: &mut Trace, new: &UserRegisters) -> Result {
         return Err(Errno::EIO);
     }
     trace.original_rax = new.original_ax;
-    trace.user.registers = Registers {
+    *trace.user.registers = Registers {
         r15: new.r15,
         r14: new.r14,
         r13: new.r13,
