@@ -42,6 +42,15 @@ def _reaches_prompt(options=(), **configuration):
         machine.wait_for_end()
 
 
+def _runs_cpus(wanted, words):
+    """Of four CPUs, the command line's words let so many run."""
+    with Machine(iso(f"cpus-{wanted}", CMDLINE=f"console=ttyS0 {words}"), smp=4) as machine:
+        machine.expect(PROMPT)
+        answer = machine.run("nproc; grep -c ^processor /proc/cpuinfo")
+        if answer.split() != [str(wanted)] * 2:
+            raise Failure(f"with {words} the shell answered {answer!r}")
+
+
 def _without_serial_port():
     with Machine(IMAGE, serial=False) as machine:
         _type_until_end(machine)
@@ -167,15 +176,31 @@ def _entry():
     return struct.unpack_from("<Q", KERNEL.read_bytes(), 24)[0] & 0x7FFF_FFFF  # linked high, loaded low
 
 
-def _lied_to(lie, words):
+def _lied_to(lie, words, smp=1):
     """Starts the kernel with something changed at its very first instruction."""
     with tempfile.TemporaryDirectory(prefix="stele-gdb-") as folder:
-        with Machine(IMAGE, "-S", "-gdb", f"unix:{folder}/gdb,server=on,wait=off") as machine:
+        with Machine(IMAGE, "-S", "-gdb", f"unix:{folder}/gdb,server=on,wait=off", smp=smp) as machine:
             debugger = Debugger(f"{folder}/gdb")
             debugger.run_to(_entry())
             lie(debugger)
             debugger.go()
             machine.expect(words, 30)
+
+
+def _enable_missing_cpu(debugger):
+    """Says in ACPI's table of interrupt controllers (ACPI specification, 5.2.12) that a CPU is there which is not."""
+    base = (256 << 20) - (128 << 10)
+    memory = debugger.read(base, 128 << 10)
+    table = memory.index(b"APIC")
+    entry, end = table + 44, table + struct.unpack_from("<I", memory, table + 4)[0]
+    while entry < end:
+        kind, length, _, _, flags = struct.unpack_from("<BBBBI", memory, entry)
+        if kind == 0 and flags == 0:
+            debugger.write(base + entry + 4, b"\1")
+            debugger.write(base + table + 9, bytes([memory[table + 9] - 1 & 0xFF]))  # the checksum
+            return
+        entry += length
+    raise Failure("the table lists no missing CPU")
 
 
 def _wrong_magic(debugger):
@@ -236,6 +261,8 @@ LIES = {
     "a tag of enormous size": (_tag_size(6, 0xFFFF_FFF0), "boot information|memory map"),
     "a tag of no size": (_tag_size(6, 0), "boot information|memory map"),
     "a module that ends before it starts": (_module_range(0x800_0000, 0x100_0000), "is not in memory; left out"),
+    "a CPU that does not answer":
+        (_enable_missing_cpu, r"APIC id 2 does not answer: left out\n(.*\n)*.*2 of 3 CPUs run", "2,maxcpus=3"),
     "a module outside memory": (_module_range(0xF000_0000, 0xF100_0000), "PANIC.*(module|initramfs|boot information)"),
 }
 
@@ -245,6 +272,8 @@ def tests(_long):
     found = [(name, lambda values=values: _reaches_prompt(**values)) for name, values in CONFIGURATIONS.items()]
     found += [(f"lied to: {name}", lambda lie=lie: _lied_to(*lie)) for name, lie in LIES.items()]
     return found + [
+        ("maxcpus=2", lambda: _runs_cpus(2, "maxcpus=2")),
+        ("nosmp", lambda: _runs_cpus(1, "nosmp")),
         ("without serial port", _without_serial_port),
         ("no long mode", lambda: _refuses("long mode|64-bit", cpu="pentium3")),
         ("no NX", lambda: _refuses("NX|no-execute", cpu="qemu64,-nx")),

@@ -22,6 +22,16 @@ def _panic_report():
             raise Failure(f"the {width}x{height} screen is empty after a panic")
 
 
+def _panic_while_others_run():
+    """All CPUs run user code when one panics: they stop, the report is whole, the restart happens."""
+    with Machine(iso("panic-smp", CMDLINE="panic=-1"), smp=4) as machine:
+        machine.expect(PROMPT)
+        machine.run("for i in 1 2 3 4 5 6 7 8; do (while :; do :; done) & done")
+        machine.send("echo c > /proc/sysrq-trigger\n")
+        _expect_panic(machine, "sysrq")
+        machine.wait_for_end(60)
+
+
 def _expect_panic(machine, words):
     """A panic names its reason, the place, registers, functions, the version and the command line, and with the last
     log lines before it fits 25 lines of 80."""
@@ -187,6 +197,7 @@ def tests(_long):
     """The tests of this ring."""
     return [
         ("panic report on serial line and screen", _panic_report),
+        ("panic while other CPUs run programs", _panic_while_others_run),
         ("restart after a panic", _restarts_after_panic),
         ("stack overflow hits the guard page", _provoked("stack-overflow", "kernel stack overflow")),
         ("double fault", _provoked("double-fault", ".*(double fault|stack overflow)")),
