@@ -207,13 +207,36 @@ impl<'a> UserAreas<'a> {
     }
 
     /// Moves `length` bytes (no more than remain) by `copy(done, address, length)` for each piece; returns how many.
+    #[inline]
     fn transfer(
         &mut self,
         length: usize,
         direction: Direction,
         mut copy: impl FnMut(usize, u64, usize) -> usize,
     ) -> Result<usize> {
+        // Nearly always all lies in one area, whose pages are there.
         let mut total = 0;
+        if length <= self.length {
+            total = copy(0, self.address, length);
+            self.advance(total);
+        }
+        if total == length { Ok(total) } else { self.transfer_rest(total, length, direction, &mut copy) }
+    }
+
+    fn advance(&mut self, moved: usize) {
+        self.address += moved as u64;
+        self.length -= moved;
+        self.remaining -= moved;
+    }
+
+    #[cold]
+    fn transfer_rest(
+        &mut self,
+        mut total: usize,
+        length: usize,
+        direction: Direction,
+        copy: &mut dyn FnMut(usize, u64, usize) -> usize,
+    ) -> Result<usize> {
         while total < length {
             if self.length == 0 {
                 let Some((address, length)) = self.further.next() else { break };
@@ -226,9 +249,7 @@ impl<'a> UserAreas<'a> {
                 .space
                 .resume(address, piece, direction, |done| copy(start + done, address + done as u64, piece - done));
 
-            self.address += moved as u64;
-            self.length -= moved;
-            self.remaining -= moved;
+            self.advance(moved);
             total += moved;
             if moved < piece {
                 break;

@@ -92,9 +92,11 @@ impl<T: ?Sized> IrqLock<T> {
 }
 
 impl<T: ?Sized> IrqGuard<'_, T> {
-    /// Leaves the lock locked and interrupts off, for the task that is switched to.
-    pub(in crate::machine) fn hand_over(self) {
+    /// Leaves the lock locked for the task that is switched to; returns what lets interrupts in again as they were.
+    pub(in crate::machine) fn hand_over(self) -> InterruptsOff {
+        let off = InterruptsOff { were_enabled: self._off.were_enabled, _not_send: PhantomData };
         mem::forget(self);
+        off
     }
 }
 

@@ -75,6 +75,16 @@ impl TaskTime {
         self.run.count_tick(is_user);
     }
 
+    /// Counts a switch because the task sleeps. It runs still.
+    pub(super) fn count_voluntary(&self) {
+        add(&self.voluntary_switches, 1);
+    }
+
+    /// Counts a switch because the task's turn is over. It runs still.
+    pub(super) fn count_involuntary(&self) {
+        add(&self.involuntary_switches, 1);
+    }
+
     /// Returns the figures for people.
     pub(super) fn cpu_time(&self) -> CpuTime {
         let (user_ns, system_ns) = self.run.split();
@@ -85,16 +95,6 @@ impl TaskTime {
             involuntary_switches: self.involuntary_switches.load(Ordering::Relaxed),
         }
     }
-}
-
-/// Counts a switch because the running task sleeps.
-pub(super) fn count_voluntary() {
-    scheduler::with_current(|task| add(&task.time.voluntary_switches, 1));
-}
-
-/// Counts a switch because the running task's turn is over.
-pub(super) fn count_involuntary() {
-    scheduler::with_current(|task| add(&task.time.involuntary_switches, 1));
 }
 
 /// What a CPU has done. Written with its run queue locked.

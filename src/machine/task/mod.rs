@@ -1,14 +1,18 @@
 //! Kernel threads, the scheduler, sleeping and waking.
 //!
 //! No kernel preemption: a CPU switches when a task sleeps or yields, and on return to user mode.
-//! `task` is what one task is, `queue` says whose turn it is, `scheduler` lets tasks run, `switch` changes stacks, `accounting` keeps
-//! the figures; `wait`, `waiter` and `mutex` are the ways to sleep, all built on `scheduler::park`.
+//! `task` is what one task is, `queue` says whose turn it is, `placement` on which CPU, `scheduler` lets tasks run, `switch`
+//! changes stacks, `accounting` keeps the figures; `wait`, `waiter` and `mutex` are the ways to sleep, all built on
+//! `scheduler::park`.
 
 /// Where the time went.
 mod accounting;
 
 /// The sleeping lock.
 mod mutex;
+
+/// Which CPU a task is given to.
+mod placement;
 
 /// The tasks of one CPU.
 mod queue;

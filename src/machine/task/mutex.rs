@@ -37,7 +37,7 @@ impl<T: ?Sized> Mutex<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         sync::assert_may_sleep();
         Held::check(self.rank, 0);
-        self.guard(self.wait())
+        self.guard(self.take())
     }
 
     /// Takes the lock although one of the same rank is held: the caller has an order of its own between them.
@@ -45,7 +45,7 @@ impl<T: ?Sized> Mutex<T> {
     pub(crate) fn lock_nested(&self) -> MutexGuard<'_, T> {
         sync::assert_may_sleep();
         Held::check(self.rank, 1);
-        self.guard(self.wait())
+        self.guard(self.take())
     }
 
     /// Returns what the lock guards: who can change the lock itself is alone with it.
@@ -53,11 +53,14 @@ impl<T: ?Sized> Mutex<T> {
         self.value.get_mut()
     }
 
+    #[inline]
+    fn take(&self) -> spin::MutexGuard<'_, T> {
+        self.value.try_lock().unwrap_or_else(|| self.wait())
+    }
+
+    #[cold]
     fn wait(&self) -> spin::MutexGuard<'_, T> {
-        match self.value.try_lock() {
-            Some(value) => value,
-            None => self.waiters.wait_until(|| self.value.try_lock()),
-        }
+        self.waiters.wait_until(|| self.value.try_lock())
     }
 
     fn guard<'a>(&'a self, value: spin::MutexGuard<'a, T>) -> MutexGuard<'a, T> {

@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::accounting::CpuFigures;
-use super::task::{Activity, Class, Task};
+use super::task::{Class, Task};
 use crate::machine::cpu::{self, Attention, MAX_CPUS};
 use crate::machine::memory::{self, PageTable};
 use crate::machine::platform;
@@ -70,6 +70,8 @@ pub(super) struct Queue {
     /// `None` until the first task is made: boot runs.
     pub(super) current: Option<Arc<Task>>,
     idle: Option<Arc<Task>>,
+    /// The current task is the idle one, or there is none yet.
+    is_idle: bool,
     /// Up to when the current task's time has been charged.
     charged_until_ns: u64,
     /// When the current task's turn began.
@@ -89,6 +91,7 @@ impl Queue {
             waiting: RunQueue::new(),
             current: None,
             idle: None,
+            is_idle: true,
             charged_until_ns: 0,
             turn_start_ns: 0,
             period_start_ns: 0,
@@ -113,21 +116,26 @@ impl Queue {
         self.turn_start_ns = now;
         let fair = if self.is_share_used() { self.waiting.remove(|task| is_fair(task)) } else { None };
         let next = fair.or_else(|| self.waiting.pop()).or_else(|| self.idle());
-        self.publish();
+        self.publish_waiting();
         next.expect("the idle task is there before any other")
     }
 
     /// Makes `next` current and returns who was.
     pub(super) fn replace_current(&mut self, next: Arc<Task>) -> Arc<Task> {
+        self.is_idle = self.idle.as_ref().is_some_and(|idle| Arc::ptr_eq(idle, &next));
         let previous = self.current.replace(next).expect("the idle task is there before any other");
-        self.publish();
+        self.publish_urgency();
         previous
     }
 
-    /// Shows others what this CPU has to do.
-    pub(super) fn publish(&self) {
-        let urgency = self.current.as_ref().filter(|_| !self.is_idle()).map_or(IDLE, |task| urgency_of(task.turn()));
-        LOADS[self.cpu].urgency.store(urgency, Ordering::Relaxed);
+    /// Shows others how urgent is what this CPU does.
+    pub(super) fn publish_urgency(&self) {
+        let current = self.current.as_ref().filter(|_| !self.is_idle);
+        LOADS[self.cpu].urgency.store(current.map_or(IDLE, |task| urgency_of(task.turn())), Ordering::Relaxed);
+    }
+
+    /// Shows others how many tasks wait here.
+    fn publish_waiting(&self) {
         LOADS[self.cpu].waiting.store(self.waiting.len(), Ordering::Relaxed);
     }
 
@@ -149,7 +157,7 @@ impl Queue {
     /// Takes out the task that waits and `is_wanted`.
     pub(super) fn remove(&mut self, is_wanted: impl Fn(&Task) -> bool) -> Option<Arc<Task>> {
         let removed = self.waiting.remove(|task| is_wanted(task));
-        self.publish();
+        self.publish_waiting();
         removed
     }
 
@@ -184,17 +192,14 @@ impl Queue {
 
     /// Returns whether no task runs but the idle one.
     pub(super) fn is_idle(&self) -> bool {
-        match (&self.current, &self.idle) {
-            (Some(current), Some(idle)) => Arc::ptr_eq(current, idle),
-            _ => true,
-        }
+        self.is_idle
     }
 
     /// Adds what the current task used since the last call to its time and its CPU's.
     pub(super) fn charge_current(&mut self, now: u64) {
         let used = now.saturating_sub(self.charged_until_ns);
         self.charged_until_ns = now;
-        if self.is_idle() {
+        if self.is_idle {
             self.figures.add_idle(used);
             return;
         }
@@ -228,14 +233,14 @@ impl Queue {
     }
 
     /// Makes a sleeping or new task wait for the CPU, and the current one give way if it is less urgent.
-    pub(super) fn wake(&mut self, task: &Arc<Task>) {
-        task.set_activity(Activity::Running);
+    #[inline]
+    pub(super) fn wake(&mut self, task: Arc<Task>) {
         let least = self.waiting.floor().saturating_sub(SLEEP_BONUS_NS);
         if task.weighted_ns.load(Ordering::Relaxed) < least {
             task.weighted_ns.store(least, Ordering::Relaxed);
         }
         let turn = task.turn();
-        self.enqueue(Arc::clone(task), Place::Last);
+        self.enqueue(task, Place::Last);
         self.give_way_to(turn);
     }
 
@@ -246,7 +251,7 @@ impl Queue {
         if let Some(waiting) = waiting {
             self.enqueue(waiting, Place::Last);
         }
-        self.publish();
+        self.publish_urgency();
         // It may be urgent now, or the current one that is not any more.
         self.give_way_if_due();
     }
@@ -278,12 +283,12 @@ impl Queue {
     /// Has `task`, which is runnable, wait for its turn.
     pub(super) fn enqueue(&mut self, task: Arc<Task>, place: Place) {
         self.waiting.push(task.turn(), place, task);
-        self.publish();
+        self.publish_waiting();
     }
 
     /// Has the current task wait for its next turn.
     pub(super) fn requeue_current(&mut self, place: Place) {
-        if self.is_idle() {
+        if self.is_idle {
             return;
         }
         self.charge_current(time::monotonic_ns());
@@ -295,15 +300,16 @@ impl Queue {
     /// Returns whether a task that wakes up with this turn interrupts the current one.
     fn must_give_way(&mut self, turn: Turn) -> bool {
         let Some(current) = &self.current else { return false };
-        if self.is_idle() {
+        if self.is_idle {
             return true;
         }
         match (turn, current.turn()) {
             (Turn::Fair(_), Turn::Fair(_)) => {
-                self.charge_current(time::monotonic_ns());
-                if self.charged_until_ns.saturating_sub(self.turn_start_ns) < SHORTEST_TURN_NS {
+                let now = time::monotonic_ns();
+                if now.saturating_sub(self.turn_start_ns) < SHORTEST_TURN_NS {
                     return false;
                 }
+                self.charge_current(now);
                 let Some(Turn::Fair(running)) = self.current.as_ref().map(|task| task.turn()) else { return false };
                 matches!(turn, Turn::Fair(woken) if woken + WAKE_ADVANTAGE_NS < running)
             }

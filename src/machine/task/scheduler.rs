@@ -1,4 +1,4 @@
-//! Which task runs: one run queue per CPU, sleeping (`park`), waking (`unpark`), turns.
+//! Which task runs: one run queue per CPU, sleeping (`park`), waking (`unpark`), turns. Where it runs is `placement`'s.
 //!
 //! A sleep and its wake-up cannot miss one another: a wake-up leaves a token at the task, and `park` returns at
 //! once if there is one. So a sleeper says where it can be woken, checks its condition, then parks, and the
@@ -7,17 +7,17 @@
 //! The lock of a CPU's queue (`queue`) guards which task is current, which wait, and the scheduling fields of both.
 
 use super::accounting::{self, CpuFigures};
-use super::queue::{self, IDLE, Queue, urgency_of};
+use super::placement::{choose, is_allowed_on, place, spread, steal};
+use super::queue::Queue;
 use super::switch;
 use super::task::{Activity, Class, Task};
 use crate::machine::cpu::{self, Attention, MAX_CPUS};
 use crate::machine::memory::PageTable;
-use crate::machine::platform;
 use crate::machine::sync::{self, InterruptsOff, IrqGuard, IrqLock};
 use crate::machine::time::{self, Timer};
 use crate::machine::trap::{self, LocalVector};
 use crate::rank::Rank;
-use crate::util::run_queue::{Place, Turn};
+use crate::util::run_queue::Place;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
@@ -27,8 +27,6 @@ use x86_64::instructions::interrupts;
 
 /// While any task runs, a timer looks this often whether its turn is over, and notes what it does.
 const TICK_NS: u64 = 4_000_000;
-/// A CPU takes a task from another whose queue is longer by so many.
-const UNEVEN: usize = 2;
 
 /// What the scheduler keeps for one CPU.
 struct Cpu {
@@ -96,7 +94,7 @@ pub(crate) fn run() -> ! {
         // From here on a task that is given to this CPU is seen below, or brings an interrupt.
         cpu::this().end_attention(Attention::Reschedule);
         // What it was woken for may be somebody else's by now.
-        queue.publish();
+        queue.publish_urgency();
         if queue.waiting() > 0 {
             switch_away(queue);
             interrupts::enable();
@@ -115,7 +113,7 @@ pub(crate) fn run() -> ! {
 
 /// Returns the running task.
 pub(crate) fn current() -> Arc<Task> {
-    let current = cpu::this().current.load(Ordering::Relaxed).cast_const().cast::<Task>();
+    let current = current_pointer();
     if current.is_null() {
         return idle_of_this_cpu();
     }
@@ -126,6 +124,11 @@ pub(crate) fn current() -> Arc<Task> {
     }
 }
 
+/// Returns where the running task is, as `Arc::as_ptr` does: null before there is one.
+pub(super) fn current_pointer() -> *const Task {
+    cpu::this().current.load(Ordering::Relaxed).cast_const().cast()
+}
+
 /// Returns the running task's name, for the panic report; empty for tasks of user programs and before there are any.
 pub(in crate::machine) fn current_name() -> &'static str {
     with_current(Task::name).unwrap_or("")
@@ -134,9 +137,8 @@ pub(in crate::machine) fn current_name() -> &'static str {
 /// Calls `with` on the running task; `None` before there is one.
 #[inline(always)]
 pub(super) fn with_current<R>(with: impl FnOnce(&Task) -> R) -> Option<R> {
-    let current = cpu::this().current.load(Ordering::Relaxed).cast_const().cast::<Task>();
     // SAFETY: the pointer is null or that of the running task, which lives at least until it has ended.
-    unsafe { current.as_ref() }.map(with)
+    unsafe { current_pointer().as_ref() }.map(with)
 }
 
 /// Returns the data given to `Task::new` for the running task, if it is a `T`.
@@ -165,7 +167,6 @@ pub(crate) fn set_page_table(table: Option<Arc<PageTable>>) {
 /// Lets other tasks run, if any is due. Not with a spin lock held.
 pub(crate) fn yield_now() {
     sync::assert_may_sleep();
-    let _off = InterruptsOff::new();
     let mut queue = this_queue().lock();
     if !queue.has_rival() {
         return;
@@ -205,29 +206,28 @@ pub(crate) fn exit() -> ! {
 /// Sleeps until `unpark`, unless that was called since the last sleep. May return early.
 pub(super) fn park(activity: Activity) {
     sync::assert_may_sleep();
-    let _off = InterruptsOff::new();
     let queue = this_queue().lock();
     let must_sleep = with_current(|task| {
         let must_sleep = !task.has_token.swap(false, Ordering::AcqRel);
         if must_sleep {
             task.set_activity(activity);
+            task.time.count_voluntary();
         }
         must_sleep
     });
     if must_sleep.expect("only tasks sleep") {
-        accounting::count_voluntary();
         switch_away(queue);
     }
 }
 
 /// Ends the present or the next `park` of `task`. Any context.
-pub(super) fn unpark(task: &Arc<Task>) {
+pub(super) fn unpark(task: Arc<Task>) {
     if task.has_token.swap(true, Ordering::AcqRel) {
         // Who left the token is about to wake the task, or it has not tried to sleep since.
         return;
     }
     // The lock is held until a switch is complete, so a task that is seen asleep has left its stack.
-    let queue = queue_of(task);
+    let queue = queue_of(&task);
     if matches!(task.activity(), Activity::Interruptible | Activity::Uninterruptible) {
         task.has_token.store(false, Ordering::Relaxed);
         place(task, queue);
@@ -239,72 +239,7 @@ pub(super) fn start(task: &Arc<Task>) {
     let queue = queue_of(task);
     // A new task has no claim on what the others have used.
     task.weighted_ns.store(queue.floor(), Ordering::Relaxed);
-    place(task, queue);
-}
-
-/// Puts a task that is runnable, in no queue and off its stack into that of the CPU that suits it. `queue` is the one
-/// that is responsible for it.
-fn place(task: &Arc<Task>, mut queue: IrqGuard<'static, Queue>) {
-    task.set_activity(Activity::Running);
-    loop {
-        let target = choose(task);
-        if target == queue.cpu() {
-            return queue.wake(task);
-        }
-        queue = move_to(task, queue, target);
-    }
-}
-
-/// Makes CPU `target` responsible for a runnable task that is in no queue; returns that CPU's queue.
-fn move_to(task: &Task, queue: IrqGuard<'static, Queue>, target: usize) -> IrqGuard<'static, Queue> {
-    let old_floor = queue.floor();
-    task.cpu.store(target, Ordering::Relaxed);
-    // One lock at a time. Who looks for the task meanwhile finds it with the new CPU, neither current nor waiting.
-    drop(queue);
-    let queue = CPUS[target].queue.lock();
-    // What it is ahead of the others or behind them, it keeps.
-    let ahead = task.weighted_ns.load(Ordering::Relaxed).saturating_sub(old_floor);
-    task.weighted_ns.store(queue.floor() + ahead, Ordering::Relaxed);
-    queue
-}
-
-/// Returns the CPU on which a task that becomes runnable should wait: where it was if that is idle, as its data are
-/// warm there; else one that is idle, or that does something less urgent; else this one, whose data it was woken with.
-fn choose(task: &Task) -> usize {
-    let count = cpu::count();
-    let (here, last) = (cpu::index(), task.cpu());
-    if count == 1 {
-        return here;
-    }
-    let allowed = task.affinity();
-    let is_allowed = |cpu: &usize| allowed >> *cpu & 1 == 1;
-    if is_allowed(&last) && queue::urgency(last) == IDLE {
-        return last;
-    }
-    // The nearest first in each direction would be the topology's; by index it is right often enough.
-    let least = (0..count).filter(is_allowed).min_by_key(|cpu| (queue::urgency(*cpu), *cpu != last));
-    let Some(least) = least else { return last };
-    let urgency = queue::urgency(least);
-    let is_real_time = matches!(task.turn(), Turn::RealTime(_));
-    if urgency == IDLE || is_real_time && urgency < urgency_of(task.turn()) {
-        return least;
-    }
-    [here, last].into_iter().find(is_allowed).unwrap_or(least)
-}
-
-/// Takes a task over from a CPU for which at least `waiting` tasks wait; returns whether there was one. Interrupts are off.
-fn steal(waiting: usize) -> bool {
-    let (here, count) = (cpu::index(), cpu::count());
-    // Not all begin with the same.
-    let others = (here + 1..count).chain(0..here);
-    for other in others.filter(|other| queue::waiting(*other) >= waiting) {
-        let mut queue = CPUS[other].queue.lock();
-        if let Some(task) = queue.remove(|task| task.affinity() >> here & 1 == 1) {
-            place(&task, move_to(&task, queue, here));
-            return true;
-        }
-    }
-    false
+    place(Arc::clone(task), queue);
 }
 
 /// Wakes `task`, which was just marked interrupted, or has its CPU look at the mark.
@@ -316,7 +251,7 @@ pub(super) fn interrupt(task: &Arc<Task>) {
             queue.ask_attention(Attention::Interrupted);
         }
     }
-    unpark(task);
+    unpark(Arc::clone(task));
 }
 
 /// Follows a cleared mark of `interrupt`.
@@ -334,25 +269,6 @@ pub(super) fn end_interrupt(task: &Task) {
 /// Changes what decides about the task's turn, and its place in the queue with it.
 pub(super) fn change(task: &Task, change: impl FnOnce()) {
     queue_of(task).change(task, change);
-}
-
-/// Restricts the task to the CPUs of `mask`, from now on if it waits or sleeps, else from its next way to user mode on.
-pub(super) fn set_affinity(task: &Task, mask: u64) {
-    let mut queue = queue_of(task);
-    let waiting = queue.remove(|waiting| core::ptr::eq(waiting, task));
-    task.affinity.store(mask, Ordering::Relaxed);
-    match waiting {
-        Some(waiting) if is_allowed_on(task, queue.cpu()) => queue.enqueue(waiting, Place::Last),
-        Some(waiting) => place(&waiting, queue),
-        None if queue.is_current(task) && !is_allowed_on(task, queue.cpu()) => {
-            queue.ask_attention(Attention::Reschedule);
-        }
-        None => (),
-    }
-}
-
-fn is_allowed_on(task: &Task, cpu: usize) -> bool {
-    task.affinity() >> cpu & 1 == 1
 }
 
 /// Charges the time since the last switch if `task` runs.
@@ -392,16 +308,26 @@ pub(super) fn leave_table(table: Arc<PageTable>) {
     this_cpu().left_table.put(table);
 }
 
-/// Sees to what `leave_task` and `leave_table` kept. Interrupts are off.
-pub(super) fn finish_left() {
-    drop(this_cpu().left_table.take());
-    let Some(task) = this_cpu().left_task.take() else { return };
+/// Ends a switch, on the stack of the task that was switched to: unlocks the queue, and sees to what `leave_task` and
+/// `leave_table` kept. Interrupts are off.
+pub(super) fn finish_switch() {
+    let cpu = this_cpu();
+    // SAFETY: the task that was switched away from handed it over on this CPU just now.
+    unsafe { cpu.queue.finish_hand_over() };
+    drop(cpu.left_table.take());
+    if let Some(task) = cpu.left_task.take() {
+        finish_left(task);
+    }
+}
+
+#[cold]
+fn finish_left(task: Arc<Task>) {
     if task.activity() == Activity::Ended {
         // SAFETY: the task has ended and this CPU has left its stack; nobody else uses its cell any more.
         drop(unsafe { (*task.own.get()).stack.take() });
     } else {
         let queue = queue_of(&task);
-        place(&task, queue);
+        place(task, queue);
     }
 }
 
@@ -418,7 +344,6 @@ pub(super) fn for_each_cpu(mut with: impl FnMut(&CpuFigures, usize)) {
 #[cold]
 pub(super) fn reschedule() {
     sync::assert_may_sleep();
-    let _off = InterruptsOff::new();
     let mut queue = this_queue().lock();
     cpu::this().end_attention(Attention::Reschedule);
     let Some(current) = queue.current.clone() else { return };
@@ -427,7 +352,7 @@ pub(super) fn reschedule() {
     let has_to_leave =
         !is_allowed_on(&current, queue.cpu()) || is_real_time && queue.waiting() > 0 && choose(&current) != queue.cpu();
     if has_to_leave {
-        accounting::count_involuntary();
+        current.time.count_involuntary();
         leave_task(current);
         return switch_away(queue);
     }
@@ -439,16 +364,19 @@ pub(super) fn reschedule() {
         Class::RealTime { round_robin, .. } if !round_robin || !queue.is_turn_over() => Place::First,
         _ => Place::Last,
     };
+    current.time.count_involuntary();
     drop(current);
-    accounting::count_involuntary();
     queue.requeue_current(place);
     switch_away(queue);
 }
 
-/// Switches to the task whose turn it is; returns when the present task's turn comes again. Interrupts are off.
+/// Switches to the task whose turn it is; returns when the present task's turn comes again, interrupts as they were before
+/// `queue` was locked.
 fn switch_away(mut queue: IrqGuard<'static, Queue>) {
     let next = queue.take_next();
-    if !queue.is_current(&next) {
+    if queue.is_current(&next) {
+        queue.publish_urgency();
+    } else {
         switch_to(queue, next);
     }
 }
@@ -461,11 +389,16 @@ fn switch_to(queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
     switch::switch_to(queue, next);
 }
 
+/// Returns CPU `cpu`'s locked queue.
+pub(super) fn queue_at(cpu: usize) -> IrqGuard<'static, Queue> {
+    CPUS[cpu].queue.lock()
+}
+
 /// Returns the locked queue that is responsible for `task`.
-fn queue_of(task: &Task) -> IrqGuard<'static, Queue> {
+pub(super) fn queue_of(task: &Task) -> IrqGuard<'static, Queue> {
     loop {
         let cpu = task.cpu();
-        let queue = CPUS[cpu].queue.lock();
+        let queue = queue_at(cpu);
         // It may have moved meanwhile.
         if task.cpu() == cpu {
             return queue;
@@ -528,20 +461,5 @@ fn tick() {
         start_tick();
         accounting::update_load();
         spread();
-    }
-}
-
-/// Has tasks that wait here or elsewhere go where they are run sooner. In the tick.
-fn spread() {
-    let (here, count) = (cpu::index(), cpu::count());
-    let waiting = queue::waiting(here);
-    let idle = (0..count).find(|cpu| queue::urgency(*cpu) == IDLE);
-    match idle {
-        // It went to sleep before the task came here; it looks around when it wakes up.
-        Some(idle) if waiting > 0 => platform::send_interrupt(idle, LocalVector::Reschedule),
-        Some(_) => (),
-        None => {
-            steal(waiting + UNEVEN);
-        }
     }
 }

@@ -27,11 +27,14 @@ pub(super) fn prepare_first(task: &Task) {
 }
 
 /// Switches from the running task to `next`, which is runnable; returns when the running task is switched to
-/// again. Interrupts are off. `previous` must be sleeping, waiting in a queue, or ended.
+/// again, interrupts as they were before `queue` was locked. `previous` must be sleeping, waiting in a queue, or ended.
 pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
     let cpu = cpu::this();
-    let previous = queue.replace_current(Arc::clone(&next));
-    cpu.current.store(Arc::as_ptr(&next).cast_mut().cast(), Ordering::Relaxed);
+    let next_pointer = Arc::as_ptr(&next);
+    let previous = queue.replace_current(next);
+    // SAFETY: the queue holds a reference to the task that runs.
+    let next = unsafe { &*next_pointer };
+    cpu.current.store(next_pointer.cast_mut().cast(), Ordering::Relaxed);
     cpu.reset_attention(next.is_interrupted());
     UserContext::deactivate_current(cpu);
 
@@ -43,8 +46,6 @@ pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
         scheduler::leave_table(old);
     }
     let next_stack = next_own.stack_pointer;
-    // The queue holds a reference to the task that runs.
-    drop(next);
 
     // SAFETY: only makes an address; the task lives on, see below.
     let save = unsafe { &raw mut (*previous.own.get()).stack_pointer };
@@ -55,29 +56,23 @@ pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
     } else {
         Some(previous)
     };
-    queue.hand_over();
+    let off = queue.hand_over();
     // SAFETY: `save` belongs to the task that runs; `next_stack` is the stack of a task that was left by this
     // function or prepared by `prepare_first`; interrupts are off, and the queue stays locked over the switch.
     unsafe { asm::switch_stack(save, next_stack) };
 
-    finish();
+    scheduler::finish_switch();
+    drop(off);
     drop(kept);
 }
 
 /// Where a task's first switch leads, called by asm/switch.s with interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn task_begin() -> ! {
-    finish();
+    scheduler::finish_switch();
     interrupts::enable();
     // SAFETY: the cell belongs to the running task.
     let entry = unsafe { (*scheduler::current().own.get()).entry.take() };
     entry.expect("a task begins once")();
     super::exit()
-}
-
-/// Ends a switch, on the stack of the task that was switched to. Interrupts are off.
-fn finish() {
-    // SAFETY: `switch_to` handed it over on this CPU just now.
-    unsafe { scheduler::this_queue().finish_hand_over() };
-    scheduler::finish_left();
 }

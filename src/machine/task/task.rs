@@ -5,7 +5,7 @@
 //! it.
 
 use super::accounting::{CpuTime, TaskTime};
-use super::scheduler;
+use super::{placement, scheduler};
 use crate::machine::memory::{KernelStack, OutOfMemory, PageTable};
 use crate::util::run_queue::Turn;
 use alloc::boxed::Box;
@@ -211,7 +211,7 @@ impl Task {
 
     /// Restricts the task to the CPUs of `mask`; moves it if it runs elsewhere.
     pub(crate) fn set_affinity(&self, mask: u64) {
-        scheduler::set_affinity(self, mask);
+        placement::set_affinity(self, mask);
     }
 
     /// Returns the name given to `spawn`; empty for tasks of user programs.

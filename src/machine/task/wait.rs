@@ -45,7 +45,8 @@ unsafe impl Send for List {}
 
 /// One waiting task, on its stack.
 struct Node {
-    task: Arc<Task>,
+    /// The task that waits, so it lives as long as the node is linked.
+    task: *const Task,
     next: Cell<*const Node>,
     previous: Cell<*const Node>,
     is_linked: AtomicBool,
@@ -91,8 +92,9 @@ impl WaitQueue {
     }
 
     /// Wakes the task that waits longest; returns whether there was one. Any context.
+    #[inline]
     pub(crate) fn wake_one(&self) -> bool {
-        self.may_have_waiters() && self.wake_first(&mut self.list.lock())
+        self.may_have_waiters() && self.wake_longest()
     }
 
     /// Wakes all tasks that wait here; returns whether there was one. Any context.
@@ -114,14 +116,14 @@ impl WaitQueue {
     ) -> Result<T, WaitError> {
         let node = Node::new();
         let entry = Entry { queue: self, node: &node };
-        let _timer = deadline_ns.map(|deadline| wake_at(deadline, &node.task));
+        let _timer = deadline_ns.map(|deadline| wake_at(deadline, &scheduler::current()));
 
         loop {
             entry.link();
             if let Some(value) = condition() {
                 return Ok(value);
             }
-            let ends = if activity == Activity::Interruptible && node.task.is_interrupted() {
+            let ends = if activity == Activity::Interruptible && is_interrupted() {
                 Some(WaitError::Interrupted)
             } else if deadline_ns.is_some_and(|deadline| time::monotonic_ns() >= deadline) {
                 Some(WaitError::TimedOut)
@@ -139,14 +141,26 @@ impl WaitQueue {
             if node.is_linked.load(Ordering::Acquire) {
                 park(activity);
             }
+            // Woken, most often for good: then the node need not go into the list again.
+            if !node.is_linked.load(Ordering::Acquire)
+                && let Some(value) = condition()
+            {
+                return Ok(value);
+            }
         }
     }
 
     /// Returns whether anybody may wait. The caller has made a condition true before; the fence and the one in
     /// `link` see to it that either the waker sees the waiter or the waiter sees the condition.
+    #[inline]
     fn may_have_waiters(&self) -> bool {
         fence(Ordering::SeqCst);
         self.waiters.load(Ordering::Relaxed) != 0
+    }
+
+    #[inline(never)]
+    fn wake_longest(&self) -> bool {
+        self.wake_first(&mut self.list.lock())
     }
 
     /// Wakes the first waiter; returns whether there was one.
@@ -154,10 +168,14 @@ impl WaitQueue {
         // SAFETY: a linked node lives until it is unlinked, which needs the lock.
         let Some(node) = (unsafe { list.first.as_ref() }) else { return false };
         self.remove(list, node);
-        let task = Arc::clone(&node.task);
+        // SAFETY: the task is inside `wait` as long as the node is linked, and whoever runs is kept.
+        let task = unsafe {
+            Arc::increment_strong_count(node.task);
+            Arc::from_raw(node.task)
+        };
         // From here on the node may vanish: its task does not need the lock to see that it is out of the list.
         node.is_linked.store(false, Ordering::Release);
-        unpark(&task);
+        unpark(task);
         true
     }
 
@@ -180,7 +198,7 @@ impl WaitQueue {
 impl Node {
     fn new() -> Node {
         Node {
-            task: scheduler::current(),
+            task: scheduler::current_pointer(),
             next: Cell::new(ptr::null()),
             previous: Cell::new(ptr::null()),
             is_linked: AtomicBool::new(false),
@@ -236,6 +254,11 @@ impl Drop for Entry<'_> {
     }
 }
 
+/// Returns whether a signal is due for the running task.
+fn is_interrupted() -> bool {
+    scheduler::with_current(Task::is_interrupted) == Some(true)
+}
+
 /// Sleeps until monotonic time `deadline_ns`, or a signal.
 pub(crate) fn sleep_until(deadline_ns: u64) -> Result<(), Interrupted> {
     let task = scheduler::current();
@@ -257,5 +280,5 @@ pub(crate) fn sleep_until(deadline_ns: u64) -> Result<(), Interrupted> {
 /// Wakes `task` at the deadline, unless the timer is dropped before.
 pub(super) fn wake_at(deadline_ns: u64, task: &Arc<Task>) -> Timer {
     let task = Arc::clone(task);
-    Timer::at(deadline_ns, Box::new(move || unpark(&task)))
+    Timer::at(deadline_ns, Box::new(move || unpark(task)))
 }

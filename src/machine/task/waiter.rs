@@ -48,7 +48,7 @@ impl Waiter {
     /// Ends the present or the next `wait`. Any context.
     pub(crate) fn wake(&self) {
         if !self.shared.is_woken.swap(true, Ordering::SeqCst) {
-            unpark(&self.shared.task);
+            unpark(Arc::clone(&self.shared.task));
         }
     }
 }
