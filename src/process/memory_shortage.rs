@@ -4,7 +4,7 @@ use super::{Process, Thread, exit, table};
 use crate::machine::console::log;
 use crate::machine::memory::{PAGE_SIZE, total_pages};
 use crate::machine::{task, time};
-use crate::process::signal::Signal;
+use crate::process::signal::{Signal, SignalInfo};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -25,8 +25,9 @@ pub(crate) fn relieve(thread: &Thread) {
     };
     if victim.state.lock().ending.is_none() {
         report(&victim);
-        exit::end_process(&victim, Signal::KILL.number());
     }
+    // One that ends already may be in the stop that tells its tracer so, which SIGKILL ends.
+    victim.send_signal(SignalInfo::kernel(Signal::KILL));
     let end = time::monotonic_ns() + PATIENCE_NS;
     while !victim.has_ended() && !thread.needs_attention() && time::monotonic_ns() < end {
         // A signal ends the sleep, and then the loop.

@@ -78,6 +78,7 @@ BOMBS = [
     ("forks", "64M", ""),
     ("forks as-nobody", "128M", ""),
     ("areas", "128M", ""),
+    ("held", "64M", KILLED),
     ("tables", "64M", KILLED),
     ("aside", "64M", KILLED),
     ("threads", "64M", ""),
@@ -90,5 +91,5 @@ BOMBS = [
 def tests(long):
     """The tests of this ring."""
     found = [(f"frames after 10,000 forks on {cpus} CPUs", _frames(cpus)) for cpus in (1, 4)]
-    chosen = BOMBS if long else [bomb for bomb in BOMBS if bomb[0] in ("heap", "tables", "forks as-nobody", "directories")]
+    chosen = BOMBS if long else [bomb for bomb in BOMBS if bomb[0] in ("heap", "tables", "held", "forks as-nobody", "directories")]
     return found + [(f"bomb: {way} in {memory}", _bomb(way, memory, pattern)) for way, memory, pattern in chosen]
