@@ -15,25 +15,25 @@ FOLDER = ROOT / "tests/memory"
 
 def _image(name, *programs):
     """An ISO with the usual shell, and programs in /."""
-    with tempfile.TemporaryDirectory(prefix="stele-memory-") as folder:
-        root = pathlib.Path(folder)
+    with tempfile.TemporaryDirectory(prefix="stele-memory-") as place:
+        root = pathlib.Path(place)
         busybox_folder(root)
         shutil.copytree(ROOT / "user/etc", root / "etc")
-        for name in ("dev", "proc", "sys", "tmp"):
-            (root / name).mkdir()
+        for folder in ("dev", "proc", "sys", "tmp"):
+            (root / folder).mkdir()
         (root / "init").symlink_to("bin/busybox")
         for program in programs:
             shutil.copy(build(program), root / program.stem)
         return iso(name, ROOT=root)
 
 
-def _frames(cpus):
-    """10,000 forks and exits leave as many free pages as there were."""
+def _passes(program, arguments, cpus):
+    """A program that looks at the free memory before and after itself."""
 
     def run():
-        with Machine(_image(f"frames-{cpus}", FOLDER / "forks.c"), memory="256M", smp=cpus, limit=400) as machine:
+        with Machine(_image(f"{program}-{cpus}", FOLDER / f"{program}.c"), memory="256M", smp=cpus, limit=400) as machine:
             machine.expect(PROMPT)
-            output = machine.run("/forks 10000; echo status $?")
+            output = machine.run(f"/{program} {arguments}; echo status $?")
             if "status 0" not in output:
                 raise Failure(output)
 
@@ -90,6 +90,7 @@ BOMBS = [
 
 def tests(long):
     """The tests of this ring."""
-    found = [(f"frames after 10,000 forks on {cpus} CPUs", _frames(cpus)) for cpus in (1, 4)]
+    found = [(f"frames after 10,000 forks on {cpus} CPUs", _passes("forks", 10000, cpus)) for cpus in (1, 4)]
+    found += [(f"the heap after many objects on {cpus} CPUs", _passes("objects", "", cpus)) for cpus in (1, 4)]
     chosen = BOMBS if long else [bomb for bomb in BOMBS if bomb[0] in ("heap", "tables", "held", "forks as-nobody", "directories")]
     return found + [(f"bomb: {way} in {memory}", _bomb(way, memory, pattern)) for way, memory, pattern in chosen]

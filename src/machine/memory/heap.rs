@@ -1,10 +1,10 @@
 //! The global allocator.
 //!
-//! Up to 2 KiB: size classes, each CPU with a list of free blocks per class and one more list that they share,
-//! which gives whole pages back.
-//! Whole pages, and all of 16 KiB and more: straight from the page allocator. What is between: blocks of
-//! `linked_list_allocator`, in an area of its own that grows page by page, which also helps out
-//! where the page allocator has no pages in a row. Any context; interrupts are off meanwhile.
+//! Up to 2 KiB: size classes, each CPU with a short list of free blocks per class, and for each class one list that
+//! they share. A page of which all blocks are in the shared list goes back to the page allocator at once.
+//! Above: whole pages, straight from the page allocator. Where it has no pages in a row,
+//! `linked_list_allocator` helps out, in an area of its own that grows page by page.
+//! Any context; interrupts are off meanwhile.
 
 use super::kernel_table::{self, HEAP_AREA};
 use super::{PAGE_SIZE, allocator};
@@ -23,14 +23,9 @@ const CLASSES: [usize; 14] = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 
 /// The largest small block.
 const SMALL: usize = CLASSES[CLASSES.len() - 1];
 
-/// From here on, blocks are whole pages.
-const LARGE: usize = 16 * 1024;
-
-/// Free blocks of a class that a CPU keeps at most; then half of them go to the shared list.
-const KEPT: usize = 128;
-
-/// Bytes of free blocks of a class that the shared list keeps without looking for whole pages among them.
-const KEPT_SHARED: usize = 64 * 1024;
+/// Bytes of free blocks of a class that a CPU keeps at most, if they are between 8 and 128 blocks; then half of them go
+/// to the shared list. What all CPUs keep is lost to programs, and each block may keep a page from going back.
+const KEPT: usize = 8 * 1024;
 
 /// What the list allocator's area grows by at least.
 const GROWTH: usize = 64 * 1024;
@@ -50,36 +45,49 @@ const CLASS_OF_UNITS: [u8; SMALL / 16 + 1] = {
     classes
 };
 
-/// A free small block: the next one.
+/// A free small block: its neighbours in the list.
 struct Free {
     next: *mut Free,
+    /// Only in a shared list.
+    previous: *mut Free,
 }
 
-/// A list of free small blocks of one class.
-struct List {
+/// A CPU's free blocks of one class, the last freed first.
+struct Own {
     first: *mut Free,
     length: usize,
-    /// At this length the shared list gives whole pages back.
-    trim_at: usize,
 }
 
-/// The lists of one CPU, or the shared ones.
-struct Lists([List; CLASSES.len()]);
+/// On cache lines of its own.
+#[repr(align(64))]
+struct Lists([Own; CLASSES.len()]);
+
+/// The free blocks of one class that no CPU keeps. Each page's counter counts its blocks in the list.
+struct Shared {
+    first: *mut Free,
+    last: *mut Free,
+}
 
 // SAFETY: the blocks in the lists belong to nobody else; the lock around the lists gives them to one CPU at a time.
 unsafe impl Send for Lists {}
 
-static OWN: [IrqLock<Lists>; MAX_CPUS] = [const { IrqLock::new(Rank::Heap, Lists::new()) }; MAX_CPUS];
+// SAFETY: as for `Lists`.
+unsafe impl Send for Shared {}
 
-static SHARED: IrqLock<Lists> = IrqLock::new(Rank::HeapShared, Lists::new());
+static OWN: [IrqLock<Lists>; MAX_CPUS] =
+    [const { IrqLock::new(Rank::Heap, Lists([const { Own { first: null_mut(), length: 0 } }; CLASSES.len()])) };
+        MAX_CPUS];
+
+static SHARED: [IrqLock<Shared>; CLASSES.len()] =
+    [const { IrqLock::new(Rank::HeapShared, Shared { first: null_mut(), last: null_mut() }) }; CLASSES.len()];
 
 /// The list allocator and how much of its area is mapped.
-struct Middle {
+struct Fallback {
     heap: Heap,
     mapped: usize,
 }
 
-static MIDDLE: IrqLock<Middle> = IrqLock::new(Rank::Heap, Middle { heap: Heap::empty(), mapped: 0 });
+static FALLBACK: IrqLock<Fallback> = IrqLock::new(Rank::Heap, Fallback { heap: Heap::empty(), mapped: 0 });
 
 /// How many pages the heap has.
 static PAGES: AtomicUsize = AtomicUsize::new(0);
@@ -97,7 +105,6 @@ static HEAP: KernelHeap = KernelHeap;
 /// Which part of the heap serves a request.
 enum Part {
     Small(usize),
-    Middle,
     Pages(usize),
 }
 
@@ -109,16 +116,14 @@ fn part_for(layout: Layout) -> Part {
     if size <= SMALL {
         return Part::Small(usize::from(CLASS_OF_UNITS[size.div_ceil(16)]));
     }
-    let is_pages = size >= LARGE || size.is_multiple_of(PAGE_SIZE) || layout.align() >= PAGE_SIZE;
-    if is_pages { Part::Pages(size.div_ceil(PAGE_SIZE)) } else { Part::Middle }
+    Part::Pages(size.div_ceil(PAGE_SIZE))
 }
 
-// SAFETY: blocks of all three parts are disjoint, as large and as aligned as asked for, and stay until given back.
+// SAFETY: blocks of all parts are disjoint, as large and as aligned as asked for, and stay until given back.
 unsafe impl GlobalAlloc for KernelHeap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         match part_for(layout) {
             Part::Small(class) => allocate_small(class),
-            Part::Middle => allocate_middle(layout),
             Part::Pages(count) => allocate_pages(count, layout),
         }
     }
@@ -132,10 +137,10 @@ unsafe impl GlobalAlloc for KernelHeap {
                 PAGES.fetch_sub(count, Ordering::Relaxed);
                 if count == 1 { allocator::free_page(page) } else { allocator::free_pages(page, count) }
             }
-            Part::Middle | Part::Pages(_) => {
+            Part::Pages(_) => {
                 if let Some(block) = NonNull::new(block) {
                     // SAFETY: as above; only the list allocator's blocks are in its area.
-                    unsafe { MIDDLE.lock().heap.deallocate(block, layout) };
+                    unsafe { FALLBACK.lock().heap.deallocate(block, layout) };
                 }
             }
         }
@@ -166,43 +171,31 @@ unsafe impl GlobalAlloc for KernelHeap {
 
 fn allocate_small(class: usize) -> *mut u8 {
     let mut own = OWN[cpu::index()].lock();
-    let list = &mut own.0[class];
-    if list.first.is_null() {
-        SHARED.lock().0[class].move_to(list, KEPT / 2);
+    let own = &mut own.0[class];
+    if own.first.is_null() {
+        SHARED[class].lock().give(own, kept(class) / 2);
     }
-    if list.first.is_null() && !fill(list, CLASSES[class]) {
+    if own.first.is_null() && !own.fill(CLASSES[class]) {
         return null_mut();
     }
-    list.pop().cast()
+    own.pop().cast()
 }
 
 /// # Safety
 /// `block` must be a block of the class `class` that belongs to the caller.
 unsafe fn free_small(block: *mut u8, class: usize) {
     let mut own = OWN[cpu::index()].lock();
-    let list = &mut own.0[class];
+    let own = &mut own.0[class];
     // SAFETY: the block is the caller's, aligned to 16 and at least as large as a `Free`.
-    unsafe { list.push(block.cast()) };
-    if list.length > KEPT {
-        let shared = &mut SHARED.lock().0[class];
-        list.move_to(shared, KEPT / 2);
-        if shared.length >= shared.trim_at {
-            shared.trim(CLASSES[class]);
-        }
+    unsafe { own.push(block.cast()) };
+    if own.length > kept(class) {
+        SHARED[class].lock().take(own, kept(class) / 2, CLASSES[class]);
     }
 }
 
-/// Cuts a new page into blocks of `size` bytes; `false` if there is no page.
-fn fill(list: &mut List, size: usize) -> bool {
-    let Some(page) = allocator::allocate_page() else { return false };
-    PAGES.fetch_add(1, Ordering::Relaxed);
-    allocator::counter(page).store(0, Ordering::Relaxed);
-    let start = direct_map_address(u64::from(page) << 12);
-    for index in (0..PAGE_SIZE / size).rev() {
-        // SAFETY: inside the page, which was just allocated for the heap.
-        unsafe { list.push(start.add(index * size).cast()) };
-    }
-    true
+/// Returns how many blocks of a class a CPU keeps at most.
+fn kept(class: usize) -> usize {
+    (KEPT / CLASSES[class]).clamp(8, 128)
 }
 
 fn allocate_pages(count: usize, layout: Layout) -> *mut u8 {
@@ -212,25 +205,25 @@ fn allocate_pages(count: usize, layout: Layout) -> *mut u8 {
             PAGES.fetch_add(count, Ordering::Relaxed);
             direct_map_address(u64::from(page) << 12)
         }
-        None if count > 1 => allocate_middle(layout),
+        None if count > 1 => allocate_fallback(layout),
         None => null_mut(),
     }
 }
 
-fn allocate_middle(layout: Layout) -> *mut u8 {
-    let mut middle = MIDDLE.lock();
-    if let Ok(block) = middle.heap.allocate_first_fit(layout) {
+fn allocate_fallback(layout: Layout) -> *mut u8 {
+    let mut fallback = FALLBACK.lock();
+    if let Ok(block) = fallback.heap.allocate_first_fit(layout) {
         return block.as_ptr();
     }
     // Room for the block wherever it must start.
     let needed = layout.size() + layout.align() + 64;
-    if !middle.grow(needed.max(GROWTH)) && !middle.grow(needed) {
+    if !fallback.grow(needed.max(GROWTH)) && !fallback.grow(needed) {
         return null_mut();
     }
-    middle.heap.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr)
+    fallback.heap.allocate_first_fit(layout).map_or(null_mut(), NonNull::as_ptr)
 }
 
-impl Middle {
+impl Fallback {
     /// Maps `size` bytes more; `false` if there is no memory (what was mapped then is used all the same).
     fn grow(&mut self, size: usize) -> bool {
         let size = size.next_multiple_of(PAGE_SIZE);
@@ -258,29 +251,12 @@ impl Middle {
     }
 }
 
-/// Returns the page that holds a small block.
-fn page_of(block: *mut Free) -> u32 {
-    ((block.addr() as u64 - DIRECT_MAP) / PAGE_SIZE as u64) as u32
-}
-
-impl Lists {
-    const fn new() -> Lists {
-        let mut lists = [const { List { first: null_mut(), length: 0, trim_at: 0 } }; CLASSES.len()];
-        let mut class = 0;
-        while class < CLASSES.len() {
-            lists[class].trim_at = KEPT_SHARED / CLASSES[class];
-            class += 1;
-        }
-        Lists(lists)
-    }
-}
-
-impl List {
+impl Own {
     /// # Safety
     /// `block` must be a block of the list's class that nobody uses.
     unsafe fn push(&mut self, block: *mut Free) {
         // SAFETY: as the caller promises.
-        unsafe { block.write(Free { next: self.first }) };
+        unsafe { (*block).next = self.first };
         self.first = block;
         self.length += 1;
     }
@@ -296,52 +272,86 @@ impl List {
         block
     }
 
-    /// Moves up to `count` blocks to another list of the same class.
-    fn move_to(&mut self, other: &mut List, count: usize) {
+    /// Cuts a new page into blocks of `size` bytes; `false` if there is no page.
+    fn fill(&mut self, size: usize) -> bool {
+        let Some(page) = allocator::allocate_page() else { return false };
+        PAGES.fetch_add(1, Ordering::Relaxed);
+        allocator::counter(page).store(0, Ordering::Relaxed);
+        for block in blocks(page, size).rev() {
+            // SAFETY: inside the page, which was just allocated for the heap.
+            unsafe { self.push(block) };
+        }
+        true
+    }
+}
+
+impl Shared {
+    /// Moves up to `count` blocks to a CPU's list of the same class.
+    fn give(&mut self, own: &mut Own, count: usize) {
         for _ in 0..count {
-            let block = self.pop();
+            let block = self.first;
             if block.is_null() {
                 return;
             }
+            self.unlink(block);
+            allocator::counter(page_of(block)).fetch_sub(1, Ordering::Relaxed);
             // SAFETY: it was in a list of this class.
-            unsafe { other.push(block) };
+            unsafe { own.push(block) };
         }
     }
 
-    /// Gives back the pages of which all blocks, of `size` bytes, are in the list. The pages' counters, otherwise
-    /// zero, count the blocks. It is done again when the list is a quarter longer than what is left, so that each
-    /// free pays little.
-    fn trim(&mut self, size: usize) {
-        const WHOLE: u32 = 1 << 31;
+    /// Takes `count` blocks of `size` bytes, and gives back the pages of which all blocks are here then.
+    fn take(&mut self, own: &mut Own, count: usize, size: usize) {
         let blocks_in_page = (PAGE_SIZE / size) as u32;
-        let mut block = self.first;
-        while !block.is_null() {
-            allocator::counter(page_of(block)).fetch_add(1, Ordering::Relaxed);
-            // SAFETY: blocks in a list are free and hold a `Free`.
-            block = unsafe { (*block).next };
-        }
-
-        let mut rest = core::mem::replace(self, List { first: null_mut(), length: 0, trim_at: 0 });
-        loop {
-            let block = rest.pop();
-            if block.is_null() {
-                break;
-            }
-            let counter = allocator::counter(page_of(block));
-            let count = counter.load(Ordering::Relaxed);
-            if count != blocks_in_page && count & WHOLE == 0 {
-                counter.store(0, Ordering::Relaxed);
-                // SAFETY: it was in this list.
-                unsafe { self.push(block) };
-                continue;
-            }
-            let left = (count | WHOLE) - 1;
-            counter.store(left, Ordering::Relaxed);
-            if left == WHOLE {
+        for _ in 0..count {
+            let block = own.pop();
+            let page = page_of(block);
+            let free = allocator::counter(page).fetch_add(1, Ordering::Relaxed) + 1;
+            // Blocks of pages that are mostly free are given last, so that these pages may become free.
+            self.link(block, 2 * free <= blocks_in_page);
+            if free == blocks_in_page {
+                blocks(page, size).for_each(|block| self.unlink(block));
                 PAGES.fetch_sub(1, Ordering::Relaxed);
-                allocator::free_page(page_of(block));
+                allocator::free_page(page);
             }
         }
-        self.trim_at = self.length + (self.length / 4).max(KEPT_SHARED / size);
     }
+
+    fn link(&mut self, block: *mut Free, is_first: bool) {
+        let (previous, next) = if is_first { (null_mut(), self.first) } else { (self.last, null_mut()) };
+        // SAFETY: the block is free, and nobody else has it.
+        unsafe { block.write(Free { next, previous }) };
+        *self.after(previous) = block;
+        *self.before(next) = block;
+    }
+
+    fn unlink(&mut self, block: *mut Free) {
+        // SAFETY: blocks in a list are free and hold a `Free`.
+        let Free { next, previous } = unsafe { block.read() };
+        *self.after(previous) = next;
+        *self.before(next) = previous;
+    }
+
+    /// Returns what names the block behind `block`, or the first.
+    fn after(&mut self, block: *mut Free) -> &mut *mut Free {
+        // SAFETY: a block in the list, so nobody else uses it.
+        if block.is_null() { &mut self.first } else { unsafe { &mut (*block).next } }
+    }
+
+    /// Returns what names the block before `block`, or the last.
+    fn before(&mut self, block: *mut Free) -> &mut *mut Free {
+        // SAFETY: as above.
+        if block.is_null() { &mut self.last } else { unsafe { &mut (*block).previous } }
+    }
+}
+
+/// Returns the blocks of `size` bytes in a page of the heap.
+fn blocks(page: u32, size: usize) -> impl DoubleEndedIterator<Item = *mut Free> {
+    let start = direct_map_address(u64::from(page) << 12);
+    (0..PAGE_SIZE / size).map(move |index| start.wrapping_add(index * size).cast())
+}
+
+/// Returns the page that holds a small block.
+fn page_of(block: *mut Free) -> u32 {
+    ((block.addr() as u64 - DIRECT_MAP) / PAGE_SIZE as u64) as u32
 }
