@@ -2,6 +2,7 @@
 
 use crate::machine::memory::{BadAddress, OutOfMemory};
 use crate::machine::task::{Interrupted, WaitError};
+use alloc::collections::TryReserveError;
 use linux_raw_sys::errno as raw;
 
 /// An error as Linux numbers it (errno(3)).
@@ -75,6 +76,12 @@ impl core::fmt::Debug for Errno {
 
 impl From<OutOfMemory> for Errno {
     fn from(_: OutOfMemory) -> Errno {
+        Errno::ENOMEM
+    }
+}
+
+impl From<TryReserveError> for Errno {
+    fn from(_: TryReserveError) -> Errno {
         Errno::ENOMEM
     }
 }

@@ -70,6 +70,8 @@ struct Interest {
     is_queued: AtomicBool,
     /// It was taken out of the interest list.
     is_removed: AtomicBool,
+    /// There was no memory to register with the file.
+    is_deaf: AtomicBool,
 }
 
 impl Epoll {
@@ -101,6 +103,7 @@ impl Epoll {
             data: AtomicU64::new(event.data),
             is_queued: AtomicBool::new(false),
             is_removed: AtomicBool::new(false),
+            is_deaf: AtomicBool::new(false),
         });
         let key = (fd, Arc::as_ptr(file).addr());
         let (count, forgotten) = {
@@ -117,9 +120,11 @@ impl Epoll {
             (interests.len(), forgotten)
         };
         forgotten.iter().for_each(|interest| interest.retire());
-        self.shared.make_room(count);
-        interest.watch(file);
-        Ok(())
+        let is_heard = self.shared.make_room(count).and_then(|()| interest.watch(file));
+        is_heard.inspect_err(|_| {
+            self.interests.lock().remove(&key);
+            interest.retire();
+        })
     }
 
     /// EPOLL_CTL_MOD. ENOENT; EINVAL where one of the two is exclusive (epoll_ctl(2)).
@@ -130,8 +135,7 @@ impl Epoll {
         }
         interest.data.store(event.data, Ordering::Relaxed);
         interest.bits.store(event.bits, Ordering::SeqCst);
-        interest.watch(file);
-        Ok(())
+        interest.watch(file)
     }
 
     /// EPOLL_CTL_DEL. ENOENT.
@@ -228,10 +232,10 @@ impl Shared {
     }
 
     /// Makes room for `count` entries, so that an interrupt handler that queues one does not allocate.
-    fn make_room(&self, count: usize) {
+    fn make_room(&self, count: usize) -> Result {
         let mut ready = self.ready.lock();
         let missing = count.saturating_sub(ready.len());
-        ready.reserve(missing);
+        Ok(ready.try_reserve(missing)?)
     }
 }
 
@@ -240,14 +244,14 @@ impl Interest {
         Events::from_bits_truncate(self.bits.load(Ordering::SeqCst) & !Manner::all().bits())
     }
 
-    /// Registers with the file, and queues if it is ready already.
-    fn watch(&self, file: &OpenFile) {
-        let Some(this) = self.this.upgrade() else { return };
-        let observer: Arc<dyn Observer> = this;
+    /// Registers with the file, and queues if it is ready already. ENOMEM.
+    fn watch(self: &Arc<Self>, file: &OpenFile) -> Result {
+        let observer: Arc<dyn Observer> = self.clone();
         let events = file.poll(self.wanted(), Some(&observer));
         if !events.is_empty() {
             self.notify(events);
         }
+        if self.is_deaf.load(Ordering::Relaxed) { Err(Errno::ENOMEM) } else { Ok(()) }
     }
 
     /// Returns the event to report, if something holds now.
@@ -288,6 +292,10 @@ impl Observer for Interest {
         self.queue(&shared);
         // One sleeper collects; `collect` wakes the next where something is left.
         shared.readiness.announce_to_one(Events::READABLE)
+    }
+
+    fn refuse(&self) {
+        self.is_deaf.store(true, Ordering::Relaxed);
     }
 
     fn is_exclusive(&self) -> bool {

@@ -267,7 +267,7 @@ impl Entries {
         if index >= self.files.len() {
             let length = (index + 1).next_multiple_of(64);
             let missing = length - self.files.len();
-            self.files.try_reserve(missing).map_err(|_| Errno::ENOMEM)?;
+            self.files.try_reserve(missing)?;
             self.files.resize(length, None);
             self.used.resize(length / 64, 0);
             self.close_on_exec.resize(length / 64, 0);

@@ -2,8 +2,8 @@
 //! threads, epoll instances).
 //!
 //! No wake-up is lost: whoever waits first registers or notes the generation, then looks at the file's state; whoever
-//! changes the state changes it first, then announces. Observers are kept as an unchanging list behind an `Arc`, so that
-//! an announcement (also from an interrupt handler) calls them without a lock held and without allocating.
+//! changes the state changes it first, then announces. Observers are numbered as they come, so that an announcement (also
+//! from an interrupt handler) calls one after the other without a lock held, whatever happens to the list meanwhile.
 
 use crate::errno::{Errno, Result};
 use crate::machine::sync::IrqLock;
@@ -12,7 +12,9 @@ use crate::rank::Rank;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bitflags::bitflags;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering, fence};
+use core::ops::Range;
+use core::ptr;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
 bitflags! {
     /// Events of poll(2) and epoll(7), as they number them.
@@ -58,6 +60,9 @@ pub(crate) trait Observer: Send + Sync {
     /// Some of `events` may hold now. Returns whether somebody woke up for it. Any context; must not sleep.
     fn notify(&self, events: Events) -> bool;
 
+    /// There was no memory for the observer: it will hear nothing.
+    fn refuse(&self) {}
+
     /// Returns whether of several such observers one that wakes somebody is enough (EPOLLEXCLUSIVE).
     fn is_exclusive(&self) -> bool {
         false
@@ -65,8 +70,8 @@ pub(crate) trait Observer: Send + Sync {
 }
 
 /// One observer and what it wants to hear of.
-#[derive(Clone)]
 struct Entry {
+    number: u64,
     observer: Weak<dyn Observer>,
     interest: Events,
 }
@@ -76,9 +81,10 @@ pub(crate) struct Readiness {
     /// Counts announcements, so that a sleeper sees one that came while it looked at the file.
     generation: AtomicU32,
     sleepers: WaitQueue,
-    /// Saves the lock where nobody observes, which is most files.
-    is_observed: AtomicBool,
-    observers: IrqLock<Option<Arc<Vec<Entry>>>>,
+    /// How many observers there have been: none, for most files, which saves the lock.
+    numbers: AtomicU64,
+    /// In the order of their numbers.
+    observers: IrqLock<Vec<Entry>>,
 }
 
 impl Readiness {
@@ -87,28 +93,36 @@ impl Readiness {
         Readiness {
             generation: AtomicU32::new(0),
             sleepers: WaitQueue::new(),
-            is_observed: AtomicBool::new(false),
-            observers: IrqLock::new(Rank::Readiness, None),
+            numbers: AtomicU64::new(0),
+            observers: IrqLock::new(Rank::Readiness, Vec::new()),
         }
     }
 
     /// Adds an observer, kept weakly; one that is there already gets the new interest.
     pub(crate) fn observe(&self, observer: &Arc<dyn Observer>, interest: Events) {
-        let observer = Arc::downgrade(observer);
-        let replaced = {
-            let mut observers = self.observers.lock();
-            let mut entries: Vec<Entry> = match observers.as_ref() {
-                Some(entries) => entries.iter().filter(|entry| entry.is_other(&observer)).cloned().collect(),
-                None => Vec::new(),
-            };
-            entries.push(Entry { observer, interest: interest | Events::ALWAYS });
-            observers.replace(Arc::new(entries))
-        };
-        drop(replaced);
-        self.is_observed.store(true, Ordering::Relaxed);
+        if self.enter(observer, interest | Events::ALWAYS).is_err() {
+            observer.refuse();
+        }
         // Pairs with the fence in `announce`: either the announcer sees the observer, or the observer's look at the file
         // that follows sees the new state.
         fence(Ordering::SeqCst);
+    }
+
+    fn enter(&self, observer: &Arc<dyn Observer>, interest: Events) -> Result {
+        let observer = Arc::downgrade(observer);
+        let mut entries = self.observers.lock();
+        if let Some(entry) = entries.iter_mut().find(|entry| ptr::addr_eq(entry.observer.as_ptr(), observer.as_ptr())) {
+            entry.interest = interest;
+            return Ok(());
+        }
+        if entries.len() == entries.capacity() {
+            entries.retain(|entry| entry.observer.strong_count() > 0);
+            entries.try_reserve(1)?;
+        }
+        let number = self.numbers.load(Ordering::Relaxed);
+        entries.push(Entry { number, observer, interest });
+        self.numbers.store(number + 1, Ordering::Relaxed);
+        Ok(())
     }
 
     /// Wakes the sleepers and tells the observers that `events` may hold; returns whether somebody woke up. Any context.
@@ -133,26 +147,31 @@ impl Readiness {
 
     fn tell_observers(&self, events: Events) -> bool {
         fence(Ordering::SeqCst);
-        if !self.is_observed.load(Ordering::Relaxed) {
-            return false;
-        }
-
-        let entries = self.observers.lock().clone();
-        let (mut wakes, mut wakes_exclusively) = (false, false);
-        for entry in entries.iter().flat_map(|entries| entries.iter()) {
-            if entry.interest.intersects(events)
-                && let Some(observer) = entry.observer.upgrade()
-            {
-                let is_exclusive = observer.is_exclusive();
-                if is_exclusive && wakes_exclusively {
-                    continue;
-                }
+        // Who comes later looks at the file itself.
+        let end = self.numbers.load(Ordering::Relaxed);
+        let (mut wakes, mut wakes_exclusively, mut next) = (false, false, 0);
+        while next < end
+            && let Some((number, observer)) = self.first_interested(next..end, events)
+        {
+            next = number + 1;
+            let is_exclusive = observer.is_exclusive();
+            if !(is_exclusive && wakes_exclusively) {
                 let woke = observer.notify(events);
                 wakes |= woke;
                 wakes_exclusively |= woke && is_exclusive;
             }
         }
         wakes
+    }
+
+    /// Returns the first living observer among `numbers` that wants to hear of `events`.
+    fn first_interested(&self, numbers: Range<u64>, events: Events) -> Option<(u64, Arc<dyn Observer>)> {
+        let entries = self.observers.lock();
+        let first = entries.partition_point(|entry| entry.number < numbers.start);
+        let candidates = entries[first..].iter().take_while(|entry| entry.number < numbers.end);
+        candidates
+            .filter(|entry| entry.interest.intersects(events))
+            .find_map(|entry| Some((entry.number, entry.observer.upgrade()?)))
     }
 
     /// Sleeps until `attempt` returns something else than EAGAIN (or returns EAGAIN at once if `non_blocking`);
@@ -183,12 +202,5 @@ impl Readiness {
 
     fn has_changed_since(&self, generation: u32) -> Option<()> {
         (self.generation.load(Ordering::SeqCst) != generation).then_some(())
-    }
-}
-
-impl Entry {
-    /// Returns whether this is a living observer other than `observer`.
-    fn is_other(&self, observer: &Weak<dyn Observer>) -> bool {
-        self.observer.strong_count() > 0 && !core::ptr::addr_eq(self.observer.as_ptr(), observer.as_ptr())
     }
 }

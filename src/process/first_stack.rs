@@ -139,7 +139,7 @@ impl StackImage {
     fn new(start: u64, end: u64) -> Result<StackImage> {
         let length = (end - start) as usize;
         let mut bytes = Vec::new();
-        bytes.try_reserve_exact(length).map_err(|_| Errno::ENOMEM)?;
+        bytes.try_reserve_exact(length)?;
         bytes.resize(length, 0);
         Ok(StackImage { start, bytes, filled: 0 })
     }

@@ -126,7 +126,7 @@ pub(crate) fn wait(thread: &Thread, space: &AddressSpace, wanted: Wanted, deadli
 pub(crate) fn wait_any(space: &AddressSpace, wanted: &[Wanted], deadline_ns: Option<u64>) -> Result<usize> {
     let waiter = Waiter::new();
     let mut sleepers: Vec<Arc<Sleeper>> = Vec::new();
-    sleepers.try_reserve_exact(wanted.len()).map_err(|_| Errno::ENOMEM)?;
+    sleepers.try_reserve_exact(wanted.len())?;
     // Takes all out again; the last that somebody else took out was woken.
     let leave = |sleepers: &[Arc<Sleeper>]| {
         (0..sleepers.len()).fold(None, |woken, i| if sleepers[i].leave(None) { woken } else { Some(i) })

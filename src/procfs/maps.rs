@@ -1,6 +1,6 @@
 //! /proc/PID/maps and smaps: the areas of an address space.
 
-use crate::errno::{Errno, Result};
+use crate::errno::Result;
 use crate::file::{DeviceNumber, OpenFile};
 use crate::vm::{AreaDescription, Mapping, Protection};
 use alloc::format;
@@ -71,7 +71,7 @@ fn joined(areas: &[AreaDescription], show: impl Fn(&AreaDescription) -> String) 
     let mut all = Vec::new();
     for area in areas {
         let text = show(area);
-        all.try_reserve(text.len()).map_err(|_| Errno::ENOMEM)?;
+        all.try_reserve(text.len())?;
         all.extend_from_slice(text.as_bytes());
     }
     Ok(all)

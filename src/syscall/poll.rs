@@ -6,11 +6,11 @@ use crate::errno::{Errno, Result};
 use crate::file::{Events, Observer, OpenFile};
 use crate::machine::task::{WaitError, Waiter};
 use crate::process::{Resource, SignalSet};
-use crate::vm::UserPtr;
+use crate::vm::{self, UserPtr};
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, Ordering};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct pollfd` (poll(2)).
@@ -70,7 +70,7 @@ fn poll_descriptors(
     let watches = match few.get_mut(..count) {
         Some(few) => few,
         None => {
-            many.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
+            many.try_reserve_exact(count)?;
             many.resize_with(count, || Watch::NOTHING);
             &mut many[..]
         }
@@ -98,6 +98,8 @@ const FEW: usize = 8;
 
 /// One file to wait for.
 struct Watch {
+    /// Its number, for select(2).
+    fd: usize,
     file: Option<Arc<OpenFile>>,
     interest: Events,
     /// What ends the wait: for select(2) not a hang-up or error that none of the file's sets shows.
@@ -108,20 +110,28 @@ struct Watch {
 impl Watch {
     /// Finds nothing, ever.
     const NOTHING: Watch =
-        Watch { file: None, interest: Events::empty(), counted: Events::all(), found: Events::empty() };
+        Watch { fd: 0, file: None, interest: Events::empty(), counted: Events::all(), found: Events::empty() };
 }
 
 /// Wakes the waiting thread.
-struct Wake(Waiter);
+struct Wake {
+    waiter: Waiter,
+    is_deaf: AtomicBool,
+}
 
 impl Observer for Wake {
     fn notify(&self, _: Events) -> bool {
-        self.0.wake();
+        self.waiter.wake();
         true
+    }
+
+    fn refuse(&self) {
+        self.is_deaf.store(true, Ordering::Relaxed);
     }
 }
 
-/// Sleeps until one of `watches` has found something, or the deadline; returns how many have. `RESTART_NO_HANDLER`.
+/// Sleeps until one of `watches` has found something, or the deadline; returns how many have. `RESTART_NO_HANDLER`,
+/// ENOMEM.
 fn wait_for_any(watches: &mut [Watch], deadline_ns: Option<u64>) -> Result<usize> {
     // Often something is ready, or the caller only looks: then nobody need be told.
     let ready = look(watches, None);
@@ -129,8 +139,12 @@ fn wait_for_any(watches: &mut [Watch], deadline_ns: Option<u64>) -> Result<usize
         return Ok(ready);
     }
     let waiter = Waiter::new();
-    let observer: Arc<dyn Observer> = Arc::new(Wake(waiter.clone()));
+    let wake = Arc::new(Wake { waiter: waiter.clone(), is_deaf: AtomicBool::new(false) });
+    let observer: Arc<dyn Observer> = wake.clone();
     let mut ready = look(watches, Some(&observer));
+    if wake.is_deaf.load(Ordering::Relaxed) {
+        return Err(Errno::ENOMEM);
+    }
     while ready == 0 {
         match waiter.wait(deadline_ns) {
             Ok(()) => ready = look(watches, None),
@@ -223,49 +237,50 @@ fn select_sets(ctx: &Ctx<'_>, count: i32, sets: [UserPtr<'_, u64>; 3], deadline_
     // As on Linux, descriptors that the table has no room for are not looked at.
     let count = usize::try_from(count).map_err(|_| Errno::EINVAL)?.min(table.capacity());
     let words = count.div_ceil(64);
-    let mut wanted = [const { Vec::new() }; 3];
-    for (set, wanted) in sets.iter().zip(&mut wanted) {
-        *wanted = match set.non_null() {
+    let mut sets_left = [const { Vec::new() }; 3];
+    for (set, left) in sets.iter().zip(&mut sets_left) {
+        *left = match set.non_null() {
             Some(set) if words > 0 => set.slice(words)?.read_all()?,
-            _ => vec![0; words],
+            _ => vm::defaults(words)?,
         };
+        if let Some(last) = left.last_mut() {
+            *last &= u64::MAX >> (words * 64 - count);
+        }
     }
 
     let mut watches = Vec::new();
-    let mut numbers = Vec::new();
-    for fd in 0..count {
-        let is_in = |set: usize| wanted[set][fd / 64] & 1 << (fd % 64) != 0;
-        let in_sets = (0..3).filter(|set| is_in(*set)).map(|set| SELECT_SETS[set]);
-        let nothing = (Events::empty(), Events::empty());
-        let (interest, counted) = in_sets.fold(nothing, |all, set| (all.0 | set.0, all.1 | set.1));
-        if !interest.is_empty() {
-            watches.push(Watch { file: Some(table.get(fd as i32)?), interest, counted, found: Events::empty() });
-            numbers.push(fd);
+    for word in 0..words {
+        let mut wanted = sets_left.iter().fold(0, |all, set| all | set[word]);
+        watches.try_reserve(wanted.count_ones() as usize)?;
+        while wanted != 0 {
+            let fd = word * 64 + wanted.trailing_zeros() as usize;
+            wanted &= wanted - 1;
+            let file = Some(table.get(fd as i32)?);
+            let mut watch = Watch { fd, file, counted: Events::empty(), ..Watch::NOTHING };
+            for (set, (interest, counted)) in sets_left.iter().zip(SELECT_SETS) {
+                if set[word] & 1 << (fd % 64) != 0 {
+                    watch.interest |= interest;
+                    watch.counted |= counted;
+                }
+            }
+            watches.push(watch);
         }
     }
 
-    let ready = wait_for_any(&mut watches, deadline_ns)?;
-    let mut found = [vec![0u64; words], vec![0u64; words], vec![0u64; words]];
-    let mut bits = 0;
-    if ready > 0 {
-        for (watch, fd) in watches.iter().zip(&numbers) {
-            for set in 0..3 {
-                let bit = 1 << (fd % 64);
-                if wanted[set][fd / 64] & bit != 0 && watch.found.intersects(SELECT_SETS[set].1) {
-                    found[set][fd / 64] |= bit;
-                    bits += 1;
-                }
-            }
+    wait_for_any(&mut watches, deadline_ns)?;
+    for (left, (_, counted)) in sets_left.iter_mut().zip(SELECT_SETS) {
+        for watch in watches.iter().filter(|watch| !watch.found.intersects(counted)) {
+            left[watch.fd / 64] &= !(1 << (watch.fd % 64));
         }
     }
-    for (set, found) in sets.iter().zip(&found) {
+    for (set, left) in sets.iter().zip(&sets_left) {
         if let Some(set) = set.non_null()
             && words > 0
         {
-            set.slice(words)?.write_all(found)?;
+            set.slice(words)?.write_all(left)?;
         }
     }
-    Ok(bits)
+    Ok(sets_left.iter().flatten().map(|word| word.count_ones() as usize).sum())
 }
 
 /// Reads the signal mask of ppoll and relatives: EINVAL for a size other than 8.

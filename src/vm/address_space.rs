@@ -8,7 +8,7 @@
 use super::area::{Area, AreaDescription, Protection};
 use super::commit::Promise;
 use super::{PAGE, PageCache};
-use crate::errno::{Errno, Result};
+use crate::errno::Result;
 use crate::machine::memory::{Access, Frame, PageTable, USER_END};
 use crate::machine::random;
 use crate::machine::task::{Mutex, MutexGuard};
@@ -167,7 +167,7 @@ impl AddressSpace {
             usage: self.usage(areas, range, area),
         };
         let mut all = Vec::new();
-        all.try_reserve_exact(areas.map.len()).map_err(|_| Errno::ENOMEM)?;
+        all.try_reserve_exact(areas.map.len())?;
         all.extend(areas.map.iter().map(describe));
         Ok(all)
     }

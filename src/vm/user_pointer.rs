@@ -142,7 +142,7 @@ impl<T> UserSlice<'_, T> {
         T: FromBytes + IntoBytes + Clone,
     {
         let mut values = Vec::new();
-        values.try_reserve_exact(self.length).map_err(|_| Errno::ENOMEM)?;
+        values.try_reserve_exact(self.length)?;
         values.resize(self.length, T::new_zeroed());
         let bytes = values.as_mut_slice().as_mut_bytes();
         if self.first.space.copy_in(self.first.address, bytes) == bytes.len() { Ok(values) } else { Err(Errno::EFAULT) }
