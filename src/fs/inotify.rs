@@ -284,9 +284,10 @@ pub(super) fn tell_unmounted(device: DeviceNumber) {
     if !notice::is_anybody_watching() {
         return;
     }
-    let inodes: Vec<_> = BY_INODE.lock().values().filter_map(|watches| Some(watches.first()?.inode.clone())).collect();
-    for inode in inodes.iter().filter(|inode| inode.metadata().device == device) {
-        tell_gone(inode, Notice::UNMOUNT);
+    let inodes =
+        BY_INODE.walk(|watches| watches.first().map(|watch| watch.inode.clone())).filter_map(|(_, inode)| inode);
+    for inode in inodes.filter(|inode| inode.metadata().device == device) {
+        tell_gone(&inode, Notice::UNMOUNT);
     }
 }
 

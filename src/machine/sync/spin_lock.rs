@@ -2,8 +2,9 @@
 
 use super::order::Held;
 use crate::rank::Rank;
+use alloc::collections::BTreeMap;
 use core::marker::PhantomData;
-use core::ops::{Deref, DerefMut};
+use core::ops::{Bound, Deref, DerefMut};
 
 /// A lock that spins; its holder is not preempted and must not sleep.
 pub(crate) struct SpinLock<T: ?Sized> {
@@ -38,6 +39,20 @@ impl<T: ?Sized> SpinLock<T> {
     pub(crate) fn lock_nested(&self) -> SpinGuard<'_, T> {
         let held = Held::take_nested(self.rank);
         SpinGuard::new(self.value.lock(), held)
+    }
+}
+
+impl<K: Ord + Copy, V> SpinLock<BTreeMap<K, V>> {
+    /// Returns what `take` makes of each entry, in order. The lock is free in between: nothing is allocated under it,
+    /// and what comes or goes meanwhile may be seen or not.
+    pub(crate) fn walk<T>(&self, take: impl Fn(&V) -> T) -> impl Iterator<Item = (K, T)> {
+        let mut start = Bound::Unbounded;
+        core::iter::from_fn(move || {
+            let map = self.lock();
+            let (key, value) = map.range((start, Bound::Unbounded)).next()?;
+            start = Bound::Excluded(*key);
+            Some((*key, take(value)))
+        })
     }
 }
 

@@ -99,7 +99,7 @@ pub(super) fn collect() {
 }
 
 fn departed() -> Vec<(usize, Weak<OpenFile>, usize)> {
-    DEPARTED.lock().iter().map(|(key, (file, references))| (*key, file.clone(), *references)).collect()
+    DEPARTED.walk(Clone::clone).map(|(key, (file, references))| (key, file, references)).collect()
 }
 
 /// Returns a socket's end if nothing refers to it but so many messages.
@@ -123,9 +123,8 @@ fn held_by(end: &Arc<End>) -> Vec<usize> {
 /// Calls `visit` on a socket's end and on those of the connections that wait at it.
 fn visit_inboxes(end: &Arc<End>, visit: &mut dyn FnMut(&End)) {
     visit(end);
-    let pending: Vec<_> = {
-        let state = end.state.lock();
-        state.listening.iter().flat_map(|listening| listening.pending.iter().cloned()).collect()
-    };
-    pending.iter().for_each(|socket| visit(socket.end()));
+    let pending = |index| end.state.lock().listening.as_ref()?.pending.get(index).cloned();
+    for socket in (0..).map_while(pending) {
+        visit(socket.end());
+    }
 }

@@ -27,9 +27,8 @@ pub(crate) fn list() -> String {
     const UNCONNECTED: u32 = 1;
     const CONNECTING: u32 = 2;
     const CONNECTED: u32 = 3;
-    let ends: Vec<Arc<End>> = ENDS.lock().values().filter_map(Weak::upgrade).collect();
     let mut text = String::from("Num       RefCount Protocol Flags    Type St Inode Path\n");
-    for end in ends {
+    for end in ENDS.walk(Weak::upgrade).filter_map(|(_, end)| end) {
         let flags = if end.state.lock().listening.is_some() { LISTENS } else { 0 };
         let state = match end.connected_to() {
             0 => UNCONNECTED,
