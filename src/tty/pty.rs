@@ -307,6 +307,8 @@ impl Terminal {
                 return Some(Ok(1));
             }
             match self.try_take_output(rest) {
+                // There is room for the zero byte alone: it says that there is output.
+                0 if rest.is_empty() && self.state.lock().has_output() => Some(Ok(1)),
                 0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
                 0 => None,
                 count => Some(Ok(count + 1)),
@@ -333,7 +335,7 @@ impl Terminal {
 
         let state = self.state.lock();
         let mut events = Events::empty();
-        if state.output.pending() > 0 && !state.is_stopped {
+        if state.has_output() {
             events |= Events::READ | Events::READ_NORMAL;
         }
         if state.packet.is_some_and(|status| status != 0) {

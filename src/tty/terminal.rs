@@ -379,6 +379,11 @@ impl State {
         self.was_opened && self.opens == 0
     }
 
+    /// Returns whether a pseudo-terminal's controller can read output.
+    pub(super) fn has_output(&self) -> bool {
+        self.output.pending() > 0 && !self.is_stopped
+    }
+
     fn receive(&mut self, byte: u8) -> Received {
         let received = self.input.receive(&self.settings, &mut self.output, byte, self.is_stopped);
         if let Some(stop) = received.stop {

@@ -45,6 +45,9 @@ int main(void)
     check_error("nothing", read(controller, buffer, sizeof buffer), EAGAIN);
     write(terminal, "abc", 3);
     check("data after a zero", read(controller, buffer, sizeof buffer) == 4 && !memcmp(buffer, "\0abc", 4));
+    write(terminal, "abc", 3);
+    check("room for the zero alone", read(controller, buffer, 1) == 1 && buffer[0] == 0);
+    check("takes no data", read(controller, buffer, sizeof buffer) == 4 && !memcmp(buffer, "\0abc", 4));
     tcflow(terminal, TCOOFF);
     check("ready, with priority", poll(&poller, 1, 1000) == 1 && (poller.revents & POLLPRI));
     check("stopped", told(TIOCPKT_STOP));
