@@ -129,7 +129,7 @@ struct Aftermath {
     /// Children that asked for a signal at their parent's end.
     bereaved: Vec<(Arc<Thread>, Signal)>,
     reaped: Vec<table::Node>,
-    tracees: Vec<Arc<Thread>>,
+    tracees: Vec<trace::Orphan>,
 }
 
 /// The end of the process: its last thread has gone.
@@ -145,7 +145,7 @@ fn end(process: &Arc<Process>) {
 
     let mut aftermath = Aftermath::default();
     table::with(|table| {
-        aftermath.tracees = release_tracees(table, process);
+        aftermath.tracees = trace::orphan_all(table, process);
         orphan_groups(table, process, &mut aftermath);
         reparent_children(table, process, &mut aftermath);
         let Some(node) = table.nodes.get_mut(&process.id()) else { return };
@@ -179,15 +179,6 @@ fn end(process: &Arc<Process>) {
     }
 }
 
-/// Takes all threads that the ending process traces out of its list.
-fn release_tracees(table: &mut table::Table, process: &Process) -> Vec<Arc<Thread>> {
-    let tracees = table.nodes.get_mut(&process.id()).map(|node| core::mem::take(&mut node.tracees)).unwrap_or_default();
-    for thread in &tracees {
-        table.set_tracer(thread, None);
-    }
-    tracees
-}
-
 /// A thread that has ended lost its tracer, which waited for it or ended too: what its end meant to others comes now.
 pub(super) fn after_tracing(thread: &Thread) {
     let process = thread.process();
@@ -213,9 +204,9 @@ pub(super) fn after_tracing(thread: &Thread) {
 /// Tells a parent or tracer of the end of process or thread `id`: a signal, and who sleeps in wait(2).
 fn tell(parent: &Arc<Process>, child: &Process, id: i32, signal: i32, status: i32) {
     if let Some(signal) = Signal::from_number(signal) {
+        // No core is ever dumped: an end by a signal is never CLD_DUMPED.
         let (change, value) = match status & 0x7f {
             0 => (ChildChange::Exited, status >> 8),
-            _ if status & 0x80 != 0 => (ChildChange::Dumped, status & 0x7f),
             number => (ChildChange::Killed, number),
         };
         let usage = child.usage();

@@ -137,6 +137,12 @@ impl Trace {
     fn is_traced_by(&self, process: &Process) -> bool {
         self.tracer.as_ref().is_some_and(|tracer| core::ptr::eq(&**tracer, process))
     }
+
+    fn let_run(&mut self) {
+        if let Some(stop) = &mut self.stop {
+            stop.is_released = true;
+        }
+    }
 }
 
 /// PTRACE_TRACEME: the parent traces the caller. EPERM if somebody does already.
@@ -250,10 +256,13 @@ pub(crate) fn resume(tracer: &Process, thread: &Arc<Thread>, run: Run, signal: i
 /// PTRACE_DETACH. ESRCH.
 pub(crate) fn detach(tracer: &Process, thread: &Arc<Thread>, signal: i32) -> Result {
     let signal = Replacement::new(tracer, signal);
-    thread.with_trace(tracer, |trace| signal.apply(trace))?;
-    table::with(|table| table.remove_tracee(tracer.id(), thread));
-    let_go(thread);
-    Ok(())
+    table::with(|table| {
+        thread.with_trace(tracer, |trace| signal.apply(trace))?;
+        table.remove_tracee(tracer.id(), thread);
+        let_go(thread);
+        Ok(())
+    })
+    .inspect(|()| go_on(thread))
 }
 
 /// PTRACE_LISTEN: a seized tracee in a group stop stays there, but says when that ends. EIO else; ESRCH.
@@ -327,35 +336,68 @@ impl Replacement {
 
 /// Lets the tracee go on from its stop.
 pub(super) fn release(thread: &Thread) {
-    if let Some(stop) = thread.trace.lock().as_deref_mut().and_then(|trace| trace.stop.as_mut()) {
-        stop.is_released = true;
+    if let Some(trace) = thread.trace.lock().as_deref_mut() {
+        trace.let_run();
     }
     thread.process().resume.wake_all();
 }
 
-/// Ends the tracing of a thread that is out of its tracer's list.
-fn let_go(thread: &Arc<Thread>) {
+/// Ends the tracing of a thread that is out of its tracer's list. Under the same lock of the table, so that whoever
+/// attaches next finds nothing left of it; `go_on` follows.
+fn let_go(thread: &Thread) {
+    thread.has_trap_due.store(false, Ordering::Relaxed);
+    thread.passes_stop.store(false, Ordering::Relaxed);
     if let Some(trace) = thread.trace.lock().as_deref_mut() {
         trace.tracer = None;
         trace.run = Run::Freely;
+        trace.let_run();
     }
     thread.is_traced.store(false, Ordering::Relaxed);
-    thread.has_trap_due.store(false, Ordering::Relaxed);
-    thread.passes_stop.store(false, Ordering::Relaxed);
-    signal::recalculate(&mut thread.process().state.lock(), thread);
-    release(thread);
 }
 
-/// The tracer has ended: its tracees go on alone, or die where it asked for that. Zombies become their parents'.
-pub(super) fn release_all(tracees: Vec<Arc<Thread>>) {
+/// Lets a thread that nobody traces any more find out what is due for it.
+fn go_on(thread: &Arc<Thread>) {
+    signal::recalculate(&mut thread.process().state.lock(), thread);
+    thread.process().resume.wake_all();
+}
+
+/// A tracee whose tracer has ended.
+pub(super) struct Orphan {
+    thread: Arc<Thread>,
+    /// It had ended before: nobody but its tracer has heard of that.
+    has_ended: bool,
+    /// The tracer asked for its end (PTRACE_O_EXITKILL).
+    is_killed: bool,
+}
+
+/// Takes all threads that the ending process traces from it.
+pub(super) fn orphan_all(table: &mut table::Table, tracer: &Process) -> Vec<Orphan> {
+    let tracees = table.nodes.get_mut(&tracer.id()).map(|node| core::mem::take(&mut node.tracees)).unwrap_or_default();
+    let mut orphans = Vec::new();
     for thread in tracees {
+        let has_ended = match table.nodes.get_mut(&thread.id()) {
+            Some(node) => {
+                node.tracer = None;
+                node.ended.is_some()
+            }
+            None => thread.has_left(),
+        };
         let is_killed =
             thread.trace.lock().as_ref().is_some_and(|trace| trace.options.contains(TraceOptions::EXIT_KILL));
         let_go(&thread);
+        orphans.push(Orphan { thread, has_ended, is_killed });
+    }
+    orphans
+}
+
+/// The tracees go on alone, or die where their tracer asked for that. Zombies become their parents'.
+pub(super) fn release_all(orphans: Vec<Orphan>) {
+    for Orphan { thread, has_ended, is_killed } in orphans {
+        go_on(&thread);
         if is_killed {
             thread.process().send_signal(SignalInfo::kernel(Signal::KILL));
         }
-        if thread.has_left() {
+        if has_ended {
             exit::after_tracing(&thread);
         }
     }

@@ -170,11 +170,7 @@ fn find_news(node: &table::Node, options: WaitOptions) -> Option<Child> {
 }
 
 fn end_of(status: i32) -> ChildChange {
-    match status & 0x7f {
-        0 => ChildChange::Exited,
-        _ if status & 0x80 != 0 => ChildChange::Dumped,
-        _ => ChildChange::Killed,
-    }
+    if status & 0x7f == 0 { ChildChange::Exited } else { ChildChange::Killed }
 }
 
 fn describe(process: &Process, id: i32, change: ChildChange, status: i32) -> Child {

@@ -22,7 +22,6 @@ pub(crate) struct SignalInfo {
 pub(crate) enum ChildChange {
     Exited = 1,
     Killed = 2,
-    Dumped = 3,
     Trapped = 4,
     Stopped = 5,
     Continued = 6,
