@@ -1,5 +1,5 @@
-//! How much of something each user has, where users may not take all of it: pages in pipes, inotify instances and
-//! watches, bytes in message queues. What was charged comes back when the `Charge` is dropped.
+//! How much of something each user has, where users may not take all of it: threads, queued signals, pages in
+//! pipes, inotify instances and watches, bytes in message queues. What was charged comes back when the `Charge` is dropped.
 
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
@@ -27,6 +27,11 @@ impl UserCount {
     pub(crate) fn charge(&'static self, uid: u32, amount: usize, limit: usize) -> Option<Charge> {
         self.add(uid, amount, limit)?;
         Some(Charge { count: self, uid, amount })
+    }
+
+    /// Returns how much a user has.
+    pub(crate) fn of(&self, uid: u32) -> usize {
+        self.amounts.lock().get(&uid).copied().unwrap_or(0)
     }
 
     fn add(&self, uid: u32, amount: usize, limit: usize) -> Option<()> {

@@ -2,7 +2,7 @@
 //!
 //! An operation that cannot be done waits in its set's list. Whoever changes the set does the waiting operations that
 //! became possible, in their order, and wakes exactly those threads: they find their result and need not look at the
-//! set again. What SEM_UNDO notes is kept in the set, by process.
+//! set again. What SEM_UNDO notes is kept in the set, by the list that threads share (`UndoList`).
 
 use super::registry::seconds;
 use super::{Object, Registry, Right};
@@ -16,7 +16,7 @@ use crate::vm;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// /proc/sys/kernel/sem: semaphores of a set, of all, operations of a call, sets.
@@ -43,8 +43,20 @@ pub(crate) static SETS: Registry<Set> = Registry::new();
 /// Semaphores of all sets.
 static TOTAL: AtomicUsize = AtomicUsize::new(0);
 
-/// How many notes of SEM_UNDO there are: most processes leave none, and their end need not look at all sets.
+/// How many notes of SEM_UNDO there are: most programs leave none, and their end need not look at all sets.
 static UNDO_NOTES: AtomicUsize = AtomicUsize::new(0);
+
+/// What one thread or several (clone(2), CLONE_SYSVSEM) did with SEM_UNDO, to be taken back when the last of them ends.
+pub(crate) struct UndoList {
+    number: u64,
+}
+
+/// Who operates: a process, and the number of the list that notes what it does with SEM_UNDO.
+#[derive(Clone, Copy)]
+pub(crate) struct Operator {
+    process: i32,
+    undo: u64,
+}
 
 /// `struct sembuf` (semop(2)).
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -63,8 +75,8 @@ pub(crate) struct Set {
 
 struct State {
     semaphores: Vec<Semaphore>,
-    /// What a process' end adds to each semaphore.
-    undo: BTreeMap<i32, Vec<i16>>,
+    /// What the end of an undo list adds to each semaphore, by the list's number.
+    undo: BTreeMap<u64, Vec<i16>>,
     waiting: Vec<Arc<Waiting>>,
     /// When an operation was done last, in seconds.
     operated: i64,
@@ -80,7 +92,7 @@ pub(crate) struct Semaphore {
 /// An operation that waits.
 struct Waiting {
     operations: Vec<Operation>,
-    process: i32,
+    operator: Operator,
     /// Which semaphore it waits for, and whether for zero; changes when the set does.
     blocked_on: SpinLock<(u16, bool)>,
     result: SpinLock<Option<Result>>,
@@ -99,12 +111,12 @@ pub(crate) fn get(key: i32, count: i32, flags: i32, identity: &Identity) -> Resu
     SETS.get(key, flags, identity, MAX_SETS.get(), check, || Set::new(count))
 }
 
-/// semtimedop(2) for process `process`: EAGAIN past the deadline.
+/// semtimedop(2): EAGAIN past the deadline.
 pub(crate) fn operate(
     id: i32,
     operations: Vec<Operation>,
     identity: &Identity,
-    process: i32,
+    operator: Operator,
     deadline_ns: Option<u64>,
 ) -> Result {
     let object = SETS.find(id)?;
@@ -120,7 +132,7 @@ pub(crate) fn operate(
         if object.is_removed() {
             return Err(Errno::EIDRM);
         }
-        let blocked_on = match state.attempt(&operations, process) {
+        let blocked_on = match state.attempt(&operations, operator) {
             Ok(()) => {
                 state.do_possible();
                 return Ok(());
@@ -130,7 +142,7 @@ pub(crate) fn operate(
         };
         let waiting = Arc::new(Waiting {
             operations,
-            process,
+            operator,
             blocked_on: SpinLock::new(Rank::IpcOwner, blocked_on),
             result: SpinLock::new(Rank::IpcOwner, None),
             queue: WaitQueue::new(),
@@ -158,14 +170,32 @@ pub(crate) fn remove(id: i32, identity: &Identity) -> Result {
     Ok(())
 }
 
-/// The end of a process: what it did with SEM_UNDO is taken back.
-pub(crate) fn undo_all(process: i32) {
-    if UNDO_NOTES.load(Ordering::Relaxed) == 0 {
-        return;
+impl UndoList {
+    /// Makes one that notes nothing yet.
+    pub(crate) fn new() -> Arc<UndoList> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Arc::new(UndoList { number: NEXT.fetch_add(1, Ordering::Relaxed) })
     }
+
+    /// Returns a thread of `process` that shares the list as one who operates.
+    pub(crate) fn operator(&self, process: i32) -> Operator {
+        Operator { process, undo: self.number }
+    }
+
+    /// A thread of `process` leaves it: the last takes all back.
+    pub(crate) fn leave(self: Arc<UndoList>, process: i32) {
+        if let Some(list) = Arc::into_inner(self)
+            && UNDO_NOTES.load(Ordering::Relaxed) != 0
+        {
+            undo_all(list.number, process);
+        }
+    }
+}
+
+fn undo_all(list: u64, process: i32) {
     for object in SETS.all() {
         let mut state = object.value.state.lock();
-        let Some(changes) = state.forget_undo(process) else { continue };
+        let Some(changes) = state.forget_undo(list) else { continue };
         for (semaphore, change) in state.semaphores.iter_mut().zip(changes).filter(|(_, change)| *change != 0) {
             let value = i32::from(semaphore.value) + i32::from(change);
             *semaphore = Semaphore { value: value.clamp(0, MAX_VALUE) as u16, process };
@@ -180,7 +210,7 @@ impl Set {
         if count == 0 {
             return Err(Errno::EINVAL);
         }
-        let semaphores = zeros(count)?;
+        let semaphores = vm::defaults(count)?;
         let add = |total: usize| Some(total + count).filter(|total| *total <= MAX_OF_ALL.get());
         TOTAL.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| Errno::ENOSPC)?;
         let state = State { semaphores, undo: BTreeMap::new(), waiting: Vec::new(), operated: 0 };
@@ -199,7 +229,7 @@ impl Set {
 
     /// Returns all values. ENOMEM.
     pub(crate) fn values(&self) -> Result<Vec<u16>> {
-        let mut values = zeros(self.count)?;
+        let mut values = vm::defaults(self.count)?;
         let state = self.state.lock();
         values.iter_mut().zip(&state.semaphores).for_each(|(value, semaphore)| *value = semaphore.value);
         Ok(values)
@@ -245,15 +275,6 @@ impl Drop for Set {
     }
 }
 
-/// Returns a list of `count` zeros. ENOMEM, also when only the kernel's reserve is left.
-fn zeros<T: Clone + Default>(count: usize) -> Result<Vec<T>> {
-    vm::check_budget()?;
-    let mut zeros = Vec::new();
-    zeros.try_reserve_exact(count).map_err(|_| Errno::ENOMEM)?;
-    zeros.resize(count, T::default());
-    Ok(zeros)
-}
-
 /// Why an operation was not done.
 enum Refusal {
     Error(Errno),
@@ -263,23 +284,23 @@ enum Refusal {
 
 impl State {
     /// Does all operations, or none.
-    fn attempt(&mut self, operations: &[Operation], process: i32) -> core::result::Result<(), Refusal> {
+    fn attempt(&mut self, operations: &[Operation], operator: Operator) -> core::result::Result<(), Refusal> {
         for (done, operation) in operations.iter().enumerate() {
-            if let Err(refusal) = self.step(operation, process) {
+            if let Err(refusal) = self.step(operation, operator.undo) {
                 for operation in operations[..done].iter().rev() {
-                    self.change(operation, -i32::from(operation.change), process);
+                    self.change(operation, -i32::from(operation.change), operator.undo);
                 }
                 return Err(refusal);
             }
         }
         for operation in operations {
-            self.semaphores[usize::from(operation.number)].process = process;
+            self.semaphores[usize::from(operation.number)].process = operator.process;
         }
         self.operated = seconds();
         Ok(())
     }
 
-    fn step(&mut self, operation: &Operation, process: i32) -> core::result::Result<(), Refusal> {
+    fn step(&mut self, operation: &Operation, undo: u64) -> core::result::Result<(), Refusal> {
         let value = i32::from(self.semaphores[usize::from(operation.number)].value) + i32::from(operation.change);
         let is_blocked = if operation.change == 0 { value != 0 } else { value < 0 };
         if is_blocked {
@@ -293,62 +314,73 @@ impl State {
             return Err(Refusal::Error(Errno::ERANGE));
         }
         if operation.flags & UNDO != 0 && operation.change != 0 {
-            let noted = self.undo_of(process).map_err(Refusal::Error)?[usize::from(operation.number)];
+            let noted = self.undo_of(undo).map_err(Refusal::Error)?[usize::from(operation.number)];
             let undone = i32::from(noted) - i32::from(operation.change);
             if !(-MAX_VALUE - 1..=MAX_VALUE).contains(&undone) {
                 return Err(Refusal::Error(Errno::ERANGE));
             }
         }
-        self.change(operation, i32::from(operation.change), process);
+        self.change(operation, i32::from(operation.change), undo);
         Ok(())
     }
 
     /// Adds to a semaphore, and takes the same from what SEM_UNDO notes.
-    fn change(&mut self, operation: &Operation, change: i32, process: i32) {
+    fn change(&mut self, operation: &Operation, change: i32, undo: u64) {
         let number = usize::from(operation.number);
         let semaphore = &mut self.semaphores[number];
         semaphore.value = (i32::from(semaphore.value) + change) as u16;
         if operation.flags & UNDO != 0
-            && let Some(changes) = self.undo.get_mut(&process)
+            && let Some(changes) = self.undo.get_mut(&undo)
         {
             changes[number] = (i32::from(changes[number]) - change) as i16;
         }
     }
 
-    /// Does the waiting operations that are possible now, in their order; each may make others possible.
+    /// Does the waiting operations that are possible now, in their order; each may make others possible. The earlier
+    /// ones are asked again only where that may be so: of a crowd that waits for one semaphore, each is asked once.
     fn do_possible(&mut self) {
+        let all = core::mem::take(&mut self.waiting);
         let mut index = 0;
-        while index < self.waiting.len() {
-            let waiting = self.waiting[index].clone();
-            let result = match self.attempt(&waiting.operations, waiting.process) {
+        while let Some(waiting) = all.get(index) {
+            index += 1;
+            if waiting.result.lock().is_some() {
+                continue;
+            }
+            let result = match self.attempt(&waiting.operations, waiting.operator) {
                 Err(Refusal::Blocked(number, for_zero)) => {
                     *waiting.blocked_on.lock() = (number, for_zero);
-                    index += 1;
                     continue;
                 }
                 Err(Refusal::Error(error)) => Err(error),
                 Ok(()) => Ok(()),
             };
-            self.waiting.remove(index);
             waiting.end(result);
-            if result.is_ok() && waiting.operations.iter().any(|operation| operation.change != 0) {
+            if result.is_ok() && waiting.operations.iter().any(|operation| self.may_let_go(operation)) {
                 index = 0;
             }
         }
+        self.waiting = all;
+        self.waiting.retain(|waiting| waiting.result.lock().is_none());
     }
 
-    /// Returns what a process' end adds, made now if need be. ENOMEM.
-    fn undo_of(&mut self, process: i32) -> Result<&Vec<i16>> {
-        if !self.undo.contains_key(&process) {
-            let changes = zeros(self.semaphores.len())?;
-            self.undo.insert(process, changes);
+    /// Returns whether an operation that was just done may have made possible what waited before.
+    fn may_let_go(&self, operation: &Operation) -> bool {
+        let is_zero = self.semaphores[usize::from(operation.number)].value == 0;
+        operation.change > 0 || operation.change < 0 && is_zero
+    }
+
+    /// Returns what the end of an undo list adds, made now if need be. ENOMEM.
+    fn undo_of(&mut self, list: u64) -> Result<&Vec<i16>> {
+        if !self.undo.contains_key(&list) {
+            let changes = vm::defaults(self.semaphores.len())?;
+            self.undo.insert(list, changes);
             UNDO_NOTES.fetch_add(1, Ordering::Relaxed);
         }
-        Ok(self.undo.entry(process).or_default())
+        Ok(self.undo.entry(list).or_default())
     }
 
-    fn forget_undo(&mut self, process: i32) -> Option<Vec<i16>> {
-        let changes = self.undo.remove(&process)?;
+    fn forget_undo(&mut self, list: u64) -> Option<Vec<i16>> {
+        let changes = self.undo.remove(&list)?;
         UNDO_NOTES.fetch_sub(1, Ordering::Relaxed);
         Some(changes)
     }

@@ -11,7 +11,7 @@ use super::thread::{AlternateStack, ThreadSeed};
 use super::thread_group::{ProgramInformation, Seed, Stop};
 use super::{Directories, Process, Program, Resource, Session, Thread, table};
 use crate::errno::{Errno, Result};
-use crate::file::FdTable;
+use crate::file::{Charge, FdTable};
 use crate::fs::{Capabilities, Identity, Path};
 use crate::machine::task::{Class, Task};
 use crate::machine::user::UserMode;
@@ -127,14 +127,14 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     }
 
     let process = parent.process();
-    check_process_limit(parent)?;
+    let charge = charge_thread(parent)?;
     if table::thread_count() >= limits::threads_max() {
         return Err(Errno::EAGAIN);
     }
     let id = request.id.map_or_else(Reservation::new, |id| Reservation::exact(id, &parent.identity()))?;
     let child_process =
         if flags.contains(CloneFlags::THREAD) { process.clone() } else { copy_process(parent, id.id, request)? };
-    let thread = copy_thread(parent, id.id, &child_process, request);
+    let thread = copy_thread(parent, id.id, charge, &child_process, request);
     if flags.contains(CloneFlags::VFORK) {
         *thread.vfork_parent.lock() = Some(process.clone());
     }
@@ -169,16 +169,13 @@ fn check(request: &CloneRequest) -> Result {
     Ok(())
 }
 
-/// RLIMIT_NPROC counts the user's threads; root may exceed it.
-fn check_process_limit(parent: &Thread) -> Result {
+/// Counts one more thread of the user's. RLIMIT_NPROC limits them (EAGAIN); root may exceed it.
+fn charge_thread(parent: &Thread) -> Result<Charge> {
     let identity = parent.identity();
-    if identity.uid == 0 || identity.can(Capabilities::SYS_RESOURCE) || identity.can(Capabilities::SYS_ADMIN) {
-        return Ok(());
-    }
-    let limit = parent.process().limit(Resource::Processes);
-    let threads = table::all().into_iter().flat_map(|process| process.threads());
-    let own = threads.filter(|thread| thread.identity().uid == identity.uid).count();
-    if own as u64 >= limit { Err(Errno::EAGAIN) } else { Ok(()) }
+    let is_free =
+        identity.uid == 0 || identity.can(Capabilities::SYS_RESOURCE) || identity.can(Capabilities::SYS_ADMIN);
+    let limit = if is_free { usize::MAX } else { parent.process().limit(Resource::Processes) as usize };
+    limits::THREADS.charge(identity.uid, 1, limit).ok_or(Errno::EAGAIN)
 }
 
 fn copy_process(parent: &Thread, id: i32, request: &CloneRequest) -> Result<Arc<Process>> {
@@ -215,7 +212,13 @@ fn copy_process(parent: &Thread, id: i32, request: &CloneRequest) -> Result<Arc<
     }))
 }
 
-fn copy_thread(parent: &Thread, id: i32, process: &Arc<Process>, request: &CloneRequest) -> Arc<Thread> {
+fn copy_thread(
+    parent: &Thread,
+    id: i32,
+    charge: Charge,
+    process: &Arc<Process>,
+    request: &CloneRequest,
+) -> Arc<Thread> {
     let flags = request.flags;
     let files = parent.files();
     let directories = parent.shared_directories();
@@ -232,6 +235,8 @@ fn copy_thread(parent: &Thread, id: i32, process: &Arc<Process>, request: &Clone
         files: if flags.contains(CloneFlags::FILES) { files } else { files.duplicate() },
         directories: if flags.contains(CloneFlags::DIRECTORIES) { directories } else { directories.duplicate() },
         identity: parent.identity(),
+        charge,
+        undo_list: flags.contains(CloneFlags::SEMAPHORE_UNDO).then(|| parent.undo_list()),
         blocked: parent.blocked(),
         alternate_stack: if loses_stack { AlternateStack::default() } else { parent.alternate_stack() },
         attributes,
@@ -342,6 +347,8 @@ pub(crate) fn create_first(program: Program, root: Path, files: Arc<FdTable>, en
         files,
         directories: Directories::new(root),
         identity: Arc::new(Identity::root()),
+        charge: limits::THREADS.charge(0, 1, usize::MAX).ok_or(Errno::EAGAIN)?,
+        undo_list: None,
         blocked: SignalSet::EMPTY,
         alternate_stack: AlternateStack::default(),
         attributes: Attributes::named(&program.command),

@@ -5,7 +5,6 @@ use super::job_control::{self, TICK_NS};
 use super::signal::{self, ActionFlags, ChildChange, IGNORE, Signal, SignalInfo};
 use super::thread_group::State;
 use super::{Process, Thread, table, trace};
-use crate::ipc::semaphore;
 use crate::machine::task;
 use crate::vm::AddressSpace;
 use alloc::sync::Arc;
@@ -47,6 +46,7 @@ pub(crate) fn leave(thread: &Arc<Thread>, space: Arc<AddressSpace>) {
     release_memory(thread, &space);
     task::set_page_table(None);
     drop(space);
+    thread.leave_undo_list();
     let files = thread.files.lock().take();
     drop(files);
 
@@ -104,6 +104,10 @@ fn unlist(thread: &Arc<Thread>) -> bool {
     // The first thread's id stays taken until the process is waited for, a traced one's until the tracer has.
     let tracer = table::with(|table| {
         thread.has_left.store(true, Ordering::Release);
+        let charge = thread.take_charge();
+        if let Some(node) = table.nodes.get_mut(&thread.id()) {
+            node.charge = charge;
+        }
         let tracer = thread.tracer().filter(|_| !thread.is_first());
         if tracer.is_none() {
             table.remove_thread(thread.id());
@@ -140,7 +144,6 @@ fn end(process: &Arc<Process>) {
     }
     process.exit_status.store(status, Ordering::Relaxed);
     process.timers().clear();
-    semaphore::undo_all(process.id());
     give_up_terminal(process);
 
     let mut aftermath = Aftermath::default();

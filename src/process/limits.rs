@@ -1,6 +1,7 @@
 //! Resource limits (getrlimit(2)): kept here, enforced by those who hand out the resource.
 
 use crate::errno::{Errno, Result};
+use crate::file::UserCount;
 use crate::machine::memory::{PAGE_SIZE, STACK_SIZE, total_pages};
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,6 +29,12 @@ pub(crate) enum Resource {
 
 /// No limit (RLIM_INFINITY).
 pub(crate) const UNLIMITED: u64 = u64::MAX;
+
+/// How many threads each user has.
+pub(super) static THREADS: UserCount = UserCount::new();
+
+/// How many real-time signals wait for each user's threads.
+pub(super) static QUEUED_SIGNALS: UserCount = UserCount::new();
 
 /// The most descriptors that RLIMIT_NOFILE may ever allow (Linux's default of /proc/sys/fs/nr_open).
 const OPEN_FILES_MAX: u64 = 1 << 20;

@@ -83,7 +83,7 @@ impl File for SignalFd {
         if let Some(observer) = observer {
             process.signal_arrivals().observe(observer, interest);
         }
-        let pending = thread.pending_signals().union(process.pending_signals().0);
+        let pending = thread.pending_signals().union(process.pending_signals());
         if pending.intersection(self.wanted()).is_empty() { Events::empty() } else { interest & Events::READ }
     }
 

@@ -4,6 +4,7 @@
 //! `Process` objects carry copies of what is read often. Nothing that sleeps is dropped under the lock.
 
 use super::{Process, Session, Thread};
+use crate::file::Charge;
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use alloc::collections::BTreeMap;
@@ -43,6 +44,8 @@ pub(super) struct Node {
     pub(super) continue_news: bool,
     /// The threads that it traces; those that ended until it has waited for them.
     pub(super) tracees: Vec<Arc<Thread>>,
+    /// Counts its first thread, once that has ended, until the process was waited for.
+    pub(super) charge: Option<Charge>,
     /// Who traces its first thread, and hears of its end before the parent does.
     pub(super) tracer: Option<i32>,
 }
@@ -152,6 +155,7 @@ impl Table {
             stop_news: None,
             continue_news: false,
             tracees: Vec::new(),
+            charge: None,
             tracer: None,
         };
         self.nodes.insert(id, node);

@@ -6,13 +6,15 @@
 use super::attributes::Attributes;
 use super::directories::Directories;
 use super::futex::Sleeper;
+use super::limits::THREADS;
 use super::rseq;
 use super::signal::{Pending, SignalInfo, SignalSet};
 use super::thread_group::Usage;
 use super::trace::Trace;
 use super::{Process, Restart};
-use crate::file::FdTable;
+use crate::file::{Charge, FdTable};
 use crate::fs::{Identity, Path};
+use crate::ipc::semaphore::UndoList;
 use crate::machine::sync::{Once, SpinLock};
 use crate::machine::task::{self, CpuTime, Task};
 use crate::machine::time;
@@ -64,6 +66,10 @@ pub(crate) struct Thread {
     pub(super) has_left: AtomicBool,
     /// Vector, error code and address of its last fault, for signal frames.
     last_fault: [AtomicU64; 3],
+    /// What SEM_UNDO notes of it, from its first semaphore operation on (semop(2)).
+    undo_list: SpinLock<Option<Arc<UndoList>>>,
+    /// Counts it as one of its user's threads, until it has ended.
+    charge: SpinLock<Option<Charge>>,
     /// The process that waits until this thread executes a program or ends (vfork(2)).
     pub(super) vfork_parent: SpinLock<Option<Arc<Process>>>,
 }
@@ -97,6 +103,8 @@ pub(super) struct ThreadSeed {
     pub(super) files: Arc<FdTable>,
     pub(super) directories: Arc<Directories>,
     pub(super) identity: Arc<Identity>,
+    pub(super) charge: Charge,
+    pub(super) undo_list: Option<Arc<UndoList>>,
     pub(super) blocked: SignalSet,
     pub(super) alternate_stack: AlternateStack,
     pub(super) attributes: Attributes,
@@ -142,6 +150,8 @@ impl Thread {
             trace: SpinLock::new(Rank::Trace, None),
             has_left: AtomicBool::new(false),
             last_fault: [const { AtomicU64::new(0) }; 3],
+            undo_list: SpinLock::new(Rank::Thread, seed.undo_list),
+            charge: SpinLock::new(Rank::Thread, Some(seed.charge)),
             vfork_parent: SpinLock::new(Rank::Thread, None),
         })
     }
@@ -196,8 +206,29 @@ impl Thread {
     /// Replaces the credentials. Only the thread itself.
     pub(crate) fn set_identity(&self, identity: Identity) {
         let identity = Arc::new(identity);
+        if identity.uid != self.identity().uid {
+            *self.charge.lock() = THREADS.charge(identity.uid, 1, usize::MAX);
+        }
         let old = core::mem::replace(&mut *self.identity.lock(), identity);
         drop(old);
+    }
+
+    /// Takes what counts it as one of its user's threads.
+    pub(super) fn take_charge(&self) -> Option<Charge> {
+        self.charge.lock().take()
+    }
+
+    /// Returns the list in which SEM_UNDO notes what it does, made now if need be.
+    pub(crate) fn undo_list(&self) -> Arc<UndoList> {
+        self.undo_list.lock().get_or_insert_with(UndoList::new).clone()
+    }
+
+    /// Leaves that list: the last takes back what was done. Only the thread itself.
+    pub(crate) fn leave_undo_list(&self) {
+        let list = self.undo_list.lock().take();
+        if let Some(list) = list {
+            list.leave(self.process.id());
+        }
     }
 
     /// Returns the root and working directories and the umask.

@@ -318,10 +318,9 @@ impl Process {
         self.state.lock().dispositions.clone()
     }
 
-    /// Returns the signals that wait for any of its threads, and how many entries they are.
-    pub(crate) fn pending_signals(&self) -> (super::SignalSet, usize) {
-        let state = self.state.lock();
-        (state.pending.set(), state.pending.len())
+    /// Returns the signals that wait for any of its threads.
+    pub(crate) fn pending_signals(&self) -> super::SignalSet {
+        self.state.lock().pending.set()
     }
 
     /// Returns whether all its threads are stopped by job control.

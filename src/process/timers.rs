@@ -233,7 +233,7 @@ impl SignalTimer {
         match &self.notice {
             Notice::None | Notice::Plain(..) | Notice::CpuLimit(_) => false,
             Notice::Process(process, signal, _) => {
-                process.upgrade().is_some_and(|process| process.pending_signals().0.contains(*signal))
+                process.upgrade().is_some_and(|process| process.pending_signals().contains(*signal))
             }
             Notice::Thread(thread, signal, _) => {
                 thread.upgrade().is_some_and(|thread| thread.pending_signals().contains(*signal))

@@ -5,7 +5,7 @@ use crate::fs::Identity;
 use crate::machine::cpu;
 use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::{Activity, Class, Task};
-use crate::process::{Process, Resource, Thread, UNLIMITED, Usage, table};
+use crate::process::{Process, Resource, Thread, UNLIMITED, Usage, signal, table};
 use crate::vm::{AreaDescription, Protection};
 use alloc::format;
 use alloc::string::String;
@@ -20,6 +20,9 @@ pub(super) struct Subject {
     /// The thread; `None` for the process as a whole.
     pub(super) thread: Option<Arc<Thread>>,
 }
+
+/// The bits of the signals 1 to 31 in a set.
+const STANDARD_SIGNALS: u64 = 0x7fff_ffff;
 
 /// Sums over the areas of an address space, in pages.
 #[derive(Clone, Copy, Default)]
@@ -258,10 +261,13 @@ pub(super) fn status(subject: &Subject) -> String {
         text.push_str("CoreDumping:\t0\nTHP_enabled:\t1\n");
     }
     let _ = writeln!(text, "Threads:\t{}", process.thread_count().max(1));
-    let (shared_pending, queued) = process.pending_signals();
-    let _ = writeln!(text, "SigQ:\t{queued}/{}", process.limit(Resource::PendingSignals));
+    let shared_pending = process.pending_signals();
     let (ignored, caught) = process.dispositions().summary();
     let own = thread.as_ref().map_or((0, 0), |thread| (thread.pending_signals().bits(), thread.blocked().bits()));
+    // Of standard signals, only the process' own are counted: they are not limited.
+    let standard = (own.0 | shared_pending.bits()) & STANDARD_SIGNALS;
+    let queued = process.main_identity().map_or(0, |who| signal::queued_for(who.uid)) + standard.count_ones() as usize;
+    let _ = writeln!(text, "SigQ:\t{queued}/{}", process.limit(Resource::PendingSignals));
     for (name, bits) in [
         ("SigPnd", own.0),
         ("ShdPnd", shared_pending.bits()),

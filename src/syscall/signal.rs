@@ -108,8 +108,8 @@ pub(crate) fn rt_sigpending(ctx: &Ctx<'_>, set: UserPtr<'_, u64>, size: usize) -
     if size > SET_SIZE {
         return Err(Errno::EINVAL);
     }
-    let (shared, _) = ctx.process().pending_signals();
-    let pending = ctx.thread().pending_signals().union(shared).intersection(ctx.thread().blocked());
+    let pending =
+        ctx.thread().pending_signals().union(ctx.process().pending_signals()).intersection(ctx.thread().blocked());
     set.cast::<u8>().slice(size)?.write_all(&pending.bits().to_ne_bytes()[..size])?;
     Ok(0)
 }

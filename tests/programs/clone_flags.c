@@ -86,6 +86,24 @@ static void many(void)
     int status;
     waitpid(pid, &status, 0);
     check("a user's threads are counted", status == 0);
+    pid = fork();
+    if (pid == 0) {
+        struct rlimit two = {2, 2};
+        if (setuid(54323) || setrlimit(RLIMIT_NPROC, &two))
+            _exit(1);
+        pid_t child = fork();
+        if (child == 0)
+            _exit(0);
+        if (waitid(P_PID, child, NULL, WEXITED | WNOWAIT) || fork() != -1 || errno != EAGAIN)
+            _exit(2);
+        waitpid(child, NULL, 0);
+        child = fork();
+        if (child == 0)
+            _exit(0);
+        _exit(child < 0 ? 3 : 0);
+    }
+    waitpid(pid, &status, 0);
+    check("and its zombies, until they are waited for", status == 0);
 }
 
 static int set_scheduler(int policy, int priority)

@@ -79,6 +79,40 @@ static void test_queue_limit(void)
     check("RLIMIT_SIGPENDING bounds the queue", status == 0);
 }
 
+/* The bound is the user's, whichever process the signals wait for. */
+static void test_limit_of_user(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct rlimit limit = {5, 5};
+        sigset_t set;
+        sigfillset(&set);
+        /* The end of the other would be one more that waits. */
+        sigdelset(&set, SIGCHLD);
+        sigprocmask(SIG_BLOCK, &set, NULL);
+        /* Nobody else has this user's id. */
+        if (setuid(54322) || setrlimit(RLIMIT_SIGPENDING, &limit))
+            _exit(1);
+        pid_t other = fork();
+        if (other == 0)
+            for (;;)
+                pause();
+        for (int i = 0; i < 5; i++)
+            if (queue_value(i % 2 ? other : getpid(), SIGRTMIN, i))
+                _exit(2);
+        if (queue_value(getpid(), SIGRTMIN, 5) != -1 || errno != EAGAIN)
+            _exit(3);
+        kill(other, SIGKILL);
+        waitpid(other, NULL, 0);
+        if (queue_value(getpid(), SIGRTMIN, 6) || queue_value(getpid(), SIGRTMIN, 7))
+            _exit(4);
+        _exit(queue_value(getpid(), SIGRTMIN, 8) != -1 || errno != EAGAIN ? 5 : 0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    check("RLIMIT_SIGPENDING counts by user", status == 0);
+}
+
 static void test_order(void)
 {
     sigset_t set, old;
@@ -355,6 +389,7 @@ int main(void)
     struct rlimit none = {0, 0};
     setrlimit(RLIMIT_CORE, &none);
     test_queue_limit();
+    test_limit_of_user();
     test_order();
     test_state();
     test_frames();

@@ -1,9 +1,11 @@
 /* semget(2), semop(2), semctl(2): several at once, waiting in order, SEM_UNDO, counts of waiters, limits. */
 #define _GNU_SOURCE
 #include "check.h"
+#include <sched.h>
 #include <signal.h>
 #include <sys/ipc.h>
 #include <sys/sem.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -201,6 +203,56 @@ static void undo(void)
     check("a child has none of its own", ended(child) == 0 && value(0) == 9);
 }
 
+/* clone(2), CLONE_SYSVSEM: the list of what is to be undone is one. */
+static void shared_undo(void)
+{
+    pid_t parent = fork();
+    if (parent == 0) {
+        operate(0, -1, SEM_UNDO);
+        pid_t child = syscall(SYS_clone, SIGCHLD | CLONE_SYSVSEM, 0, 0, 0, 0);
+        if (child == 0)
+            _exit(operate(0, -2, SEM_UNDO) || operate(0, 1, SEM_UNDO));
+        if (ended(child) != 0 || value(0) != 7)
+            _exit(1);
+        child = syscall(SYS_clone, SIGCHLD | CLONE_SYSVSEM, 0, 0, 0, 0);
+        if (child == 0)
+            _exit(unshare(CLONE_SYSVSEM) || value(0) != 7 || operate(0, -1, SEM_UNDO));
+        if (ended(child) != 0 || value(0) != 7)
+            _exit(2);
+        _exit(unshare(CLONE_SYSVSEM) || value(0) != 9 ? 3 : 0);
+    }
+    check("shared by clone, until the last leaves", ended(parent) == 0 && value(0) == 9);
+}
+
+/* Many wait for one semaphore: each is let go once, in the order in which they came. */
+static void crowd(void)
+{
+    enum { MANY = 60 };
+    pid_t children[MANY];
+    semctl(set, 0, SETVAL, (union semun){.value = 0});
+    semctl(set, 1, SETVAL, (union semun){.value = 0});
+    for (int i = 0; i < MANY; i++) {
+        if ((children[i] = fork()) == 0) {
+            struct sembuf both[2] = {{0, -1, 0}, {1, 1, 0}};
+            _exit(semop(set, both, 2) != 0);
+        }
+        await_count(0, GETNCNT, i + 1);
+    }
+    pid_t last = fork();
+    if (last == 0)
+        _exit(operate(1, -MANY, 0) != 0);
+    await_count(1, GETNCNT, 1);
+    semctl(set, 0, SETVAL, (union semun){.value = MANY / 2});
+    int failed = 0;
+    for (int i = 0; i < MANY / 2; i++)
+        failed += ended(children[i]) != 0;
+    check("half of a crowd", failed == 0 && semctl(set, 0, GETNCNT) == MANY / 2 && value(1) == MANY / 2);
+    semctl(set, 0, SETVAL, (union semun){.value = MANY / 2});
+    for (int i = MANY / 2; i < MANY; i++)
+        failed += ended(children[i]) != 0;
+    check("the rest, and who waits for them", failed == 0 && ended(last) == 0 && value(0) == 0 && value(1) == 0);
+}
+
 static void listing(void)
 {
     struct seminfo information;
@@ -249,6 +301,8 @@ int main(void)
     values();
     waiting();
     undo();
+    shared_undo();
+    crowd();
     listing();
     removal();
     return finish();

@@ -31,5 +31,5 @@ pub(crate) use frame::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UserStack, describ
 pub(crate) use information::{ChildChange, SignalInfo, code};
 pub(crate) use number::{DefaultAction, Signal, SignalSet};
 pub(crate) use pending::Pending;
-pub(crate) use send::{force, may_queue, may_send, send_to_group, send_to_thread, take, wait_for};
+pub(crate) use send::{force, may_queue, may_send, queued_for, send_to_group, send_to_thread, take, wait_for};
 pub(super) use send::{hand_over, recalculate};

@@ -1,9 +1,10 @@
 //! Sending: into which queue a signal goes, who is woken, and what happens at once (SIGKILL, stop and continue).
 
 use super::{Action, DefaultAction, IGNORE, Pending, Signal, SignalInfo, SignalSet};
-use crate::file::Events;
+use crate::file::{Charge, Events};
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{WaitError, WaitQueue};
+use crate::process::limits::QUEUED_SIGNALS;
 use crate::process::thread_group::{State, Stop};
 use crate::process::{Process, Resource, Thread, exit, job_control, table, timers, trace};
 use alloc::sync::Arc;
@@ -127,8 +128,13 @@ fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalI
         return;
     }
     process.signal_arrivals().announce(Events::READ);
-    let has_room = !signal.is_queued() || info.code() == super::code::TIMER || has_room(process, state);
-    let push = |pending: &mut Pending| if has_room { pending.push(info) } else { pending.push_bare(signal) };
+    let is_limited = signal.is_queued() && info.code() != super::code::TIMER;
+    let charge = if is_limited { charge(process, state) } else { None };
+    let has_room = !is_limited || charge.is_some();
+    let push = |pending: &mut Pending| match has_room {
+        true => pending.push_charged(info, charge),
+        false => pending.push_bare(signal),
+    };
     match target {
         Target::Thread(thread) => {
             push(&mut thread.signals.lock().pending);
@@ -189,12 +195,18 @@ pub(crate) fn take(thread: &Arc<Thread>, wanted: SignalSet) -> Option<SignalInfo
 
 /// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
 pub(crate) fn may_queue(process: &Process) -> bool {
-    has_room(process, &process.state.lock())
+    charge(process, &process.state.lock()).is_some()
 }
 
-fn has_room(process: &Process, state: &State) -> bool {
-    let own: usize = state.threads.iter().map(|thread| thread.signals.lock().pending.len()).sum();
-    ((own + state.pending.len()) as u64) < process.limit(Resource::PendingSignals)
+/// Returns how many real-time signals wait for a user's threads.
+pub(crate) fn queued_for(uid: u32) -> usize {
+    QUEUED_SIGNALS.of(uid)
+}
+
+/// Counts one more signal that waits for the user of `process`; `None` if that is more than RLIMIT_SIGPENDING allows.
+fn charge(process: &Process, state: &State) -> Option<Charge> {
+    let uid = state.threads.first()?.identity().uid;
+    QUEUED_SIGNALS.charge(uid, 1, process.limit(Resource::PendingSignals) as usize)
 }
 
 /// Forgets the pending signals of `set`, of the process and of all its threads.

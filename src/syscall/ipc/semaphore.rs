@@ -79,7 +79,8 @@ pub(crate) fn semtimedop(
         return Err(Errno::E2BIG);
     }
     let operations = operations.slice(count as usize)?.read_all()?;
-    semaphore::operate(id, operations, &ctx.identity(), ctx.process().id(), deadline_ns).map(|()| 0)
+    let operator = ctx.thread().undo_list().operator(ctx.process().id());
+    semaphore::operate(id, operations, &ctx.identity(), operator, deadline_ns).map(|()| 0)
 }
 
 /// semctl(2): `argument` is `union semun`.

@@ -218,7 +218,7 @@ pub(crate) fn rseq(ctx: &Ctx<'_>, address: u64, length: u32, flags: i32, signatu
     Ok(0)
 }
 
-/// unshare(2): directories and descriptors; namespaces are not built in.
+/// unshare(2): directories, descriptors and what SEM_UNDO notes; namespaces are not built in.
 pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result<usize> {
     let known = CloneFlags::DIRECTORIES
         | CloneFlags::FILES
@@ -241,6 +241,9 @@ pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result<usize> {
     if flags.contains(CloneFlags::FILES) {
         ctx.thread().set_files(FdTable::duplicate(ctx.files()));
         ctx.set_replaced();
+    }
+    if flags.contains(CloneFlags::SEMAPHORE_UNDO) {
+        ctx.thread().leave_undo_list();
     }
     Ok(0)
 }
