@@ -23,18 +23,13 @@ pub(crate) fn pipe_metadata(uid: u32, gid: u32) -> Metadata {
         device: PIPE_DEVICE,
         inode: next_inode(),
         kind: FileKind::Fifo,
-        permissions: 0o600,
-        links: 1,
         uid,
         gid,
-        represents: DeviceNumber::default(),
-        size: 0,
-        block_size: 4096,
-        blocks: 0,
         accessed: now,
         modified: now,
         changed: now,
         born: now,
+        ..metadata()
     }
 }
 

@@ -5,7 +5,7 @@
 //! holds, and puts level-triggered ones back. Interests hold their open file weakly: closing the last descriptor ends
 //! the watch by itself (epoll(7), question 6).
 
-use super::{Events, File, Metadata, Observer, OpenFile, Readiness, anonymous};
+use super::{Events, File, Observer, OpenFile, Readiness};
 use crate::errno::{Errno, Result};
 use crate::machine::sync::{IrqLock, SpinLock};
 use crate::machine::task::Mutex;
@@ -313,10 +313,6 @@ impl File for Epoll {
 
     fn can_poll(&self) -> bool {
         true
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        Ok(anonymous::metadata())
     }
 
     fn name(&self) -> String {

@@ -1,6 +1,6 @@
 //! eventfd(2): a counter that wakes.
 
-use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, anonymous};
+use super::{Events, File, Observer, Readiness, StatusFlags};
 use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
@@ -96,10 +96,6 @@ impl File for EventFd {
 
     fn can_poll(&self) -> bool {
         true
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        Ok(anonymous::metadata())
     }
 
     fn name(&self) -> String {

@@ -3,7 +3,7 @@
 //! Expirations are counted from the clock when somebody looks; the machine's one-shot timer only wakes. After it fired
 //! the file stays readable until a read, and the read arms the next one: no interrupt handler re-arms timers.
 
-use super::{Events, File, Metadata, Observer, Readiness, StatusFlags, anonymous, wall_clock};
+use super::{Events, File, Observer, Readiness, StatusFlags, wall_clock};
 use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::machine::time::{self, Timer};
@@ -219,10 +219,6 @@ impl File for TimerFd {
 
     fn can_poll(&self) -> bool {
         true
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        Ok(anonymous::metadata())
     }
 
     fn name(&self) -> String {

@@ -7,9 +7,7 @@
 use super::{Dentry, Inode, Path};
 use crate::errno::{Errno, Result};
 use crate::file::notice::{self, Notice, Place};
-use crate::file::{
-    Charge, DeviceNumber, Events, File, Metadata, Observer, Readiness, StatusFlags, UserCount, anonymous,
-};
+use crate::file::{Charge, DeviceNumber, Events, File, Metadata, Observer, Readiness, StatusFlags, UserCount};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use crate::util::tunable::Tunable;
@@ -337,10 +335,6 @@ impl File for Inotify {
         }
         let length: usize = self.state.lock().events.iter().map(Event::length).sum();
         UserPtr::<i32>::new(space, argument).write(&(length as i32)).map(|()| 0)
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        Ok(anonymous::metadata())
     }
 
     fn name(&self) -> String {

@@ -2,8 +2,7 @@
 //! once the process has ended.
 
 use super::Process;
-use crate::errno::Result;
-use crate::file::{Events, File, Metadata, Observer, anonymous};
+use crate::file::{Events, File, Observer};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -35,10 +34,6 @@ impl File for PidFd {
 
     fn can_poll(&self) -> bool {
         true
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        Ok(anonymous::metadata())
     }
 
     fn name(&self) -> String {

@@ -3,7 +3,7 @@
 use super::signal::{self, SignalInfo, SignalSet};
 use super::{Process, Thread};
 use crate::errno::{Errno, Result};
-use crate::file::{Events, File, Metadata, Observer, StatusFlags, anonymous};
+use crate::file::{Events, File, Observer, StatusFlags};
 use crate::vm::Destination;
 use alloc::format;
 use alloc::string::String;
@@ -89,10 +89,6 @@ impl File for SignalFd {
 
     fn can_poll(&self) -> bool {
         true
-    }
-
-    fn metadata(&self) -> Result<Metadata> {
-        Ok(anonymous::metadata())
     }
 
     fn name(&self) -> String {
