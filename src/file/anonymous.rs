@@ -19,38 +19,11 @@ pub(crate) fn next_inode() -> u64 {
 /// Returns the metadata of a pipe (or, as sockets, any file with a number of its own), made now by `uid` and `gid`.
 pub(crate) fn pipe_metadata(uid: u32, gid: u32) -> Metadata {
     let now = time::wall_ns() as i64;
-    Metadata {
-        device: PIPE_DEVICE,
-        inode: next_inode(),
-        kind: FileKind::Fifo,
-        uid,
-        gid,
-        accessed: now,
-        modified: now,
-        changed: now,
-        born: now,
-        ..metadata()
-    }
+    Metadata { uid, gid, ..Metadata::new(PIPE_DEVICE, next_inode(), FileKind::Fifo, 0o600, now) }
 }
 
 /// Returns the metadata that all anonymous inodes share: Linux shows mode 0600 without a file type; `Regular` is
 /// nearest, and no program looks.
 pub(crate) fn metadata() -> Metadata {
-    Metadata {
-        device: ANONYMOUS_DEVICE,
-        inode: 1,
-        kind: FileKind::Regular,
-        permissions: 0o600,
-        links: 1,
-        uid: 0,
-        gid: 0,
-        represents: DeviceNumber::default(),
-        size: 0,
-        block_size: 4096,
-        blocks: 0,
-        accessed: 0,
-        modified: 0,
-        changed: 0,
-        born: 0,
-    }
+    Metadata::new(ANONYMOUS_DEVICE, 1, FileKind::Regular, 0o600, 0)
 }

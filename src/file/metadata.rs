@@ -68,3 +68,26 @@ pub(crate) struct Metadata {
     pub(crate) changed: Timestamp,
     pub(crate) born: Timestamp,
 }
+
+impl Metadata {
+    /// Returns what an empty file of root's shows that nothing but memory holds; all its times are `time`.
+    pub(crate) fn new(device: DeviceNumber, inode: u64, kind: FileKind, permissions: u32, time: Timestamp) -> Metadata {
+        Metadata {
+            device,
+            inode,
+            kind,
+            permissions,
+            links: if kind == FileKind::Directory { 2 } else { 1 },
+            uid: 0,
+            gid: 0,
+            represents: DeviceNumber::default(),
+            size: 0,
+            block_size: 4096,
+            blocks: 0,
+            accessed: time,
+            modified: time,
+            changed: time,
+            born: time,
+        }
+    }
+}

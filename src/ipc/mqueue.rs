@@ -418,21 +418,5 @@ impl Inode for Root {
 }
 
 fn describe(inode: u64, kind: FileKind, permissions: u32, (uid, gid): (u32, u32), time: i64) -> Metadata {
-    Metadata {
-        device: *DEVICE,
-        inode,
-        kind,
-        permissions,
-        links: if kind == FileKind::Directory { 2 } else { 1 },
-        uid,
-        gid,
-        represents: DeviceNumber::default(),
-        size: FILE_SIZE,
-        block_size: 4096,
-        blocks: 0,
-        accessed: time,
-        modified: time,
-        changed: time,
-        born: time,
-    }
+    Metadata { uid, gid, size: FILE_SIZE, ..Metadata::new(*DEVICE, inode, kind, permissions, time) }
 }

@@ -116,23 +116,8 @@ impl Node {
 impl Inode for Node {
     fn metadata(&self) -> Metadata {
         let now = time::wall_ns() as i64;
-        Metadata {
-            device: self.identity.device,
-            inode: self.identity.inode,
-            kind: self.kind(),
-            permissions: self.identity.permissions,
-            links: if matches!(self.content, Content::Directory(_)) { 2 } else { 1 },
-            uid: self.identity.uid,
-            gid: self.identity.gid,
-            represents: DeviceNumber::default(),
-            size: 0,
-            block_size: 1024,
-            blocks: 0,
-            accessed: now,
-            modified: now,
-            changed: now,
-            born: now,
-        }
+        let NodeIdentity { device, inode, permissions, uid, gid } = self.identity;
+        Metadata { uid, gid, block_size: 1024, ..Metadata::new(device, inode, self.kind(), permissions, now) }
     }
 
     fn look_up(&self, name: &[u8]) -> Result<Arc<dyn Inode>> {

@@ -116,23 +116,9 @@ impl Drop for TerminalFile {
 
 /// Returns what fstat(2) shows for a terminal that was opened without a name.
 pub(super) fn metadata(number: DeviceNumber) -> Metadata {
-    Metadata {
-        device: DeviceNumber::default(),
-        inode: number.encoded(),
-        kind: FileKind::CharacterDevice,
-        permissions: 0o620,
-        links: 1,
-        uid: 0,
-        gid: 0,
-        represents: number,
-        size: 0,
-        block_size: 1024,
-        blocks: 0,
-        accessed: 0,
-        modified: 0,
-        changed: 0,
-        born: 0,
-    }
+    let nowhere = DeviceNumber::default();
+    let metadata = Metadata::new(nowhere, number.encoded(), FileKind::CharacterDevice, 0o620, 0);
+    Metadata { represents: number, block_size: 1024, ..metadata }
 }
 
 fn is_administrator() -> bool {

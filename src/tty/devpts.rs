@@ -186,21 +186,6 @@ fn describe_terminal(pair: &Pair) -> Metadata {
 }
 
 fn describe(inode: u64, kind: FileKind, represents: DeviceNumber, owner: &Owner) -> Metadata {
-    Metadata {
-        device: *DEVICE,
-        inode,
-        kind,
-        permissions: owner.permissions,
-        links: if kind == FileKind::Directory { 2 } else { 1 },
-        uid: owner.uid,
-        gid: owner.gid,
-        represents,
-        size: 0,
-        block_size: 1024,
-        blocks: 0,
-        accessed: owner.time,
-        modified: owner.time,
-        changed: owner.time,
-        born: owner.time,
-    }
+    let Owner { permissions, uid, gid, time } = *owner;
+    Metadata { uid, gid, represents, block_size: 1024, ..Metadata::new(*DEVICE, inode, kind, permissions, time) }
 }
