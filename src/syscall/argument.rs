@@ -17,6 +17,24 @@ pub(crate) struct Fd(pub(crate) i32);
 /// A user string: a path, a name.
 pub(crate) type UserStr<'c> = UserPtr<'c, u8>;
 
+/// The path of a file; a link at its end is followed.
+pub(crate) struct Followed<'c>(pub(super) UserStr<'c>);
+
+/// The path of a file, which may be a link.
+pub(crate) struct NotFollowed<'c>(pub(super) UserStr<'c>);
+
+impl<'c> Argument<'c> for Followed<'c> {
+    fn from_register(ctx: &'c Ctx<'_>, value: u64) -> Self {
+        Followed(UserPtr::new(ctx.space(), value))
+    }
+}
+
+impl<'c> Argument<'c> for NotFollowed<'c> {
+    fn from_register(ctx: &'c Ctx<'_>, value: u64) -> Self {
+        NotFollowed(UserPtr::new(ctx.space(), value))
+    }
+}
+
 impl<'c> Argument<'c> for Fd {
     fn from_register(_: &'c Ctx<'_>, value: u64) -> Self {
         Fd(value as i32)

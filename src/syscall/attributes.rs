@@ -2,7 +2,7 @@
 
 use super::argument::{Fd, UserStr};
 use super::context::Ctx;
-use super::path::{CURRENT, EMPTY_PATH, NO_FOLLOW, find_place, place_of};
+use super::path::{CURRENT, EMPTY_PATH, NO_FOLLOW, Subject, find_place, place_of};
 use crate::errno::{Errno, Result};
 use crate::fs::NewTime;
 use crate::vm::UserPtr;
@@ -13,9 +13,11 @@ const TIME_OMIT: i64 = (1 << 30) - 2;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// chmod(2).
-pub(crate) fn chmod(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
-    fchmodat(ctx, CURRENT, name, mode)
+/// chmod(2), fchmod(2).
+pub(crate) fn chmod<S: Subject>(ctx: &Ctx<'_>, subject: S, mode: u32) -> Result<usize> {
+    let (view, path) = subject.place(ctx)?;
+    view.change_mode(&path, mode)?;
+    Ok(0)
 }
 
 /// fchmodat(2), the system call without flags.
@@ -25,26 +27,9 @@ pub(crate) fn fchmodat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u3
     Ok(0)
 }
 
-/// fchmod(2).
-pub(crate) fn fchmod(ctx: &Ctx<'_>, fd: Fd, mode: u32) -> Result<usize> {
-    let (view, path) = place_of(ctx, fd)?;
-    view.change_mode(&path, mode)?;
-    Ok(0)
-}
-
-/// chown(2).
-pub(crate) fn chown(ctx: &Ctx<'_>, name: UserStr<'_>, uid: u32, gid: u32) -> Result<usize> {
-    fchownat(ctx, CURRENT, name, uid, gid, 0)
-}
-
-/// lchown(2).
-pub(crate) fn lchown(ctx: &Ctx<'_>, name: UserStr<'_>, uid: u32, gid: u32) -> Result<usize> {
-    fchownat(ctx, CURRENT, name, uid, gid, NO_FOLLOW)
-}
-
-/// fchown(2).
-pub(crate) fn fchown(ctx: &Ctx<'_>, fd: Fd, uid: u32, gid: u32) -> Result<usize> {
-    let (view, path) = place_of(ctx, fd)?;
+/// chown(2), lchown(2), fchown(2).
+pub(crate) fn chown<S: Subject>(ctx: &Ctx<'_>, subject: S, uid: u32, gid: u32) -> Result<usize> {
+    let (view, path) = subject.place(ctx)?;
     view.change_owner(&path, id(uid), id(gid))?;
     Ok(0)
 }

@@ -1,6 +1,6 @@
 //! Names in the file tree: open, create, link, rename, remove, change attributes; working directory and root.
 
-use super::argument::{Fd, UserStr};
+use super::argument::{Fd, Followed, NotFollowed, UserStr};
 use super::context::Ctx;
 use super::file::{CLOSE_ON_EXEC, reserve};
 use crate::errno::{Errno, Result};
@@ -71,6 +71,30 @@ pub(super) fn find_place(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags:
     match find(ctx, directory, &read_name(name)?, flags)? {
         Target::Place(view, path) => Ok((view, path)),
         Target::File(_) => Err(Errno::EINVAL),
+    }
+}
+
+/// An argument that names a file: calls that differ only in how they name it are one function.
+pub(crate) trait Subject {
+    /// Returns the file's place.
+    fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)>;
+}
+
+impl Subject for Followed<'_> {
+    fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)> {
+        find_place(ctx, CURRENT, self.0, 0)
+    }
+}
+
+impl Subject for NotFollowed<'_> {
+    fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)> {
+        find_place(ctx, CURRENT, self.0, NO_FOLLOW)
+    }
+}
+
+impl Subject for Fd {
+    fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)> {
+        place_of(ctx, self)
     }
 }
 

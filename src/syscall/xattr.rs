@@ -1,8 +1,8 @@
 //! Extended attributes (xattr(7)).
 
-use super::argument::{Fd, UserStr};
+use super::argument::UserStr;
 use super::context::Ctx;
-use super::path::{CURRENT, NO_FOLLOW, find_place, place_of};
+use super::path::Subject;
 use crate::errno::{Errno, Result};
 use crate::file::{FileKind, Notice, Place};
 use crate::fs::{Access, Capabilities, Path, View};
@@ -16,130 +16,30 @@ const SIZE_LIMIT: usize = 65536;
 /// setxattr(2)'s flags.
 const FLAGS: u32 = 3;
 
-/// getxattr(2).
-pub(crate) fn getxattr(
+/// getxattr(2), lgetxattr(2), fgetxattr(2).
+pub(crate) fn getxattr<S: Subject>(
     ctx: &Ctx<'_>,
-    path: UserStr<'_>,
+    subject: S,
     name: UserStr<'_>,
     value: UserPtr<'_, u8>,
     size: usize,
 ) -> Result<usize> {
-    get(find_place(ctx, CURRENT, path, 0)?, name, value, size)
-}
-
-/// lgetxattr(2).
-pub(crate) fn lgetxattr(
-    ctx: &Ctx<'_>,
-    path: UserStr<'_>,
-    name: UserStr<'_>,
-    value: UserPtr<'_, u8>,
-    size: usize,
-) -> Result<usize> {
-    get(find_place(ctx, CURRENT, path, NO_FOLLOW)?, name, value, size)
-}
-
-/// fgetxattr(2).
-pub(crate) fn fgetxattr(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    name: UserStr<'_>,
-    value: UserPtr<'_, u8>,
-    size: usize,
-) -> Result<usize> {
-    get(place_with_attributes(ctx, fd)?, name, value, size)
-}
-
-/// setxattr(2).
-pub(crate) fn setxattr(
-    ctx: &Ctx<'_>,
-    path: UserStr<'_>,
-    name: UserStr<'_>,
-    value: UserPtr<'_, u8>,
-    size: usize,
-    flags: u32,
-) -> Result<usize> {
-    set(find_place(ctx, CURRENT, path, 0)?, name, value, size, flags)
-}
-
-/// lsetxattr(2).
-pub(crate) fn lsetxattr(
-    ctx: &Ctx<'_>,
-    path: UserStr<'_>,
-    name: UserStr<'_>,
-    value: UserPtr<'_, u8>,
-    size: usize,
-    flags: u32,
-) -> Result<usize> {
-    set(find_place(ctx, CURRENT, path, NO_FOLLOW)?, name, value, size, flags)
-}
-
-/// fsetxattr(2).
-pub(crate) fn fsetxattr(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    name: UserStr<'_>,
-    value: UserPtr<'_, u8>,
-    size: usize,
-    flags: u32,
-) -> Result<usize> {
-    set(place_with_attributes(ctx, fd)?, name, value, size, flags)
-}
-
-/// listxattr(2).
-pub(crate) fn listxattr(ctx: &Ctx<'_>, path: UserStr<'_>, list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
-    collect(find_place(ctx, CURRENT, path, 0)?, list, size)
-}
-
-/// llistxattr(2).
-pub(crate) fn llistxattr(ctx: &Ctx<'_>, path: UserStr<'_>, list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
-    collect(find_place(ctx, CURRENT, path, NO_FOLLOW)?, list, size)
-}
-
-/// flistxattr(2).
-pub(crate) fn flistxattr(ctx: &Ctx<'_>, fd: Fd, list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
-    collect(place_with_attributes(ctx, fd)?, list, size)
-}
-
-/// removexattr(2).
-pub(crate) fn removexattr(ctx: &Ctx<'_>, path: UserStr<'_>, name: UserStr<'_>) -> Result<usize> {
-    remove(find_place(ctx, CURRENT, path, 0)?, name)
-}
-
-/// lremovexattr(2).
-pub(crate) fn lremovexattr(ctx: &Ctx<'_>, path: UserStr<'_>, name: UserStr<'_>) -> Result<usize> {
-    remove(find_place(ctx, CURRENT, path, NO_FOLLOW)?, name)
-}
-
-/// fremovexattr(2).
-pub(crate) fn fremovexattr(ctx: &Ctx<'_>, fd: Fd, name: UserStr<'_>) -> Result<usize> {
-    remove(place_with_attributes(ctx, fd)?, name)
-}
-
-/// Files without a place (pipes, sockets) have no extended attributes.
-fn place_with_attributes(ctx: &Ctx<'_>, fd: Fd) -> Result<(View, Path)> {
-    place_of(ctx, fd).map_err(|error| if error == Errno::EINVAL { Errno::EOPNOTSUPP } else { error })
-}
-
-/// Reads an attribute's name. "ERANGE The size of name is too long" or zero.
-fn read_attribute_name(name: UserStr<'_>) -> Result<Vec<u8>> {
-    let name = name.read_string(NAME_LIMIT);
-    let name = name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::ERANGE } else { error })?;
-    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
-}
-
-fn get((view, path): (View, Path), name: UserStr<'_>, value: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    let (view, path) = find(ctx, subject)?;
     let name = read_attribute_name(name)?;
     check(&view, &path, &name, Access::READ)?;
     give(&path.inode().get_xattr(&name)?, value, size)
 }
 
-fn set(
-    (view, path): (View, Path),
+/// setxattr(2), lsetxattr(2), fsetxattr(2).
+pub(crate) fn setxattr<S: Subject>(
+    ctx: &Ctx<'_>,
+    subject: S,
     name: UserStr<'_>,
     value: UserPtr<'_, u8>,
     size: usize,
     flags: u32,
 ) -> Result<usize> {
+    let (view, path) = find(ctx, subject)?;
     if flags & !FLAGS != 0 {
         return Err(Errno::EINVAL);
     }
@@ -155,7 +55,9 @@ fn set(
     Ok(0)
 }
 
-fn collect((view, path): (View, Path), list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+/// listxattr(2), llistxattr(2), flistxattr(2).
+pub(crate) fn listxattr<S: Subject>(ctx: &Ctx<'_>, subject: S, list: UserPtr<'_, u8>, size: usize) -> Result<usize> {
+    let (view, path) = find(ctx, subject)?;
     let is_administrator = view.identity.can(Capabilities::SYS_ADMIN);
     let mut bytes = Vec::new();
     for name in path.inode().list_xattrs()? {
@@ -167,13 +69,27 @@ fn collect((view, path): (View, Path), list: UserPtr<'_, u8>, size: usize) -> Re
     give(&bytes, list, size)
 }
 
-fn remove((view, path): (View, Path), name: UserStr<'_>) -> Result<usize> {
+/// removexattr(2), lremovexattr(2), fremovexattr(2).
+pub(crate) fn removexattr<S: Subject>(ctx: &Ctx<'_>, subject: S, name: UserStr<'_>) -> Result<usize> {
+    let (view, path) = find(ctx, subject)?;
     let name = read_attribute_name(name)?;
     path.require_writable()?;
     check(&view, &path, &name, Access::WRITE)?;
     path.inode().remove_xattr(&name)?;
     path.tell(Notice::ATTRIBUTES);
     Ok(0)
+}
+
+/// Files without a place (pipes, sockets) have no extended attributes.
+fn find(ctx: &Ctx<'_>, subject: impl Subject) -> Result<(View, Path)> {
+    subject.place(ctx).map_err(|error| if error == Errno::EINVAL { Errno::EOPNOTSUPP } else { error })
+}
+
+/// Reads an attribute's name. "ERANGE The size of name is too long" or zero.
+fn read_attribute_name(name: UserStr<'_>) -> Result<Vec<u8>> {
+    let name = name.read_string(NAME_LIMIT);
+    let name = name.map_err(|error| if error == Errno::ENAMETOOLONG { Errno::ERANGE } else { error })?;
+    if name.is_empty() { Err(Errno::ERANGE) } else { Ok(name) }
 }
 
 /// Gives out a value: with size 0 only its length. ERANGE if it does not fit.
