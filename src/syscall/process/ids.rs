@@ -84,152 +84,161 @@ pub(crate) fn getegid(ctx: &Ctx<'_>) -> Result<usize> {
     Ok(ctx.identity().egid as usize)
 }
 
+/// The ids of a user or of a group: calls on both are alike.
+#[derive(Clone, Copy)]
+struct Ids {
+    real: u32,
+    effective: u32,
+    saved: u32,
+    file: u32,
+}
+
+/// Whose ids: what may change them freely, and where they are in the credentials.
+struct Kind {
+    capability: Capabilities,
+    get: fn(&Identity) -> Ids,
+    set: fn(&mut Identity, Ids),
+}
+
+const USER: Kind = Kind {
+    capability: Capabilities::SETUID,
+    get: |of| Ids { real: of.uid, effective: of.euid, saved: of.suid, file: of.fsuid },
+    set: |of, ids| (of.uid, of.euid, of.suid, of.fsuid) = (ids.real, ids.effective, ids.saved, ids.file),
+};
+
+const GROUP: Kind = Kind {
+    capability: Capabilities::SETGID,
+    get: |of| Ids { real: of.gid, effective: of.egid, saved: of.sgid, file: of.fsgid },
+    set: |of, ids| (of.gid, of.egid, of.sgid, of.fsgid) = (ids.real, ids.effective, ids.saved, ids.file),
+};
+
+type IdPtr<'c> = UserPtr<'c, u32>;
+
 /// getresuid(2).
-pub(crate) fn getresuid(
-    ctx: &Ctx<'_>,
-    real: UserPtr<'_, u32>,
-    effective: UserPtr<'_, u32>,
-    saved: UserPtr<'_, u32>,
-) -> Result<usize> {
-    let identity = ctx.identity();
-    real.write(&identity.uid)?;
-    effective.write(&identity.euid)?;
-    saved.write(&identity.suid)?;
-    Ok(0)
+pub(crate) fn getresuid(ctx: &Ctx<'_>, real: IdPtr<'_>, effective: IdPtr<'_>, saved: IdPtr<'_>) -> Result<usize> {
+    tell_all(&USER, ctx, [real, effective, saved])
 }
 
 /// getresgid(2).
-pub(crate) fn getresgid(
-    ctx: &Ctx<'_>,
-    real: UserPtr<'_, u32>,
-    effective: UserPtr<'_, u32>,
-    saved: UserPtr<'_, u32>,
-) -> Result<usize> {
-    let identity = ctx.identity();
-    real.write(&identity.gid)?;
-    effective.write(&identity.egid)?;
-    saved.write(&identity.sgid)?;
+pub(crate) fn getresgid(ctx: &Ctx<'_>, real: IdPtr<'_>, effective: IdPtr<'_>, saved: IdPtr<'_>) -> Result<usize> {
+    tell_all(&GROUP, ctx, [real, effective, saved])
+}
+
+fn tell_all(kind: &Kind, ctx: &Ctx<'_>, to: [IdPtr<'_>; 3]) -> Result<usize> {
+    let ids = (kind.get)(&ctx.identity());
+    for (to, id) in to.iter().zip([ids.real, ids.effective, ids.saved]) {
+        to.write(&id)?;
+    }
     Ok(0)
 }
 
 /// setuid(2): with CAP_SETUID all ids, else the effective one only.
 pub(crate) fn setuid(ctx: &Ctx<'_>, uid: u32) -> Result<usize> {
-    check_id(uid)?;
-    let mut new = Identity::clone(&ctx.identity());
-    if new.can(Capabilities::SETUID) {
-        (new.uid, new.suid) = (uid, uid);
-    } else if uid != new.uid && uid != new.suid {
-        return Err(Errno::EPERM);
-    }
-    (new.euid, new.fsuid) = (uid, uid);
-    commit(ctx, new)
+    set_one(&USER, ctx, uid)
 }
 
 /// setgid(2).
 pub(crate) fn setgid(ctx: &Ctx<'_>, gid: u32) -> Result<usize> {
-    check_id(gid)?;
-    let mut new = Identity::clone(&ctx.identity());
-    if new.can(Capabilities::SETGID) {
-        (new.gid, new.sgid) = (gid, gid);
-    } else if gid != new.gid && gid != new.sgid {
-        return Err(Errno::EPERM);
+    set_one(&GROUP, ctx, gid)
+}
+
+fn set_one(kind: &Kind, ctx: &Ctx<'_>, id: u32) -> Result<usize> {
+    if id == SAME {
+        return Err(Errno::EINVAL);
     }
-    (new.egid, new.fsgid) = (gid, gid);
-    commit(ctx, new)
+    change(kind, ctx, |old, is_free| {
+        allow(is_free || id == old.real || id == old.saved)?;
+        let (real, saved) = if is_free { (id, id) } else { (old.real, old.saved) };
+        Ok(Ids { real, effective: id, saved, file: id })
+    })
 }
 
 /// setreuid(2).
 pub(crate) fn setreuid(ctx: &Ctx<'_>, real: u32, effective: u32) -> Result<usize> {
-    let old = ctx.identity();
-    let mut new = Identity::clone(&old);
-    let is_free = old.can(Capabilities::SETUID);
-    if real != SAME {
-        allow(is_free || real == old.uid || real == old.euid)?;
-        new.uid = real;
-    }
-    if effective != SAME {
-        allow(is_free || [old.uid, old.euid, old.suid].contains(&effective))?;
-        new.euid = effective;
-    }
-    if real != SAME || effective != SAME && effective != old.uid {
-        new.suid = new.euid;
-    }
-    new.fsuid = new.euid;
-    commit(ctx, new)
+    set_two(&USER, ctx, real, effective)
 }
 
 /// setregid(2).
 pub(crate) fn setregid(ctx: &Ctx<'_>, real: u32, effective: u32) -> Result<usize> {
-    let old = ctx.identity();
-    let mut new = Identity::clone(&old);
-    let is_free = old.can(Capabilities::SETGID);
-    if real != SAME {
-        allow(is_free || real == old.gid || real == old.egid)?;
-        new.gid = real;
-    }
-    if effective != SAME {
-        allow(is_free || [old.gid, old.egid, old.sgid].contains(&effective))?;
-        new.egid = effective;
-    }
-    if real != SAME || effective != SAME && effective != old.gid {
-        new.sgid = new.egid;
-    }
-    new.fsgid = new.egid;
-    commit(ctx, new)
+    set_two(&GROUP, ctx, real, effective)
+}
+
+fn set_two(kind: &Kind, ctx: &Ctx<'_>, real: u32, effective: u32) -> Result<usize> {
+    change(kind, ctx, |old, is_free| {
+        let mut new = old;
+        if real != SAME {
+            allow(is_free || real == old.real || real == old.effective)?;
+            new.real = real;
+        }
+        if effective != SAME {
+            allow(is_free || old.has(effective))?;
+            new.effective = effective;
+        }
+        if real != SAME || effective != SAME && effective != old.real {
+            new.saved = new.effective;
+        }
+        Ok(Ids { file: new.effective, ..new })
+    })
 }
 
 /// setresuid(2).
 pub(crate) fn setresuid(ctx: &Ctx<'_>, real: u32, effective: u32, saved: u32) -> Result<usize> {
-    let old = ctx.identity();
-    let mut new = Identity::clone(&old);
-    let is_free = old.can(Capabilities::SETUID);
-    for (id, field) in [(real, &mut new.uid), (effective, &mut new.euid), (saved, &mut new.suid)] {
-        if id != SAME {
-            allow(is_free || [old.uid, old.euid, old.suid].contains(&id))?;
-            *field = id;
-        }
-    }
-    new.fsuid = new.euid;
-    commit(ctx, new)
+    set_all(&USER, ctx, [real, effective, saved])
 }
 
 /// setresgid(2).
 pub(crate) fn setresgid(ctx: &Ctx<'_>, real: u32, effective: u32, saved: u32) -> Result<usize> {
-    let old = ctx.identity();
-    let mut new = Identity::clone(&old);
-    let is_free = old.can(Capabilities::SETGID);
-    for (id, field) in [(real, &mut new.gid), (effective, &mut new.egid), (saved, &mut new.sgid)] {
-        if id != SAME {
-            allow(is_free || [old.gid, old.egid, old.sgid].contains(&id))?;
-            *field = id;
+    set_all(&GROUP, ctx, [real, effective, saved])
+}
+
+fn set_all(kind: &Kind, ctx: &Ctx<'_>, ids: [u32; 3]) -> Result<usize> {
+    change(kind, ctx, |old, is_free| {
+        let mut new = old;
+        for (id, field) in ids.into_iter().zip([&mut new.real, &mut new.effective, &mut new.saved]) {
+            if id != SAME {
+                allow(is_free || old.has(id))?;
+                *field = id;
+            }
         }
-    }
-    new.fsgid = new.egid;
-    commit(ctx, new)
+        Ok(Ids { file: new.effective, ..new })
+    })
 }
 
 /// setfsuid(2): returns the id before, changed or not.
 pub(crate) fn setfsuid(ctx: &Ctx<'_>, uid: u32) -> Result<usize> {
-    let old = ctx.identity();
-    if uid != SAME && (old.can(Capabilities::SETUID) || [old.uid, old.euid, old.suid, old.fsuid].contains(&uid)) {
-        let mut new = Identity::clone(&old);
-        new.fsuid = uid;
-        follow_file_user(&old, &mut new);
-        note_change(ctx, &old, &new);
-        ctx.thread().set_identity(new);
-    }
-    Ok(old.fsuid as usize)
+    set_file(&USER, ctx, uid)
 }
 
 /// setfsgid(2): returns the id before, changed or not.
 pub(crate) fn setfsgid(ctx: &Ctx<'_>, gid: u32) -> Result<usize> {
-    let old = ctx.identity();
-    if gid != SAME && (old.can(Capabilities::SETGID) || [old.gid, old.egid, old.sgid, old.fsgid].contains(&gid)) {
-        let new = Identity { fsgid: gid, ..Identity::clone(&old) };
-        note_change(ctx, &old, &new);
+    set_file(&GROUP, ctx, gid)
+}
+
+fn set_file(kind: &Kind, ctx: &Ctx<'_>, id: u32) -> Result<usize> {
+    let identity = ctx.identity();
+    let old = (kind.get)(&identity);
+    if id != SAME && (identity.can(kind.capability) || old.has(id) || old.file == id) {
+        let mut new = Identity::clone(&identity);
+        (kind.set)(&mut new, Ids { file: id, ..old });
+        follow_file_user(&identity, &mut new);
+        note_change(ctx, &identity, &new);
         ctx.thread().set_identity(new);
     }
-    Ok(old.fsgid as usize)
+    Ok(old.file as usize)
+}
+
+impl Ids {
+    fn has(self, id: u32) -> bool {
+        [self.real, self.effective, self.saved].contains(&id)
+    }
+}
+
+/// Changes the caller's ids to what `choose` makes of the old ones and of whether any are allowed.
+fn change(kind: &Kind, ctx: &Ctx<'_>, choose: impl FnOnce(Ids, bool) -> Result<Ids>) -> Result<usize> {
+    let old = ctx.identity();
+    let mut new = Identity::clone(&old);
+    (kind.set)(&mut new, choose((kind.get)(&old), old.can(kind.capability))?);
+    commit(ctx, &old, new)
 }
 
 /// getgroups(2).
@@ -260,20 +269,15 @@ pub(crate) fn setgroups(ctx: &Ctx<'_>, size: usize, list: UserPtr<'_, u32>) -> R
     Ok(0)
 }
 
-fn check_id(id: u32) -> Result {
-    if id == SAME { Err(Errno::EINVAL) } else { Ok(()) }
-}
-
 fn allow(is_allowed: bool) -> Result {
     if is_allowed { Ok(()) } else { Err(Errno::EPERM) }
 }
 
 /// Makes `new` the caller's credentials, with the capabilities that follow from its ids (capabilities(7), "Effect of
 /// user ID changes on capabilities").
-fn commit(ctx: &Ctx<'_>, mut new: Identity) -> Result<usize> {
+fn commit(ctx: &Ctx<'_>, old: &Identity, mut new: Identity) -> Result<usize> {
     const KEEP_CAPABILITIES: u32 = 1 << 4;
     const NO_SETUID_FIXUP: u32 = 1 << 2;
-    let old = ctx.identity();
     let bits = ctx.thread().secure_bits();
     if bits & NO_SETUID_FIXUP == 0 {
         let had_root = old.uid == 0 || old.euid == 0 || old.suid == 0;
@@ -290,9 +294,9 @@ fn commit(ctx: &Ctx<'_>, mut new: Identity) -> Result<usize> {
         } else if old.euid != 0 && new.euid == 0 {
             new.effective = new.permitted;
         }
-        follow_file_user(&old, &mut new);
+        follow_file_user(old, &mut new);
     }
-    note_change(ctx, &old, &new);
+    note_change(ctx, old, &new);
     ctx.thread().set_identity(new);
     Ok(0)
 }
