@@ -3,9 +3,9 @@
 
 use super::Device;
 use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, text};
-use super::status::ranges;
-use crate::machine::cpu;
+use super::status::{mask, ranges};
 use crate::machine::sync::Once;
+use crate::machine::{cpu, platform};
 use crate::tty;
 use alloc::boxed::Box;
 use alloc::format;
@@ -75,18 +75,27 @@ fn cpu_names() -> &'static [String] {
     NAMES.call_once(|| (0..cpu::count()).map(|cpu| format!("cpu{cpu}")).collect())
 }
 
-/// Makes the folder of one CPU: each is a core of its own.
+/// Makes the folder of one CPU. Each list of CPUs goes by an old and a new name (Documentation/admin-guide/cputopology).
 fn cpu_folder(device: Device, cpu: usize) -> Arc<Node> {
-    let file = |name: &'static str, value: String| {
+    let place = platform::place(cpu);
+    let file = |(name, value): (&'static str, String)| {
         let identity = NodeIdentity::of_root(device, &format!("{CPUS}{cpu}/{name}"), 0o444);
         let read = text(move || value.clone() + "\n");
         (name, Node::new(identity, Content::Text { read, write: None }))
     };
-    let entries = Vec::from([
-        file("core_id", format!("{cpu}")),
-        file("physical_package_id", String::from("0")),
-        file("thread_siblings_list", format!("{cpu}")),
-    ]);
+    let entries = [
+        ("core_cpus", mask(place.core_cpus)),
+        ("core_cpus_list", ranges(place.core_cpus)),
+        ("core_id", format!("{}", place.core)),
+        ("core_siblings", mask(place.package_cpus)),
+        ("core_siblings_list", ranges(place.package_cpus)),
+        ("package_cpus", mask(place.package_cpus)),
+        ("package_cpus_list", ranges(place.package_cpus)),
+        ("physical_package_id", format!("{}", place.package)),
+        ("thread_siblings", mask(place.core_cpus)),
+        ("thread_siblings_list", ranges(place.core_cpus)),
+    ];
+    let entries = entries.into_iter().map(file).collect();
     let topology = directory(device, &format!("{CPUS}{cpu}/topology"), Box::new(FixedDirectory { entries }));
     let entries = Vec::from([("topology", topology)]);
     directory(device, &format!("{CPUS}{cpu}"), Box::new(FixedDirectory { entries }))

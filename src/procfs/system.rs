@@ -3,7 +3,7 @@
 use super::mounts;
 use crate::file::locks::{self, LockDescription};
 use crate::fs::kinds;
-use crate::machine::{boot, cpu, memory, random, task, time, trap};
+use crate::machine::{boot, cpu, memory, platform, random, task, time, trap};
 use crate::process::table;
 use crate::util::lock_ranges::LockKind;
 use crate::vm::{AddressSpace, commit};
@@ -132,7 +132,11 @@ pub(super) fn cpuinfo() -> String {
         let _ = writeln!(text, "model name\t: {}", description.brand);
         let _ = writeln!(text, "stepping\t: {}", description.stepping);
         let _ = writeln!(text, "cpu MHz\t\t: {}.{:03}", mhz / 1000, mhz % 1000);
-        let _ = writeln!(text, "siblings\t: 1\ncore id\t\t: {index}\ncpu cores\t: 1\nfpu\t\t: yes");
+        let place = platform::place(index);
+        let siblings = place.package_cpus.count_ones();
+        let _ = writeln!(text, "physical id\t: {}\nsiblings\t: {siblings}\ncore id\t\t: {}", place.package, place.core);
+        let _ = writeln!(text, "cpu cores\t: {}", siblings / place.core_cpus.count_ones());
+        let _ = writeln!(text, "apicid\t\t: {0}\ninitial apicid\t: {0}\nfpu\t\t: yes", place.apic_id);
         let _ = writeln!(text, "flags\t\t: {flags}");
         let _ = writeln!(text, "bogomips\t: {}.{:02}", mhz * 2 / 1000, mhz * 2 / 10 % 100);
         let _ = writeln!(text, "clflush size\t: 64\ncache_alignment\t: 64\n");

@@ -91,8 +91,13 @@ pub(super) fn send_nmi(cpu: usize) {
 
 fn send(cpu: usize, command: u32) {
     if let Some(apic) = LOCAL_APIC.get() {
-        apic.command(IDS[cpu].load(Ordering::Relaxed), command);
+        apic.command(id_of(cpu), command);
     }
+}
+
+/// Returns the APIC id of a CPU that runs.
+pub(super) fn id_of(cpu: usize) -> u32 {
+    IDS[cpu].load(Ordering::Relaxed)
 }
 
 /// Returns the running CPU's local APIC; `None` on a PC without.

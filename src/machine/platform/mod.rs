@@ -40,9 +40,13 @@ mod power;
 /// The clock chip.
 mod rtc;
 
+/// Which CPUs share a core and a package.
+mod topology;
+
 pub(crate) use calls::run_on;
 pub(crate) use port::Port;
 pub(crate) use power::{halt, power_off, restart};
+pub(crate) use topology::place;
 pub(in crate::machine) use {
     calls::stop_others,
     counter::{Counter, find_counters},
