@@ -189,8 +189,13 @@ pub(crate) struct DirectoryFile {
 
 impl DirectoryFile {
     /// Opens the directory at `path`.
-    pub(super) fn new(path: Path) -> Arc<DirectoryFile> {
+    pub(crate) fn new(path: Path) -> Arc<DirectoryFile> {
         Arc::new(DirectoryFile { path })
+    }
+
+    /// Returns which directory it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

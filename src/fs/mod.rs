@@ -76,7 +76,7 @@ mod walk;
 pub(crate) use anonymous::path_to;
 pub(crate) use attributes::{NewTime, now};
 pub(crate) use dentry::Dentry;
-pub(crate) use files::RegularFile;
+pub(crate) use files::{DirectoryFile, RegularFile};
 pub(crate) use identity::{Capabilities, Identity};
 pub(crate) use inode::{AttributeChange, FileSystem, FileSystemStatistics, Inode, NewNode};
 pub(crate) use inotify::Inotify;

@@ -6,7 +6,7 @@
 
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, DirectoryEntry, File, FileKind, Metadata, OpenFile, StatusFlags};
-use crate::fs::{self, Identity, Inode, Path};
+use crate::fs::{self, DirectoryFile, Identity, Inode, Path};
 use crate::machine::task::Mutex;
 use crate::machine::time;
 use crate::process::Process;
@@ -17,6 +17,7 @@ use alloc::string::String;
 use alloc::sync::{Arc, Weak};
 use alloc::vec;
 use alloc::vec::Vec;
+use core::any::Any;
 
 /// Makes a file's content.
 pub(super) type Read = Box<dyn Fn() -> Result<Vec<u8>> + Send + Sync>;
@@ -159,12 +160,15 @@ impl Inode for Node {
     fn open(self: Arc<Self>, path: &Path, _flags: StatusFlags, _identity: &Identity) -> Result<Arc<dyn File>> {
         match &self.content {
             Content::Link(_) => Err(Errno::ELOOP),
+            Content::Directory(_) => Ok(DirectoryFile::new(path.clone())),
             Content::Memory(find) => Ok(Arc::new(OpenMemory {
                 space: find()?.map(|space| Arc::downgrade(&space)).unwrap_or_default(),
                 node: self,
                 path: path.clone(),
             })),
-            _ => Ok(Arc::new(OpenNode { node: self, path: path.clone(), text: Mutex::new(Rank::FileContent, None) })),
+            Content::Text { .. } => {
+                Ok(Arc::new(OpenText { node: self, path: path.clone(), text: Mutex::new(Rank::FileContent, None) }))
+            }
         }
     }
 
@@ -179,24 +183,22 @@ impl Inode for Node {
 
 /// Returns the process whose directory is open as `file`.
 pub(crate) fn process_of(file: &OpenFile) -> Option<Arc<Process>> {
-    file.downcast::<OpenNode>()?.node.directory().ok()?.process()
+    let directory = file.downcast::<DirectoryFile>()?;
+    let inode: Arc<dyn Any + Send + Sync> = directory.path().inode();
+    inode.downcast::<Node>().ok()?.directory().ok()?.process()
 }
 
-/// An open node.
-struct OpenNode {
+/// An open text.
+struct OpenText {
     node: Arc<Node>,
     path: Path,
     /// The text as of the last read from the start.
     text: Mutex<Option<Vec<u8>>>,
 }
 
-impl File for OpenNode {
+impl File for OpenText {
     fn read(&self, to: &mut Destination<'_>, position: &mut u64, _flags: StatusFlags) -> Result<usize> {
-        let read = match &self.node.content {
-            Content::Text { read, .. } => read,
-            Content::Directory(_) => return Err(Errno::EISDIR),
-            _ => return Err(Errno::EINVAL),
-        };
+        let Content::Text { read, .. } = &self.node.content else { return Err(Errno::EINVAL) };
         let mut text = self.text.lock();
         if *position == 0 || text.is_none() {
             *text = Some(read()?);
@@ -223,10 +225,6 @@ impl File for OpenNode {
 
     fn metadata(&self) -> Result<Metadata> {
         Ok(self.node.metadata())
-    }
-
-    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
-        Inode::read_directory(&*self.node, position, visit)
     }
 
     fn name(&self) -> String {

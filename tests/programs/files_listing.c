@@ -66,6 +66,17 @@ static int list_and_close(void)
     return closed;
 }
 
+/* Programs that skip two entries without looking (sysctl -a) rely on this. */
+static int begins_with_dots(const char *path)
+{
+    char buffer[4096];
+    int fd = open(path, O_RDONLY | O_DIRECTORY);
+    long length = syscall(SYS_getdents64, fd, buffer, sizeof buffer);
+    close(fd);
+    struct record *first = (void *)buffer, *second = (void *)(buffer + first->length);
+    return length > 0 && !strcmp(first->name, ".") && !strcmp(second->name, "..");
+}
+
 int main(void)
 {
     char name[32];
@@ -136,6 +147,9 @@ int main(void)
     check_error("a file is not listed", syscall(SYS_getdents64, fd, buffer, sizeof buffer), ENOTDIR);
     close(fd);
     check("descriptors closed while they are listed", list_and_close() == 40);
+    const char *paths[] = { "/dev", "/proc", "/proc/self", "/proc/self/fd", "/proc/self/task", "/proc/sys/kernel", "/sys" };
+    for (unsigned i = 0; i < sizeof paths / sizeof *paths; i++)
+        check(paths[i], begins_with_dots(paths[i]));
     leave_tmpfs();
     return finish();
 }
