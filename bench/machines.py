@@ -40,8 +40,18 @@ def on_linux(archive, arguments="", options=(), limit=1800, run=0, **configurati
         rows = _rows(
             lambda *more: linux.machine(archive, words, [*options, *more], limit=limit, **configuration), LINUX_ENTRY
         )
-        known.write_text("".join(f"{name} {value}\n" for name, value in rows.items()))
-    return {name: int(value) for name, value in (line.split() for line in known.read_text().splitlines())}
+        write_rows(known, rows)
+    return read_rows(known)
+
+
+def write_rows(path, rows):
+    """Keeps {row: value}."""
+    path.write_text("".join(f"{name} {value}\n" for name, value in rows.items()))
+
+
+def read_rows(path):
+    """Returns what `write_rows` kept."""
+    return {name: int(value) for name, value in (line.split() for line in path.read_text().splitlines())}
 
 
 def _rows(make, entry):

@@ -81,9 +81,7 @@ def main():
     elif name in goals():
         once = machines.on_stele(payload.archive(), name, options, **machines.COUNTED)[name]
     else:
-        program = pathlib.Path(name)
-        words = " ".join(["--run", f"/bench/{program.name}", *arguments])
-        machines.on_stele(payload.archive(program), words, options, **machines.COUNTED)
+        machines.on_stele(payload.archive(pathlib.Path(name), " ".join(arguments)), "program", options, **machines.COUNTED)
     outside, counts = executed()
     functions = by_source(counts) if os.environ.get("INLINED") else by_symbol(counts)
     functions["(outside of the kernel)"] = outside

@@ -17,21 +17,40 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import machines  # noqa: E402
 import payload  # noqa: E402
+import prompt  # noqa: E402
 
 RUNS = int(os.environ.get("RUNS", "1"))
 
 
 def goals():
-    """Returns the rows in their order as {name: wanted instructions or None}."""
+    """Returns the rows in their order as {name: wanted figure or None}."""
     lines = [line.split() for line in (ROOT / "bench/goals").read_text().splitlines() if not line.startswith("#")]
     return {name: int(goal[0]) if goal else None for name, *goal in lines}
 
 
+def programs():
+    """Returns the names of the rows that are Debian's programs."""
+    return [line.split()[0] for line in (ROOT / "bench/programs").read_text().splitlines()]
+
+
 def measure(names):
-    """Returns each run's rows on Linux (all, because they are kept) and on Stele: two lists of {name: value}."""
-    archive = payload.archive()
-    linux = [machines.on_linux(archive, run=run, **machines.COUNTED) for run in range(RUNS)]
-    return linux, [machines.on_stele(archive, " ".join(names), **machines.COUNTED) for _ in range(RUNS)]
+    """Returns each run's rows on Linux and on Stele: two lists of {name: value}. Linux runs all, because they are kept."""
+    linux, stele = [{} for _ in range(RUNS)], [{} for _ in range(RUNS)]
+
+    def boot(archive, every, **configuration):
+        wanted = [name for name in every if name in names]
+        for run in range(RUNS if wanted else 0):
+            configuration = {**machines.COUNTED, **configuration}
+            linux[run] |= machines.on_linux(archive, " ".join(every), run=run, **configuration)
+            stele[run] |= machines.on_stele(archive, " ".join(wanted), **configuration)
+
+    ours = [name for name in goals() if name not in [*programs(), *prompt.ROWS]]
+    boot(payload.debian_archive(), programs(), memory="2G")
+    boot(payload.archive(), ours)
+    if set(prompt.ROWS) & set(names):
+        linux[0] |= prompt.on_linux()
+        stele[0] |= prompt.on_stele()
+    return linux, stele
 
 
 def table(names, linux, stele):
@@ -72,7 +91,7 @@ def spread(runs):
 
 def main():
     names = sys.argv[1:] or list(goals())
-    linux, stele = measure(sys.argv[1:])
+    linux, stele = measure(names)
     lines, missing = table(names, linux, stele)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     lines += ["", f"Instructions; Stele at {commit}. Linux: {spread(linux)}. Stele: {spread(stele)}."]

@@ -87,13 +87,13 @@ sleep 60
 """
 
 
-def _pack(tree, archive):
-    """Packs a tree as it is: plain, which tcg unpacks sooner than anything compressed."""
+def pack(tree, archive):
+    """Packs a tree as it is: plain, which tcg unpacks sooner than anything compressed, and always in the same order."""
     partial = archive.with_suffix(".partial")
     with open(partial, "wb") as output:
         names = subprocess.run(["find", ".", "-mindepth", "1", "-print0"], cwd=tree, stdout=subprocess.PIPE, check=True)
-        subprocess.run(["cpio", "--quiet", "--null", "--create", "--format=newc", "--owner=+0:+0"], cwd=tree,
-                       input=names.stdout, stdout=output, check=True)  # fmt: skip
+        subprocess.run(["cpio", "--quiet", "--null", "--create", "--format=newc", "--owner=+0:+0", "--reproducible"], cwd=tree,
+                       input=b"\0".join(sorted(names.stdout.split(b"\0")[:-1])), stdout=output, check=True)  # fmt: skip
     partial.replace(archive)
 
 
@@ -122,10 +122,10 @@ class Userland(Guest):
         base = ROOT / "build/debian/root.cpio"
         with _making:
             if not base.exists() or base.stat().st_mtime < (ROOT / "build/debian/packages").stat().st_mtime:
-                _pack(tree, base)
+                pack(tree, base)
         self._finish()
         archive = ROOT / "build/tests" / f"{self.name}.cpio"
-        _pack(self.root, archive)
+        pack(self.root, archive)
         with open(archive, "r+b") as output, open(base, "rb") as first:
             added = output.read()
             output.seek(0)

@@ -1,6 +1,8 @@
 /* Measures rows by name, or all. As process 1 it prepares the machine, and switches it off at the end.
  *
- *   bench [--run PROGRAM ARGUMENTS…] [--boot] [--scale] [ROW…] */
+ *   bench [ROW…]
+ *
+ * A line of /bench/list, `name command`, is a row too: the shell runs the command once, and all that it does counts. */
 #include "rows.h"
 #include <fcntl.h>
 #include <sched.h>
@@ -62,6 +64,37 @@ static void measure(const struct row *row)
         printf("@row %s failed %x\n", row->name, status);
 }
 
+/* A command from start to end. Its output, which only a failure shows, is not written while it counts. */
+static void run(const char *name, const char *command)
+{
+    int status = -1;
+    uint64_t begun = begin();
+    pid_t child = fork();
+    if (child == 0) {
+        int output = open("/tmp/output", O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        dup2(open("/dev/null", O_RDONLY), 0), dup2(output, 1), dup2(output, 2);
+        execl("/bin/sh", "sh", "-c", command, NULL);
+        _exit(127);
+    }
+    waitpid(child, &status, 0);
+    uint64_t taken = end(begun);
+    if (status == 0) {
+        printf("@row %s %llu\n", name, (unsigned long long)taken);
+    } else {
+        printf("@row %s failed %x\n", name, status);
+        system("tail -n 20 /tmp/output");
+    }
+}
+
+static bool is_chosen(const char *name, char **words)
+{
+    if (!*words)
+        return true;
+    while (*words && strcmp(*words, name) != 0)
+        words++;
+    return *words;
+}
+
 /* What an init does before anything else. */
 static void prepare(uint64_t first)
 {
@@ -76,32 +109,24 @@ static void prepare(uint64_t first)
 
 int main(int count, char **words)
 {
+    (void)count;
     uint64_t first = __builtin_ia32_rdtsc();
     bool is_init = getpid() == 1;
     setvbuf(stdout, NULL, _IONBF, 0);
     if (is_init)
         prepare(first);
-    if (count > 2 && strcmp(words[1], "--run") == 0) { /* another program, measured from start to end */
-        uint64_t taken = REPEAT(1, {
-            pid_t child = fork();
-            if (child == 0) {
-                execvp(words[2], words + 2);
-                _exit(127);
-            }
-            int status = -1;
-            waitpid(child, &status, 0);
-            printf("@status %x\n", status);
-        });
-        printf("@row run %llu\n", (unsigned long long)taken);
-    } else {
-        for (size_t family = 0; family < sizeof families / sizeof *families; family++)
-            for (const struct row *row = families[family]; row->name; row++) {
-                bool chosen = count < 2;
-                for (int word = 1; word < count; word++)
-                    chosen |= strcmp(words[word], row->name) == 0;
-                if (chosen)
-                    measure(row);
-            }
+    for (size_t family = 0; family < sizeof families / sizeof *families; family++)
+        for (const struct row *row = families[family]; row->name; row++)
+            if (is_chosen(row->name, words + 1))
+                measure(row);
+    char line[1024];
+    FILE *list = fopen("/bench/list", "r");
+    while (list && fgets(line, sizeof line, list)) {
+        char *command = strchr(line, ' ');
+        must(command);
+        *command++ = 0;
+        if (is_chosen(line, words + 1))
+            run(line, command);
     }
     printf("@end\n");
     if (is_init)
