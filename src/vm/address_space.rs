@@ -226,8 +226,14 @@ impl AddressSpace {
             .any(|(_, area)| area.is_shared && area.maximum.contains(Protection::WRITE) && area.shows(cache))
     }
 
-    /// Takes the pages `indices` of the file out of this address space (all, or those that `only` picks).
-    pub(super) fn unmap_cache(&self, cache: &PageCache, indices: Range<u64>, only: Option<&dyn Fn(&Frame) -> bool>) {
+    /// Takes the pages `indices` of the file out of this address space: all, private copies too, or those for which
+    /// `only(index, frame)` holds.
+    pub(super) fn unmap_cache(
+        &self,
+        cache: &PageCache,
+        indices: Range<u64>,
+        only: Option<&dyn Fn(u64, &Frame) -> bool>,
+    ) {
         let mut areas = self.lock();
         let Areas { map, set_aside, resident, .. } = &mut *areas;
         for (range, area) in map.iter().filter(|(_, area)| area.shows(cache)) {
@@ -239,20 +245,20 @@ impl AddressSpace {
                 continue;
             }
             match only {
-                None => {
-                    *resident -= self.table.unmap(gone.clone());
-                    set_aside.retain(|address, _| !gone.contains(address));
-                }
-                Some(is_chosen) => {
+                Some(is_chosen) if area.has_private_pages => {
                     let mut chosen = Vec::new();
                     self.table.visit(gone, &mut |address, frame, _, _, _| {
-                        if is_chosen(frame) {
+                        if is_chosen(first + (address - range.start) / PAGE, frame) {
                             chosen.push(address);
                         }
                     });
                     for address in chosen {
                         *resident -= self.table.unmap(address..address + PAGE);
                     }
+                }
+                _ => {
+                    *resident -= self.table.unmap(gone.clone());
+                    set_aside.retain(|address, _| !gone.contains(address));
                 }
             }
         }

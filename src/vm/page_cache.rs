@@ -14,7 +14,7 @@ use super::{AddressSpace, Destination, PAGE, Seals, Source, budget};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Frame, PAGE_SIZE};
 use crate::machine::sync::SpinLock;
-use crate::machine::task::Mutex;
+use crate::machine::task::{self, Mutex};
 use crate::rank::Rank;
 use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
@@ -29,6 +29,9 @@ pub(crate) trait Pager: Send + Sync {
     /// Stores `frame` as the file's page `index`.
     fn write_page(&self, index: u64, frame: &Frame) -> Result;
 }
+
+/// How many pages a hole takes out of the cache and its mappings at once.
+const DROPPED_AT_ONCE: usize = 512;
 
 /// The pages of one file, and the file's size.
 pub(crate) struct PageCache {
@@ -131,6 +134,7 @@ impl PageCache {
                 Err(error) if total == 0 => return Err(error),
                 Err(_) => return Ok(total),
             }
+            task::reschedule_point();
         }
     }
 
@@ -167,6 +171,7 @@ impl PageCache {
                 Err(error) if total == 0 => return Err(error),
                 Err(_) => break,
             }
+            task::reschedule_point();
         }
         Ok(total)
     }
@@ -280,17 +285,25 @@ impl PageCache {
             return Ok(());
         }
 
-        let dropped = {
-            let mut pages = self.pages.lock();
-            let mut dropped = pages.split_off(&whole.start);
-            pages.append(&mut dropped.split_off(&whole.end));
-            dropped
-        };
-        if !dropped.is_empty() {
-            let is_dropped = |frame: &Frame| dropped.values().any(|page| page.frame.address() == frame.address());
-            self.for_each_mapper(|space| space.unmap_cache(self, whole.clone(), Some(&is_dropped)));
+        let mut next = whole.start;
+        loop {
+            let dropped = self.drop_some(next..whole.end);
+            let Some(&(last, _)) = dropped.last() else { return Ok(()) };
+            let is_dropped = |index: u64, frame: &Frame| {
+                let found = dropped.binary_search_by_key(&index, |&(index, _)| index);
+                found.is_ok_and(|place| dropped[place].1.address() == frame.address())
+            };
+            self.for_each_mapper(|space| space.unmap_cache(self, next..last + 1, Some(&is_dropped)));
+            next = last + 1;
+            task::reschedule_point();
         }
-        Ok(())
+    }
+
+    /// Takes the first pages of `indices` out, so few that others need not wait for long; returns them in order.
+    fn drop_some(&self, indices: core::ops::Range<u64>) -> Vec<(u64, Frame)> {
+        let mut pages = self.pages.lock();
+        let found: Vec<u64> = pages.range(indices).take(DROPPED_AT_ONCE).map(|(&index, _)| index).collect();
+        found.into_iter().filter_map(|index| Some((index, pages.remove(&index)?.frame))).collect()
     }
 
     /// Writes all changed pages through the pager.

@@ -82,5 +82,25 @@ int main(void)
 	memset(long_name, 'n', 250);
 	long_name[250] = 0;
 	check("a long name", fails_with(memfd_create(long_name, 0), EINVAL) && memfd_create(long_name + 1, 0) >= 0);
+	enum { LONG = 3000 };
+	int file = memfd_create("long", 0);
+	ftruncate(file, LONG * PAGE);
+	shared = mmap(NULL, LONG * PAGE, rw, MAP_SHARED, file, 0);
+	private = mmap(NULL, LONG * PAGE, rw, MAP_PRIVATE, file, 0);
+	int is_kept = 1, is_hole = 1, is_private_kept = 1;
+	for (size_t page = 0; page < LONG; page++) {
+		shared[page * PAGE] = 's';
+		is_kept &= private[page * PAGE] == 's';
+		if (page % 7 == 0)
+			private[page * PAGE] = 'p';
+	}
+	check("a hole", fallocate(file, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 100 * PAGE, (LONG - 200) * PAGE) == 0);
+	for (size_t page = 0; page < LONG; page++) {
+		char left = page >= 100 && page < LONG - 100 ? 0 : 's';
+		is_hole &= shared[page * PAGE] == left;
+		is_private_kept &= private[page * PAGE] == (page % 7 == 0 ? 'p' : left);
+	}
+	check("is one in all mappings", is_kept && is_hole);
+	check("but where one has a copy", is_private_kept);
 	return finish();
 }
