@@ -31,6 +31,7 @@ pub(crate) fn replace_program(
     // lock, as is attaching: either the tracer is seen here, or it is judged by the new identity too.
     table::with(|_| take_over_identity(thread, &program));
     let space = program.space.clone();
+    space.refuse_large_pages(old_space.refuses_large_pages());
     task::set_page_table(Some(space.page_table().clone()));
     let old = {
         let mut state = process.state.lock();

@@ -2,7 +2,7 @@
 
 use crate::errno::Result;
 use crate::file::{DeviceNumber, OpenFile};
-use crate::vm::{AreaDescription, Mapping, Protection};
+use crate::vm::{AreaDescription, LargePages, Mapping, Protection};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,7 +23,7 @@ pub(super) fn smaps(areas: &[AreaDescription]) -> Result<Vec<u8>> {
         let mut text = line(area) + "\n";
         rows(&mut text, &[("Size", size), ("KernelPageSize", 4096), ("MMUPageSize", 4096)]);
         rows(&mut text, &sizes(area));
-        let _ = writeln!(text, "THPeligible:           0\nVmFlags: {}", flags(area));
+        let _ = writeln!(text, "THPeligible:           {}\nVmFlags: {}", u8::from(area.takes_large_pages), flags(area));
         text
     })
 }
@@ -54,7 +54,7 @@ fn sizes(area: &AreaDescription) -> [(&'static str, u64); 11] {
         ("Private_Dirty", usage.private_dirty),
         ("Referenced", usage.referenced),
         ("Anonymous", usage.anonymous),
-        ("AnonHugePages", 0),
+        ("AnonHugePages", usage.large),
         ("Swap", 0),
         ("Locked", if area.is_locked { usage.proportional } else { 0 }),
     ]
@@ -85,6 +85,8 @@ fn flags(area: &AreaDescription) -> String {
         (area.protection.contains(Protection::EXECUTE), "ex "),
         (area.is_shared, "sh "),
         (area.label == "[stack]", "gd "),
+        (area.large_pages == LargePages::Wanted, "hg "),
+        (area.large_pages == LargePages::Refused, "nh "),
     ] {
         if holds {
             flags.push_str(name);

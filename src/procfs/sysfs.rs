@@ -2,11 +2,14 @@
 //! as "not there".
 
 use super::Device;
-use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, text};
+use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, Write, text};
 use super::status::{mask, ranges};
+use crate::errno::{Errno, Result};
+use crate::machine::memory::LARGE_PAGE_SIZE;
 use crate::machine::sync::Once;
 use crate::machine::{cpu, platform};
 use crate::tty;
+use crate::vm::large_pages;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -15,6 +18,9 @@ use alloc::vec::Vec;
 
 /// Makes a value's text.
 type Show = fn() -> String;
+
+/// What the administrator chooses at run time: when programs get large pages.
+const LARGE_PAGES: &str = "kernel/mm/transparent_hugepage/enabled";
 
 /// Every value, by its path below /sys, in order.
 const VALUES: &[(&str, Show)] = &[
@@ -25,7 +31,8 @@ const VALUES: &[(&str, Show)] = &[
     ("devices/system/cpu/online", all_cpus),
     ("devices/system/cpu/possible", all_cpus),
     ("devices/system/cpu/present", all_cpus),
-    ("kernel/mm/transparent_hugepage/enabled", || String::from("always madvise [never]")),
+    (LARGE_PAGES, large_pages),
+    ("kernel/mm/transparent_hugepage/hpage_pmd_size", || format!("{LARGE_PAGE_SIZE}")),
 ];
 
 /// Where the CPUs are.
@@ -33,6 +40,19 @@ const CPUS: &str = "devices/system/cpu/";
 
 /// Directories that stay empty, for programs that only look.
 const EMPTY: &[&str] = &["block", "bus", "class/block", "class/net", "fs", "module", "power"];
+
+/// Shows the choices, most first, the present one in brackets.
+fn large_pages() -> String {
+    let present = large_pages::CHOICE.get();
+    let show = |(value, name): (usize, &&str)| if value == present { format!("[{name}]") } else { String::from(*name) };
+    large_pages::CHOICES.iter().enumerate().rev().map(show).collect::<Vec<_>>().join(" ")
+}
+
+fn choose_large_pages(bytes: &[u8]) -> Result {
+    let value = large_pages::CHOICES.iter().position(|name| name.as_bytes() == bytes.trim_ascii_end());
+    let is_set = value.is_some_and(|value| large_pages::CHOICE.set(value));
+    if is_set { Ok(()) } else { Err(Errno::EINVAL) }
+}
 
 fn all_cpus() -> String {
     ranges(cpu::online())
@@ -56,7 +76,9 @@ fn folder(device: Device, prefix: &'static str) -> Arc<Node> {
         let node = match show.filter(|_| rest == name) {
             Some(show) => {
                 let read = text(move || show() + "\n");
-                Node::new(NodeIdentity::of_root(device, path, 0o444), Content::Text { read, write: None })
+                let write = (path == LARGE_PAGES).then(|| -> Write { Box::new(choose_large_pages) });
+                let permissions = if write.is_some() { 0o644 } else { 0o444 };
+                Node::new(NodeIdentity::of_root(device, path, permissions), Content::Text { read, write })
             }
             None if rest == name => empty_folder(device, path),
             None => folder(device, &path[..prefix.len() + name.len() + 1]),

@@ -30,9 +30,10 @@ pub(super) fn kib(pages: usize) -> usize {
 pub(super) fn meminfo() -> String {
     let frames = memory::statistics();
     let cached = mounts::pages_in_files();
-    let (mut anonymous, mut mapped, mut tables) = (0, 0, 0);
+    let (mut anonymous, mut mapped, mut tables, mut large) = (0, 0, 0, 0);
     for space in spaces() {
         tables += space.page_table().table_pages();
+        large += space.page_table().large_pages();
         for area in space.areas().unwrap_or_default() {
             anonymous += area.usage.proportional_anonymous;
             mapped += area.usage.proportional - area.usage.proportional_anonymous;
@@ -66,7 +67,7 @@ pub(super) fn meminfo() -> String {
         ("CommitLimit", bytes(commit::limit())),
         ("Committed_AS", promised),
         ("VmallocTotal", 0),
-        ("AnonHugePages", 0),
+        ("AnonHugePages", kib(large)),
     ];
     let mut text = String::new();
     for (name, kib) in rows {

@@ -8,7 +8,7 @@ use crate::file::OpenFile;
 use crate::fs::{Capabilities, MountFlags, memory_file, path_of};
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 use crate::process::Resource;
-use crate::vm::{MapRequest, Mapping, PageCache, Placement, Protection, UserPtr, round_up};
+use crate::vm::{LargePages, MapRequest, Mapping, PageCache, Placement, Protection, UserPtr, round_up};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -113,6 +113,8 @@ pub(crate) fn mmap(
         grows_down,
         populate: has(linux::MAP_POPULATE) && !has(linux::MAP_NONBLOCK),
         may_overcommit: has(linux::MAP_NORESERVE),
+        // Most of a thread's stack is never used (as Linux from 6.7 on).
+        large_pages: if has(linux::MAP_STACK) { LargePages::Refused } else { LargePages::Unadvised },
         label: "",
     })?;
     if has(linux::MAP_LOCKED) {
@@ -241,6 +243,8 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
         linux::MADV_WIPEONFORK | linux::MADV_KEEPONFORK => {
             space.wipe_on_fork(address, length, advice == linux::MADV_WIPEONFORK)?;
         }
+        linux::MADV_HUGEPAGE => space.advise_large_pages(address, length, LargePages::Wanted)?,
+        linux::MADV_NOHUGEPAGE => space.advise_large_pages(address, length, LargePages::Refused)?,
         linux::MADV_POPULATE_READ | linux::MADV_POPULATE_WRITE => {
             if !space.is_mapped(address, length) {
                 return Err(Errno::ENOMEM);

@@ -7,9 +7,9 @@
 
 use super::area::{Area, AreaDescription, Protection};
 use super::commit::Promise;
-use super::{PAGE, PageCache};
+use super::{PAGE, PageCache, large_pages};
 use crate::errno::Result;
-use crate::machine::memory::{Access, Frame, PageTable, USER_END};
+use crate::machine::memory::{Access, Frame, LARGE_PAGE_SIZE, PageTable, USER_END};
 use crate::machine::random;
 use crate::machine::task::{Mutex, MutexGuard};
 use crate::rank::Rank;
@@ -34,6 +34,9 @@ const MAP_RANDOM: u64 = (1 << 28) * PAGE;
 
 /// The least room kept for the stack, whatever its limit.
 const STACK_ROOM_MINIMUM: u64 = 128 << 20;
+
+/// Says for a page of a file, by its index and frame, whether it is meant.
+type ChoosePage<'a> = dyn Fn(u64, &Frame) -> bool + 'a;
 
 /// The memory of one process. All methods may sleep.
 pub(crate) struct AddressSpace {
@@ -65,6 +68,7 @@ pub(super) struct Areas {
     pub(super) stack_limit: u64,
     /// New areas are locked too (mlockall(2), MCL_FUTURE).
     pub(super) locks_future: bool,
+    pub(super) refuses_large_pages: bool,
 }
 
 /// Sizes for /proc/PID/status and statm, in bytes.
@@ -107,6 +111,7 @@ impl AddressSpace {
             heap: 0..0,
             stack_limit: 8 << 20,
             locks_future: false,
+            refuses_large_pages: false,
         })
     }
 
@@ -164,6 +169,10 @@ impl AddressSpace {
             mapping: area.mapping.clone(),
             label: area.label,
             is_locked: area.is_locked,
+            large_pages: area.large_pages,
+            takes_large_pages: !areas.refuses_large_pages
+                && area.takes_large_pages()
+                && large_pages::around(range.end.saturating_sub(LARGE_PAGE_SIZE as u64), &range).is_some(),
             usage: self.usage(areas, range, area),
         };
         let mut all = Vec::new();
@@ -228,12 +237,7 @@ impl AddressSpace {
 
     /// Takes the pages `indices` of the file out of this address space: all, private copies too, or those for which
     /// `only(index, frame)` holds.
-    pub(super) fn unmap_cache(
-        &self,
-        cache: &PageCache,
-        indices: Range<u64>,
-        only: Option<&dyn Fn(u64, &Frame) -> bool>,
-    ) {
+    pub(super) fn unmap_cache(&self, cache: &PageCache, indices: Range<u64>, only: Option<&ChoosePage<'_>>) {
         let mut areas = self.lock();
         let Areas { map, set_aside, resident, .. } = &mut *areas;
         for (range, area) in map.iter().filter(|(_, area)| area.shows(cache)) {
@@ -247,7 +251,7 @@ impl AddressSpace {
             match only {
                 Some(is_chosen) if area.has_private_pages => {
                     let mut chosen = Vec::new();
-                    self.table.visit(gone, &mut |address, frame, _, _, _| {
+                    self.table.visit(gone, &mut |address, frame, _| {
                         if is_chosen(first + (address - range.start) / PAGE, frame) {
                             chosen.push(address);
                         }

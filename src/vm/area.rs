@@ -1,6 +1,6 @@
 //! One area of an address space: a range of pages with one protection and one mapping, and the requests that make it.
 
-use super::{PageCache, Usage, commit};
+use super::{LargePages, PageCache, Usage, commit};
 use crate::util::interval_map::Piece;
 use alloc::sync::Arc;
 use bitflags::bitflags;
@@ -59,6 +59,7 @@ pub(crate) struct MapRequest {
     pub(crate) populate: bool,
     /// May be larger than all memory (MAP_NORESERVE).
     pub(crate) may_overcommit: bool,
+    pub(crate) large_pages: LargePages,
     /// A label for /proc/PID/maps such as `[stack]`; empty for none.
     pub(crate) label: &'static str,
 }
@@ -76,6 +77,7 @@ impl MapRequest {
             grows_down: false,
             populate: false,
             may_overcommit: false,
+            large_pages: LargePages::Unadvised,
             label: "",
         }
     }
@@ -91,6 +93,9 @@ pub(crate) struct AreaDescription {
     pub(crate) mapping: Mapping,
     pub(crate) label: &'static str,
     pub(crate) is_locked: bool,
+    pub(crate) large_pages: LargePages,
+    /// It can have large pages.
+    pub(crate) takes_large_pages: bool,
     /// Pages present.
     pub(crate) usage: Usage,
 }
@@ -122,6 +127,7 @@ pub(super) struct Area {
     pub(super) is_left_out_of_fork: bool,
     /// Empty in children (madvise(2), MADV_WIPEONFORK).
     pub(super) is_wiped_by_fork: bool,
+    pub(super) large_pages: LargePages,
     pub(super) label: &'static str,
 }
 
@@ -141,6 +147,7 @@ impl Area {
             is_locked: false,
             is_left_out_of_fork: false,
             is_wiped_by_fork: false,
+            large_pages: request.large_pages,
             label: request.label,
         }
     }
@@ -214,6 +221,7 @@ impl Piece for Area {
             && self.is_locked == next.is_locked
             && self.is_left_out_of_fork == next.is_left_out_of_fork
             && self.is_wiped_by_fork == next.is_wiped_by_fork
+            && self.large_pages == next.large_pages
             && self.label == next.label;
         if is_alike {
             self.has_private_pages |= next.has_private_pages;

@@ -4,7 +4,7 @@
 
 use crate::errno::Result;
 use crate::machine::cpu::{self, MAX_CPUS};
-use crate::machine::memory::{Frame, OutOfMemory, require_plenty};
+use crate::machine::memory::{Frame, LargeFrame, OutOfMemory, require_abundance, require_plenty};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,6 +21,12 @@ static CREDITS: [Credit; MAX_CPUS] = [const { Credit(AtomicU32::new(0)) }; MAX_C
 pub(super) fn zeroed_frame() -> core::result::Result<Frame, OutOfMemory> {
     check()?;
     Frame::zeroed()
+}
+
+/// Allocates a zeroed large page for a program, while there is much free.
+pub(super) fn zeroed_large_frame() -> core::result::Result<LargeFrame, OutOfMemory> {
+    require_abundance()?;
+    LargeFrame::zeroed()
 }
 
 /// Allocates a page with the content of `source` for a program.

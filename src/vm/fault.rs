@@ -1,14 +1,14 @@
 //! Page faults: memory appears when it is touched.
 //!
-//! anonymous, read → the one zero page, shared · anonymous, write → a page of its own · file, read → the cached page
+//! anonymous, read → the one zero page, shared · anonymous, write → a page of its own, large or small · file, read → the cached page
 //! (and its neighbours) · private file, write → a copy · present but not writable → copy on write, or the page itself
 //! if nobody else has it.
 
 use super::address_space::{AddressSpace, Areas, GUARD_GAP};
 use super::area::{Area, Mapping, Protection, Wanted};
-use super::{PAGE, PageCache, budget};
+use super::{PAGE, PageCache, budget, large_pages};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::{Access, Frame, OutOfMemory, USER_END};
+use crate::machine::memory::{Access, Frame, LARGE_PAGE_SIZE, OutOfMemory, USER_END};
 use crate::machine::sync::Once;
 use crate::machine::trap::PageFault;
 use alloc::collections::BTreeMap;
@@ -62,7 +62,7 @@ impl AddressSpace {
         if address >= USER_END || areas.map.find(address).is_none() && !areas.grow_down_to(address) {
             return FaultOutcome::NotMapped;
         }
-        let Areas { map, set_aside, resident, .. } = areas;
+        let Areas { map, set_aside, resident, refuses_large_pages, .. } = areas;
         let Some((range, area)) = map.find_mut(address) else { return FaultOutcome::NotMapped };
         let is_allowed = match rights {
             Rights::Program => area.allows(wanted),
@@ -88,7 +88,8 @@ impl AddressSpace {
             present = Some((frame, access));
         }
 
-        let filler = Filler { space: self, area, range, address, set_aside };
+        let refuses_large = *refuses_large_pages;
+        let filler = Filler { space: self, area, range, address, set_aside, refuses_large };
         let result = match present {
             Some((frame, access)) if wanted == Wanted::Write && !access.contains(Access::WRITE) => {
                 filler.make_writable(frame)
@@ -146,13 +147,17 @@ struct Filler<'a> {
     address: u64,
     /// Where a page of the file must not be shown, because there is a private one.
     set_aside: &'a BTreeMap<u64, Frame>,
+    refuses_large: bool,
 }
 
 impl Filler<'_> {
     /// Puts a page where there is none; returns how many pages were added. EFAULT beyond the end of the file.
-    fn fill(self, is_write: bool) -> Result<usize> {
+    fn fill(mut self, is_write: bool) -> Result<usize> {
         if matches!(self.area.mapping, Mapping::File { .. }) {
             return self.fill_from_file(is_write);
+        }
+        if is_write && self.fill_large().is_some() {
+            return Ok(LARGE_PAGE_SIZE / PAGE as usize);
         }
         if is_write {
             let frame = budget::zeroed_frame()?;
@@ -163,6 +168,19 @@ impl Filler<'_> {
             self.area.has_private_pages = true;
         }
         Ok(1)
+    }
+
+    /// Puts a large page where there is nothing yet around the address, if it may be and can be had.
+    fn fill_large(&mut self) -> Option<()> {
+        let whole = large_pages::around(self.address, &self.range)?;
+        let is_free = self.area.takes_large_pages()
+            && !self.refuses_large
+            && self.set_aside.range(whole.clone()).next().is_none()
+            && self.space.table.is_vacant(whole.start);
+        let frame = if is_free { budget::zeroed_large_frame().ok()? } else { return None };
+        self.space.table.map_large(whole.start, frame, self.area.access()).ok()?;
+        self.area.has_private_pages = true;
+        Some(())
     }
 
     fn fill_from_file(self, is_write: bool) -> Result<usize> {
@@ -221,6 +239,8 @@ impl Filler<'_> {
                 cache.mark_dirty(index);
             }
             self.space.table.map(self.address, frame, self.area.access())?;
+        } else if self.space.table.take_over_large(self.address, &frame, self.area.access()) {
+            return Ok(0);
         } else if frame.references() == 2 {
             // The page table's reference and ours: nobody else has the page.
             self.map_own(frame)?;

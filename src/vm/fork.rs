@@ -26,6 +26,7 @@ impl AddressSpace {
             heap: areas.heap.clone(),
             stack_limit: areas.stack_limit,
             locks_future: false,
+            refuses_large_pages: areas.refuses_large_pages,
         })?;
 
         let mut child_areas = child.lock_nested();

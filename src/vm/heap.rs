@@ -28,7 +28,7 @@ impl AddressSpace {
         }
         let (old_end, new_end) = (round_up(heap.end), round_up(address));
         if new_end < old_end {
-            let removed = self.remove(&mut areas, new_end..old_end);
+            let Ok(removed) = self.remove(&mut areas, new_end..old_end) else { return heap.end };
             areas.heap.end = address;
             drop(areas);
             drop(removed);

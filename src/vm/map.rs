@@ -30,7 +30,7 @@ impl AddressSpace {
         areas.check_count(0)?;
         let start = areas.place(request.placement, length, request.grows_down)?;
         areas.check_hole(&(start..start + length))?;
-        let removed = self.remove(&mut areas, start..start + length);
+        let removed = self.remove(&mut areas, start..start + length)?;
         let mut area = Area::new(&request);
         if let Mapping::File { cache, .. } = &request.mapping {
             cache.add_mapper(&self.this);
@@ -67,7 +67,7 @@ impl AddressSpace {
         }
         let mut areas = self.lock();
         areas.check_hole(&range)?;
-        let removed = self.remove(&mut areas, range);
+        let removed = self.remove(&mut areas, range)?;
         drop(areas);
         drop(removed);
         Ok(())
@@ -104,7 +104,7 @@ impl AddressSpace {
         }
         let allowed = range.start..reached;
         if is_changed && !allowed.is_empty() {
-            areas.check_cuts(&allowed)?;
+            self.cut(&mut areas, &allowed)?;
             areas.promise_writable(allowed.clone(), protection)?;
             self.change_protection(&mut areas, allowed, protection);
         }
@@ -135,7 +135,7 @@ impl AddressSpace {
                 continue;
             }
             let part = found.start.max(range.start)..found.end.min(range.end);
-            self.table.visit(part, &mut |address, frame, _, _, _| {
+            self.table.visit(part, &mut |address, frame, _| {
                 if !is_zero_page(frame) {
                     set_aside.insert(address, frame.clone());
                 }
@@ -152,6 +152,7 @@ impl AddressSpace {
         if areas.map.overlapping(range.clone()).any(|(_, area)| area.is_locked) {
             return Err(Errno::EINVAL);
         }
+        self.table.split(&range)?;
         areas.peak_resident = areas.peak_resident.max(areas.resident);
         areas.resident -= self.table.unmap(range.clone());
         areas.forget_set_aside(&range);
@@ -173,22 +174,31 @@ impl AddressSpace {
     /// and anonymous, EAGAIN at the limit of areas, ENOMEM.
     pub(crate) fn wipe_on_fork(&self, address: u64, length: u64, is_wiped: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
-        let mut areas = self.lock();
-        if areas.map.overlapping(range.clone()).any(|(_, area)| !matches!(area.mapping, Mapping::Anonymous)) {
+        let is_private = |mapping: &Mapping| matches!(mapping, Mapping::Anonymous);
+        if self.lock().map.overlapping(range).any(|(_, area)| !is_private(&area.mapping)) {
             return Err(Errno::EINVAL);
         }
-        areas.check_cuts(&range).map_err(|_| Errno::EAGAIN)?;
-        areas.map.update(range.clone(), |area| area.is_wiped_by_fork = is_wiped);
-        if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+        self.advise(address, length, |area| area.is_wiped_by_fork = is_wiped && is_private(&area.mapping))
     }
 
     /// Marks a range to be left out of children, or not (MADV_DONTFORK, MADV_DOFORK). EAGAIN at the limit of areas, ENOMEM.
     pub(crate) fn leave_out_of_fork(&self, address: u64, length: u64, is_left_out: bool) -> Result {
+        self.advise(address, length, |area| area.is_left_out_of_fork = is_left_out)
+    }
+
+    /// Changes how a range is treated. EAGAIN at the limit of areas, ENOMEM where something is not mapped (the rest is done).
+    pub(super) fn advise(&self, address: u64, length: u64, change: impl FnMut(&mut Area)) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         let mut areas = self.lock();
-        areas.check_cuts(&range).map_err(|_| Errno::EAGAIN)?;
-        areas.map.update(range.clone(), |area| area.is_left_out_of_fork = is_left_out);
+        self.cut(&mut areas, &range).map_err(|_| Errno::EAGAIN)?;
+        areas.map.update(range.clone(), change);
         if areas.map.is_covered(range) { Ok(()) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Makes it possible that `range` is treated differently from what is around it. ENOMEM.
+    fn cut(&self, areas: &mut Areas, range: &Range<u64>) -> Result {
+        areas.check_cuts(range)?;
+        Ok(self.table.split(range)?)
     }
 
     /// Returns whether part of the range is locked in memory.
@@ -204,7 +214,7 @@ impl AddressSpace {
             if !areas.map.is_covered(range.clone()) {
                 return Err(Errno::ENOMEM);
             }
-            areas.check_cuts(&range)?;
+            self.cut(&mut areas, &range)?;
             areas.map.update(range.clone(), |area| area.is_locked = is_locked);
         }
         if is_locked && brings_in && !self.populate(range) {
@@ -275,7 +285,7 @@ impl AddressSpace {
                 });
             }
         }
-        self.table.visit(range.clone(), &mut |address, _, _, _, _| {
+        self.table.visit(range.clone(), &mut |address, _, _| {
             is_resident[((address - range.start) / PAGE) as usize] = 1;
         });
         Ok(())
@@ -316,13 +326,14 @@ impl AddressSpace {
         is_complete
     }
 
-    /// Takes everything out of a range.
-    pub(super) fn remove(&self, areas: &mut Areas, range: Range<u64>) -> Removed {
+    /// Takes everything out of a range. ENOMEM, and nothing changed, without memory to split a large page.
+    pub(super) fn remove(&self, areas: &mut Areas, range: Range<u64>) -> Result<Removed> {
+        self.table.split(&range)?;
         let Areas { map, total, promise, resident, peak_resident, .. } = areas;
         let mut removed = Vec::new();
         let mut hull: Option<Range<u64>> = None;
         if map.is_free(range.clone()) {
-            return removed;
+            return Ok(removed);
         }
         map.remove(range.clone(), |piece, area| {
             *total -= piece.end - piece.start;
@@ -339,7 +350,7 @@ impl AddressSpace {
             *resident -= self.table.unmap(hull);
         }
         areas.forget_set_aside(&range);
-        removed
+        Ok(removed)
     }
 }
 

@@ -24,6 +24,9 @@ mod fork;
 /// The heap that brk(2) moves the end of.
 mod heap;
 
+/// Pages of 2 MiB.
+pub(crate) mod large_pages;
+
 /// mmap, munmap, mprotect, madvise.
 mod map;
 
@@ -53,6 +56,7 @@ pub(crate) use area::{AreaDescription, MapRequest, Mapping, Placement, Protectio
 pub(crate) use budget::{check as check_budget, defaults};
 pub(crate) use buffer::{Destination, Source};
 pub(crate) use fault::{FaultOutcome, Rights};
+pub(crate) use large_pages::LargePages;
 pub(crate) use page_cache::PageCache;
 pub(crate) use seals::Seals;
 pub(crate) use usage::Usage;

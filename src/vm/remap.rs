@@ -48,11 +48,11 @@ impl AddressSpace {
             }
             areas.place(Placement::Fixed(new), new_length, false)?;
             areas.check_count(4)?;
-            removed.extend(self.remove(areas, new_range));
+            removed.extend(self.remove(areas, new_range)?);
         }
         if new_length < old.end - old.start {
             areas.check_hole(&(old.start + new_length..old.end))?;
-            removed.extend(self.remove(areas, old.start + new_length..old.end));
+            removed.extend(self.remove(areas, old.start + new_length..old.end)?);
             old.end = old.start + new_length;
         }
         let (area_range, area) = areas.map.find(old.start).ok_or(Errno::EFAULT)?;
@@ -109,7 +109,8 @@ impl AddressSpace {
         if is_promised {
             areas.promise.extend(growth)?;
         }
-        if let Err(error) = self.table.move_pages(old.clone(), new) {
+        let result = self.table.split(&old).and_then(|()| self.table.move_pages(old.clone(), new));
+        if let Err(error) = result {
             if is_promised {
                 areas.promise.reduce(growth);
             }

@@ -21,13 +21,15 @@ pub(crate) struct Usage {
     pub(crate) anonymous: u64,
     /// Of these, each divided by how many map it.
     pub(crate) proportional_anonymous: u64,
+    /// What large pages hold of it.
+    pub(crate) large: u64,
 }
 
 impl AddressSpace {
     /// Counts the pages of an area.
     pub(super) fn usage(&self, areas: &Areas, range: Range<u64>, area: &Area) -> Usage {
         let mut usage = Usage::default();
-        self.table.visit(range.clone(), &mut |address, frame, _, accessed, dirty| {
+        self.table.visit(range.clone(), &mut |address, frame, state| {
             if is_zero_page(frame) {
                 return;
             }
@@ -35,7 +37,10 @@ impl AddressSpace {
             let is_file = of_file.as_ref().is_some_and(|cached| cached.address() == frame.address());
             // The cache has a reference beside the mappings, and `of_file` is one more.
             let users = (frame.references() - if is_file { 2 } else { 0 }).max(1) as u64;
-            usage.add(users, !is_file, accessed, dirty || !is_file);
+            usage.add(users, !is_file, state.is_accessed, state.is_dirty || !is_file);
+            if state.is_in_large_page {
+                usage.large += PAGE;
+            }
         });
         for (_, frame) in areas.set_aside.range(range) {
             usage.add(frame.references() as u64, true, false, true);

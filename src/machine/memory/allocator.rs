@@ -30,6 +30,9 @@ const RESERVE_MINIMUM: usize = 256;
 /// The reserve as a part of all pages: more than the tables that all of memory in 2 MiB pages needs to be split.
 const RESERVE_DIVISOR: usize = 128;
 
+/// The part of all pages that must be free where a large page is taken of which little may be needed.
+const ABUNDANCE_DIVISOR: usize = 8;
+
 /// What the boot stub's direct map shows: until the final page tables are loaded, pages come from below.
 const EARLY_LIMIT: u64 = 4 << 30;
 
@@ -175,6 +178,15 @@ pub(crate) fn total_pages() -> usize {
 /// kills the program that asked for too much. Without a lock; what CPUs have in their caches does not count.
 pub(crate) fn require_plenty() -> Result<(), OutOfMemory> {
     if FREE.load(Ordering::Relaxed) > RESERVE.load(Ordering::Relaxed) { Ok(()) } else { Err(OutOfMemory) }
+}
+
+/// Fails unless so much is free that some may be wasted.
+pub(crate) fn require_abundance() -> Result<(), OutOfMemory> {
+    if FREE.load(Ordering::Relaxed) > TOTAL.load(Ordering::Relaxed) / ABUNDANCE_DIVISOR {
+        Ok(())
+    } else {
+        Err(OutOfMemory)
+    }
 }
 
 /// Returns whether even the reserve is half used up, by what the kernel keeps for programs.

@@ -43,6 +43,12 @@ pub(super) fn span(level: u32) -> u64 {
     1 << (12 + 9 * level)
 }
 
+/// What an entry above the lowest level leads to.
+pub(super) enum Child {
+    Table(Table),
+    LargePage,
+}
+
 /// A page that holds 512 entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Table {
@@ -84,9 +90,9 @@ impl Table {
         allocator::counter(self.page).fetch_add(change.cast_unsigned(), Ordering::Relaxed).wrapping_add_signed(change)
     }
 
-    /// Returns the tables below this one (on `level`, without large pages) that have entries for `range` (not
-    /// empty), each with its part of the range.
-    pub(super) fn children(self, level: u32, range: Range<u64>) -> impl Iterator<Item = (Table, Range<u64>)> {
+    /// Returns what is below this table (on `level`, above the lowest) for `range` (not empty), each with its part of the
+    /// range.
+    pub(super) fn children(self, level: u32, range: Range<u64>) -> impl Iterator<Item = (Child, Range<u64>)> {
         // Most tables are nearly empty: the count says when the rest need not be looked at.
         let present = self.count(0) as usize;
         let span = span(level);
@@ -99,8 +105,13 @@ impl Table {
                 return None;
             }
             let start = base + offset as u64 * span;
-            // SAFETY: the caller's tables have no large pages.
-            Some((unsafe { Table::of(present) }, start.max(range.start)..(start + span).min(range.end)))
+            let child = if present & LARGE != 0 {
+                Child::LargePage
+            } else {
+                // SAFETY: above the lowest level, what is no large page is a table.
+                Child::Table(unsafe { Table::of(present) })
+            };
+            Some((child, start.max(range.start)..(start + span).min(range.end)))
         });
         all.take(present)
     }

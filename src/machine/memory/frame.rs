@@ -2,12 +2,13 @@
 //!
 //! A `Frame` is a counted handle: clone adds a reference, drop takes one away, the last frees the
 //! page. Its content may be mapped into user space and change at any time, so it is copied in and
-//! out and never lent as a reference.
+//! out and never lent as a reference. A `LargeFrame` is one reference to each of the pages of an aligned 2 MiB.
 
-use super::{OutOfMemory, PAGE_SIZE, PhysAddr, USER_END, allocator, raw};
+use super::{LARGE_PAGE_SIZE, OutOfMemory, PAGE_SIZE, PhysAddr, USER_END, allocator, raw};
 use crate::machine::asm::{direct_map_address, user_copy};
 use core::mem::ManuallyDrop;
 use core::num::NonZeroU32;
+use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
 
 /// A counted reference to one 4 KiB page of memory.
@@ -154,6 +155,70 @@ impl Drop for Frame {
             // What other handles did with the page comes before what its next owner does.
             fence(Ordering::Acquire);
             allocator::free_page(page);
+        }
+    }
+}
+
+/// A counted reference to each of the pages of a large one.
+pub(crate) struct LargeFrame {
+    first: NonZeroU32,
+}
+
+impl LargeFrame {
+    const PAGES: usize = LARGE_PAGE_SIZE / PAGE_SIZE;
+
+    /// Allocates a large page filled with zeros. Any context but interrupt handlers.
+    pub(crate) fn zeroed() -> Result<LargeFrame, OutOfMemory> {
+        let first = allocator::allocate_pages(LargeFrame::PAGES).and_then(NonZeroU32::new).ok_or(OutOfMemory)?;
+        let frame = LargeFrame { first };
+        frame.pages().for_each(|page| allocator::counter(page).store(1, Ordering::Relaxed));
+        // SAFETY: the pages were just allocated, so nobody else knows them.
+        unsafe { raw::clear(u64::from(first.get()) << 12, LARGE_PAGE_SIZE) };
+        Ok(frame)
+    }
+
+    /// Returns whether there is no other handle of any of the pages, but for `page` if it is one of them.
+    pub(super) fn is_unshared(&self, page: Option<&Frame>) -> bool {
+        let known = page.map_or(0, |page| page.number.get());
+        let is_alone = |page| allocator::counter(page).load(Ordering::Acquire) == 1 + u32::from(page == known);
+        self.pages().all(is_alone)
+    }
+
+    /// Gives up the handle without its references, for an entry of a page table that keeps them.
+    pub(super) fn into_number(self) -> u32 {
+        ManuallyDrop::new(self).first.get()
+    }
+
+    /// Takes over the references that `into_number` gave up.
+    ///
+    /// # Safety
+    /// Each call of `into_number` allows one call.
+    pub(super) unsafe fn from_number(number: u32) -> LargeFrame {
+        LargeFrame { first: NonZeroU32::new(number).expect("page 0 is never handed out") }
+    }
+
+    fn pages(&self) -> Range<u32> {
+        self.first.get()..self.first.get() + LargeFrame::PAGES as u32
+    }
+}
+
+impl Clone for LargeFrame {
+    fn clone(&self) -> LargeFrame {
+        self.pages().for_each(|page| {
+            allocator::counter(page).fetch_add(1, Ordering::Relaxed);
+        });
+        LargeFrame { first: self.first }
+    }
+}
+
+impl Drop for LargeFrame {
+    fn drop(&mut self) {
+        if self.is_unshared(None) {
+            return allocator::free_pages(self.first.get(), LargeFrame::PAGES);
+        }
+        for page in self.pages() {
+            // SAFETY: each page's reference is this handle's, which ends.
+            drop(unsafe { Frame::from_number(page) });
         }
     }
 }

@@ -30,8 +30,8 @@ mod removal;
 /// User page tables.
 mod page_table;
 
-pub(crate) use allocator::{is_scarce, require_plenty, statistics, total_pages};
-pub(crate) use frame::Frame;
+pub(crate) use allocator::{is_scarce, require_abundance, require_plenty, statistics, total_pages};
+pub(crate) use frame::{Frame, LargeFrame};
 pub(crate) use heap::heap_pages;
 pub(in crate::machine) use kernel_table::root_address;
 pub(in crate::machine) use kernel_table::{Caching, map_device, map_firmware};
@@ -47,6 +47,9 @@ use super::console::log;
 
 /// Bytes in a page.
 pub(crate) const PAGE_SIZE: usize = 4096;
+
+/// Bytes in a large page, which one entry of a table above the lowest maps.
+pub(crate) const LARGE_PAGE_SIZE: usize = 2 << 20;
 
 /// The first address above user space: user addresses are below it (47 bits, less one guard page).
 pub(crate) const USER_END: u64 = 0x7fff_ffff_f000;

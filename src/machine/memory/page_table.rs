@@ -3,13 +3,18 @@
 //! Each present entry holds a reference on its frame. A frame taken out of the table is dropped only
 //! after every CPU that may have the old translation has flushed it. A table page's counter counts its present
 //! entries, so that empty ones are found without looking.
+//!
+//! Aligned 2 MiB may be one entry of the level above the lowest, which holds a reference on each of the 512 frames: splitting it is
+//! filling a table with them. What needs a page of its own (`map`) splits; ranges to be unmapped, protected or shared must
+//! not cut a large page (`split` before).
 
-use super::entry::{self, Table};
+use super::entry::{self, Child, Table};
 use super::removal::Removal;
 use super::tlb::{Cpus, Stale};
-use super::{Frame, OutOfMemory, PAGE_SIZE, USER_END, allocator, kernel_table};
+use super::{Frame, LARGE_PAGE_SIZE, LargeFrame, OutOfMemory, PAGE_SIZE, USER_END, allocator, kernel_table};
 use crate::machine::cpu::{self, MAX_CPUS};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use bitflags::bitflags;
 use core::mem::ManuallyDrop;
 use core::ops::Range;
@@ -30,6 +35,14 @@ bitflags! {
     }
 }
 
+/// What the CPU noted of a mapped page, and what it is part of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageState {
+    pub(crate) is_accessed: bool,
+    pub(crate) is_dirty: bool,
+    pub(crate) is_in_large_page: bool,
+}
+
 /// The level of the root table; the lowest is 0.
 const ROOT_LEVEL: u32 = 3;
 
@@ -41,6 +54,8 @@ pub(crate) struct PageTable {
     cpus: Cpus,
     /// How many tables there are below the root.
     tables: AtomicUsize,
+    /// How many pages are mapped by large ones.
+    large_pages: AtomicUsize,
 }
 
 /// What each CPU has loaded; null for the kernel's own table.
@@ -78,12 +93,17 @@ impl PageTable {
     pub(crate) fn new() -> Result<Arc<PageTable>, OutOfMemory> {
         let root = new_table()?;
         kernel_table::copy_kernel_entries(root);
-        Ok(Arc::new(PageTable { root, cpus: Cpus::new(), tables: AtomicUsize::new(0) }))
+        Ok(Arc::new(PageTable {
+            root,
+            cpus: Cpus::new(),
+            tables: AtomicUsize::new(0),
+            large_pages: AtomicUsize::new(0),
+        }))
     }
 
     /// Maps `frame` at the page `address`, replacing what was there.
     pub(crate) fn map(&self, address: u64, frame: Frame, access: Access) -> Result<(), OutOfMemory> {
-        let leaf = self.make_leaf(address)?;
+        let leaf = self.make_table(address, 0)?;
         let slot = &leaf.entries()[entry::index(address, 0)];
         let new = u64::from(frame.into_number()) << 12 | bits(access);
         let old = slot.swap(new, Ordering::AcqRel);
@@ -106,7 +126,7 @@ impl PageTable {
         frames: &mut [Option<Frame>],
         access: Access,
     ) -> Result<usize, OutOfMemory> {
-        let leaf = self.make_leaf(address)?;
+        let leaf = self.make_table(address, 0)?;
         let mut mapped = 0;
         for (slot, frame) in leaf.entries()[entry::index(address, 0)..].iter().zip(frames) {
             if slot.load(Ordering::Relaxed) & entry::PRESENT == 0
@@ -120,15 +140,69 @@ impl PageTable {
         Ok(mapped as usize)
     }
 
+    /// Returns whether the large page's worth of addresses around `address` has neither pages nor a table.
+    pub(crate) fn is_vacant(&self, address: u64) -> bool {
+        let (slot, level) = self.lowest_entry(address);
+        level > 0 && slot.load(Ordering::Relaxed) & entry::PRESENT == 0
+    }
+
+    /// Maps a large page at `address`, where it is vacant.
+    pub(crate) fn map_large(&self, address: u64, frame: LargeFrame, access: Access) -> Result<(), OutOfMemory> {
+        let table = self.make_table(address, 1)?;
+        let slot = &table.entries()[entry::index(address, 1)];
+        slot.store(u64::from(frame.into_number()) << 12 | bits(access) | entry::LARGE, Ordering::Release);
+        table.count(1);
+        self.large_pages.fetch_add(LARGE_PAGE_SIZE / PAGE_SIZE, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives `access` to the large page around `address` if there is one whose frames nobody else has, but for the handle
+    /// `own` of the page at `address`; returns whether so.
+    pub(crate) fn take_over_large(&self, address: u64, own: &Frame, access: Access) -> bool {
+        if self.large_pages() == 0 {
+            return false;
+        }
+        let (slot, level) = self.lowest_entry(address);
+        let old = slot.load(Ordering::Relaxed);
+        if level == 0 || old & entry::PRESENT == 0 {
+            return false;
+        }
+        // SAFETY: the references are the entry's and stay so, as the handle is never dropped.
+        let is_unshared =
+            ManuallyDrop::new(unsafe { LargeFrame::from_number(entry::page(old)) }).is_unshared(Some(own));
+        if is_unshared {
+            let start = address & !(LARGE_PAGE_SIZE as u64 - 1);
+            self.protect(start..start + LARGE_PAGE_SIZE as u64, &mut |_| access);
+        }
+        is_unshared
+    }
+
+    /// Splits the large pages that reach over the ends of `range`. The tables come from the kernel's reserve: a program
+    /// must be able to give back what it has.
+    pub(crate) fn split(&self, range: &Range<u64>) -> Result<(), OutOfMemory> {
+        if self.large_pages() == 0 {
+            return Ok(());
+        }
+        for address in [range.start, range.end] {
+            let (slot, level) = self.lowest_entry(address.min(USER_END - 1));
+            let is_large = level > 0 && slot.load(Ordering::Relaxed) & entry::PRESENT != 0;
+            if is_large && !address.is_multiple_of(LARGE_PAGE_SIZE as u64) {
+                self.split_entry(slot, address)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the frame at the page `address` (as one more reference) and its access.
     pub(crate) fn look_up(&self, address: u64) -> Option<(Frame, Access)> {
-        let leaf = self.leaf(address)?;
-        let present = leaf.entries()[entry::index(address, 0)].load(Ordering::Acquire);
+        let (slot, level) = self.lowest_entry(address);
+        let present = slot.load(Ordering::Acquire);
         if present & entry::PRESENT == 0 {
             return None;
         }
+        let within = (address & (entry::span(level) - 1)) >> 12;
         // SAFETY: the entry holds a reference, and nobody changes the table meanwhile.
-        Some((unsafe { Frame::share_number(entry::page(present)) }, access(present)))
+        Some((unsafe { Frame::share_number(entry::page(present) + within as u32) }, access(present)))
     }
 
     /// Removes all pages in `range`, frees tables that became empty, returns how many pages were removed.
@@ -139,6 +213,9 @@ impl PageTable {
         if removal.freed_tables > 0 {
             self.tables.fetch_sub(removal.freed_tables, Ordering::Relaxed);
         }
+        if removal.large_pages > 0 {
+            self.large_pages.fetch_sub(removal.large_pages, Ordering::Relaxed);
+        }
         removal.pages
     }
 
@@ -147,10 +224,15 @@ impl PageTable {
         self.tables.load(Ordering::Relaxed) + 1
     }
 
+    /// Returns how many of the pages are mapped by large ones.
+    pub(crate) fn large_pages(&self) -> usize {
+        self.large_pages.load(Ordering::Relaxed)
+    }
+
     /// Changes the access of each mapped page in `range` to what `change` makes of it.
     pub(crate) fn protect(&self, range: Range<u64>, change: &mut dyn FnMut(Access) -> Access) {
         let mut lost = Stale::new();
-        self.each_entry(range.clone(), &mut |address, slot| {
+        self.each_entry(range, &mut |address, slot, level| {
             let old = slot.load(Ordering::Relaxed);
             let (before, after) = (access(old), change(access(old)));
             if before == after {
@@ -160,6 +242,7 @@ impl PageTable {
             slot.fetch_and(!(entry::WRITE | entry::NO_EXECUTE), Ordering::AcqRel);
             slot.fetch_or(bits(after) & (entry::WRITE | entry::NO_EXECUTE), Ordering::AcqRel);
             lost.add(address);
+            lost.add(address + entry::span(level) - PAGE_SIZE as u64);
         });
         self.cpus.flush(lost.take());
     }
@@ -174,32 +257,35 @@ impl PageTable {
     ) -> Result<usize, OutOfMemory> {
         let mut shared = 0;
         let mut protected = Stale::new();
-        let result = self.each_leaf(self.root, ROOT_LEVEL, clip(range), &mut |leaf, base, indexes| {
-            let target = child.make_leaf(base)?;
+        let result = self.each_table(self.root, ROOT_LEVEL, clip(range), &mut |table, level, base, indexes| {
+            let span = entry::span(level);
+            let target = child.make_table(base + indexes.start as u64 * span, level)?;
             let mut copied = 0;
-            let present_count = leaf.count(0).cast_signed();
+            let present_count = table.count(0).cast_signed();
             for index in indexes {
                 if copied == present_count {
                     break;
                 }
-                let slot = &leaf.entries()[index];
+                let slot = &table.entries()[index];
                 let mut present = slot.load(Ordering::Relaxed);
                 if present & entry::PRESENT == 0 {
                     continue;
                 }
                 if present & entry::WRITE != 0 && !share_writable {
                     present = slot.fetch_and(!entry::WRITE, Ordering::AcqRel) & !entry::WRITE;
-                    protected.add(base + (index * PAGE_SIZE) as u64);
+                    protected.add(base + index as u64 * span);
+                    protected.add(base + (index as u64 + 1) * span - PAGE_SIZE as u64);
                 }
-                // SAFETY: the entry holds a reference, and nobody changes the table meanwhile.
-                let frame = unsafe { Frame::share_number(entry::page(present)) };
-                let kept =
-                    present & (entry::WRITE | entry::NO_EXECUTE | entry::USER | entry::PRESENT | entry::ACCESSED);
-                target.entries()[index].store(u64::from(frame.into_number()) << 12 | kept, Ordering::Release);
+                share_frames(present, level);
+                target.entries()[index].store(present & !entry::DIRTY, Ordering::Release);
                 copied += 1;
             }
             target.count(copied);
-            shared += copied as usize;
+            let pages = copied as usize * (span as usize / PAGE_SIZE);
+            shared += pages;
+            if level > 0 {
+                child.large_pages.fetch_add(pages, Ordering::Relaxed);
+            }
             Ok(())
         });
         self.cpus.flush(protected.take());
@@ -210,10 +296,20 @@ impl PageTable {
     /// there is no memory for tables, nothing is moved.
     pub(crate) fn move_pages(&self, from: Range<u64>, to: u64) -> Result<(), OutOfMemory> {
         let start = from.start;
+        // What must not fail half-way comes first: tables for the large pages, and for where all goes.
+        let mut large = Vec::new();
+        self.each_entry(from.clone(), &mut |address, _, level| {
+            if level > 0 {
+                large.push(address);
+            }
+        });
+        for address in large {
+            self.split_entry(self.lowest_entry(address).0, address)?;
+        }
         let mut tables = Ok(());
-        self.each_entry(from.clone(), &mut |address, _| {
+        self.each_entry(from.clone(), &mut |address, _, _| {
             if tables.is_ok() {
-                tables = self.make_leaf(to + (address - start)).map(|_| ());
+                tables = self.make_table(to + (address - start), 0).map(|_| ());
             }
         });
         if tables.is_err() {
@@ -221,44 +317,56 @@ impl PageTable {
             return tables;
         }
 
-        self.each_entry(from.clone(), &mut |address, slot| {
-            let moved = slot.swap(0, Ordering::AcqRel);
-            if let (Some(old_leaf), Some(leaf)) = (self.leaf(address), self.leaf(to + (address - start))) {
-                leaf.entries()[entry::index(to + (address - start), 0)].store(moved, Ordering::Release);
-                leaf.count(1);
-                old_leaf.count(-1);
+        self.each_table(self.root, ROOT_LEVEL, clip(from.clone()), &mut |old, _, base, indexes| {
+            for index in indexes {
+                let moved = old.entries()[index].swap(0, Ordering::AcqRel);
+                if moved & entry::PRESENT != 0 {
+                    let address = to + (base + (index * PAGE_SIZE) as u64 - start);
+                    let new = self.make_table(address, 0)?;
+                    new.entries()[entry::index(address, 0)].store(moved, Ordering::Release);
+                    new.count(1);
+                    old.count(-1);
+                }
             }
-        });
+            Ok(())
+        })?;
         self.cpus.flush(from.clone());
         // No pages are left there, only tables.
         self.unmap(from);
         Ok(())
     }
 
-    /// Calls `visit(address, frame, access, accessed, dirty)` for each mapped page in `range`.
-    pub(crate) fn visit(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &Frame, Access, bool, bool)) {
-        self.each_entry(range, &mut |address, slot| {
+    /// Calls `visit(address, frame, state)` for each mapped page in `range`.
+    pub(crate) fn visit(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &Frame, PageState)) {
+        self.each_entry(range.clone(), &mut |start, slot, level| {
             let present = slot.load(Ordering::Acquire);
-            // SAFETY: the reference is the entry's and stays so, as the handle is never dropped; nobody changes the
-            // table meanwhile.
-            let frame = ManuallyDrop::new(unsafe { Frame::from_number(entry::page(present)) });
-            let (accessed, dirty) = (present & entry::ACCESSED != 0, present & entry::DIRTY != 0);
-            visit(address, &frame, access(present), accessed, dirty);
+            let state = PageState {
+                is_accessed: present & entry::ACCESSED != 0,
+                is_dirty: present & entry::DIRTY != 0,
+                is_in_large_page: level > 0,
+            };
+            let pages = (start..start + entry::span(level)).step_by(PAGE_SIZE).zip(entry::page(present)..);
+            for (address, number) in pages.filter(|(address, _)| range.contains(address)) {
+                // SAFETY: the reference is the entry's and stays so, as the handle is never dropped; nobody changes the
+                // table meanwhile.
+                let frame = ManuallyDrop::new(unsafe { Frame::from_number(number) });
+                visit(address, &frame, state);
+            }
         });
     }
 
-    /// Calls `visit` for each present entry in `range`.
-    fn each_entry(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &AtomicU64)) {
-        let all = self.each_leaf(self.root, ROOT_LEVEL, clip(range), &mut |leaf, base, indexes| {
-            let mut left = leaf.count(0);
+    /// Calls `visit(address, entry, its level)` for each present entry that maps pages in `range`.
+    fn each_entry(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &AtomicU64, u32)) {
+        let all = self.each_table(self.root, ROOT_LEVEL, clip(range), &mut |table, level, base, indexes| {
+            let mut left = table.count(0);
             for index in indexes {
                 if left == 0 {
                     break;
                 }
-                let slot = &leaf.entries()[index];
+                let slot = &table.entries()[index];
                 if slot.load(Ordering::Relaxed) & entry::PRESENT != 0 {
                     left -= 1;
-                    visit(base + (index * PAGE_SIZE) as u64, slot);
+                    visit(base + index as u64 * entry::span(level), slot, level);
                 }
             }
             Ok(())
@@ -266,50 +374,61 @@ impl PageTable {
         debug_assert!(all.is_ok());
     }
 
-    /// Calls `visit` with each lowest-level table that has entries for `range`, the address of the table's first
-    /// entry, and the entries that are in the range.
-    fn each_leaf(
+    /// Calls `visit` with each lowest-level table that has entries for `range`, its level, the address of its first entry,
+    /// and the entries that are in the range; and for each large page with the table, on level 1, that has its entry.
+    fn each_table(
         &self,
         table: Table,
         level: u32,
         range: Range<u64>,
-        visit: &mut dyn FnMut(Table, u64, Range<usize>) -> Result<(), OutOfMemory>,
+        visit: &mut dyn FnMut(Table, u32, u64, Range<usize>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
         if range.is_empty() {
             return Ok(());
         }
+        let base = range.start & !(entry::span(level + 1) - 1);
         if level == 0 {
-            let base = range.start & !(entry::span(1) - 1);
-            return visit(table, base, entry::index(range.start, 0)..entry::index(range.end - 1, 0) + 1);
+            return visit(table, 0, base, entry::index(range.start, 0)..entry::index(range.end - 1, 0) + 1);
         }
-        for (below, part) in table.children(level, range) {
-            self.each_leaf(below, level - 1, part, visit)?;
+        for (child, part) in table.children(level, range) {
+            match child {
+                Child::Table(below) => self.each_table(below, level - 1, part, visit)?,
+                Child::LargePage => {
+                    let index = entry::index(part.start, level);
+                    visit(table, level, base, index..index + 1)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn leaf(&self, address: u64) -> Option<Table> {
+    /// Returns the entry for `address` below which there is none, present or not, and its level.
+    fn lowest_entry(&self, address: u64) -> (&AtomicU64, u32) {
         let mut table = self.root;
-        for level in (1..=ROOT_LEVEL).rev() {
-            let present = table.entries()[entry::index(address, level)].load(Ordering::Relaxed);
-            if present & entry::PRESENT == 0 {
-                return None;
-            }
-            // SAFETY: user tables have no large pages.
-            table = unsafe { Table::of(present) };
-        }
-        Some(table)
-    }
-
-    /// Returns the lowest-level table for `address`, made if missing.
-    fn make_leaf(&self, address: u64) -> Result<Table, OutOfMemory> {
-        assert!(address < USER_END, "{address:#x} is not a user address");
-        let mut table = self.root;
-        for level in (1..=ROOT_LEVEL).rev() {
+        let mut level = ROOT_LEVEL;
+        loop {
             let slot = &table.entries()[entry::index(address, level)];
             let present = slot.load(Ordering::Relaxed);
-            let below = if present & entry::PRESENT != 0 {
-                // SAFETY: user tables have no large pages.
+            if level == 0 || present & entry::PRESENT == 0 || present & entry::LARGE != 0 {
+                return (slot, level);
+            }
+            // SAFETY: above the lowest level, what is no large page is a table.
+            table = unsafe { Table::of(present) };
+            level -= 1;
+        }
+    }
+
+    /// Returns the table on `lowest` for `address`, made if missing; a large page is split.
+    fn make_table(&self, address: u64, lowest: u32) -> Result<Table, OutOfMemory> {
+        assert!(address < USER_END, "{address:#x} is not a user address");
+        let mut table = self.root;
+        for level in (lowest + 1..=ROOT_LEVEL).rev() {
+            let slot = &table.entries()[entry::index(address, level)];
+            let present = slot.load(Ordering::Relaxed);
+            table = if present & entry::LARGE != 0 {
+                self.split_entry(slot, address)?
+            } else if present & entry::PRESENT != 0 {
+                // SAFETY: above the lowest level, what is no large page is a table.
                 unsafe { Table::of(present) }
             } else {
                 let below = new_table()?;
@@ -318,9 +437,39 @@ impl PageTable {
                 table.count(1);
                 below
             };
-            table = below;
         }
         Ok(table)
+    }
+
+    /// Puts a table with entries for the pages of a large one, the one around `address`, in its entry's place.
+    fn split_entry(&self, slot: &AtomicU64, address: u64) -> Result<Table, OutOfMemory> {
+        let leaf = Table::new()?;
+        // Out first: a CPU must not have translations of both sizes (SDM vol. 3A, 4.10.2.3). Accesses fault meanwhile, and
+        // wait for the owner's lock.
+        let large = slot.swap(0, Ordering::AcqRel);
+        let start = address & !(LARGE_PAGE_SIZE as u64 - 1);
+        self.cpus.flush(start..start + LARGE_PAGE_SIZE as u64);
+        for (entry, offset) in leaf.entries().iter().zip((0..).step_by(PAGE_SIZE)) {
+            entry.store((large & !entry::LARGE) + offset, Ordering::Relaxed);
+        }
+        leaf.count(512);
+        self.tables.fetch_add(1, Ordering::Relaxed);
+        self.large_pages.fetch_sub(LARGE_PAGE_SIZE / PAGE_SIZE, Ordering::Relaxed);
+        slot.store(leaf.address() | TABLE_BITS, Ordering::Release);
+        Ok(leaf)
+    }
+}
+
+/// Adds a reference for one more entry like `present`, which is on `level`.
+fn share_frames(present: u64, level: u32) {
+    let number = entry::page(present);
+    if level == 0 {
+        // SAFETY: the entry holds a reference, and nobody changes the table meanwhile.
+        unsafe { Frame::share_number(number) }.into_number();
+    } else {
+        // SAFETY: the same for each of its frames; the handle is never dropped.
+        let frame = ManuallyDrop::new(unsafe { LargeFrame::from_number(number) });
+        (*frame).clone().into_number();
     }
 }
 

@@ -1,9 +1,9 @@
 //! Taking pages out of a user page table: what is removed is gathered, flushed on every CPU at once, and only then
 //! dropped, the tables that became empty too.
 
-use super::entry::{self, Table};
+use super::entry::{self, Child, Table};
 use super::tlb::{Cpus, Stale};
-use super::{Frame, PAGE_SIZE};
+use super::{Frame, LARGE_PAGE_SIZE, LargeFrame, PAGE_SIZE};
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -13,12 +13,16 @@ pub(super) struct Removal<'a> {
     cpus: &'a Cpus,
     frames: [u32; 64],
     frames_length: usize,
+    large: [Option<LargeFrame>; 8],
+    large_length: usize,
     tables: [Option<Table>; 8],
     tables_length: usize,
     /// What must be flushed before they are dropped.
     stale: Stale,
     /// How many pages were removed.
     pub(super) pages: usize,
+    /// How many of these were in large ones.
+    pub(super) large_pages: usize,
     /// How many tables became empty.
     pub(super) freed_tables: usize,
 }
@@ -30,10 +34,13 @@ impl<'a> Removal<'a> {
             cpus,
             frames: [0; 64],
             frames_length: 0,
+            large: [const { None }; 8],
+            large_length: 0,
             tables: [None; 8],
             tables_length: 0,
             stale: Stale::new(),
             pages: 0,
+            large_pages: 0,
             freed_tables: 0,
         }
     }
@@ -59,13 +66,23 @@ impl<'a> Removal<'a> {
             }
             self.pages += removed as usize;
         } else {
-            for (below, part) in table.children(level, range) {
+            for (child, part) in table.children(level, range) {
                 let start = part.start;
-                self.remove(below, level - 1, part);
-                if below.count(0) == 0 {
-                    table.entries()[entry::index(start, level)].store(0, Ordering::Release);
-                    removed += 1;
-                    self.add_table(start, below);
+                let slot = &table.entries()[entry::index(start, level)];
+                match child {
+                    Child::LargePage => {
+                        debug_assert!(part.end - start == LARGE_PAGE_SIZE as u64, "a large page is not split");
+                        removed += 1;
+                        self.add_large_frame(start, entry::page(slot.swap(0, Ordering::AcqRel)));
+                    }
+                    Child::Table(below) => {
+                        self.remove(below, level - 1, part);
+                        if below.count(0) == 0 {
+                            slot.store(0, Ordering::Release);
+                            removed += 1;
+                            self.add_table(start, below);
+                        }
+                    }
                 }
             }
         }
@@ -79,6 +96,19 @@ impl<'a> Removal<'a> {
         self.frames[self.frames_length] = page;
         self.frames_length += 1;
         self.stale.add(address);
+    }
+
+    fn add_large_frame(&mut self, address: u64, page: u32) {
+        if self.large_length == self.large.len() {
+            self.finish();
+        }
+        // SAFETY: the entry's references are nobody's now.
+        self.large[self.large_length] = Some(unsafe { LargeFrame::from_number(page) });
+        self.large_length += 1;
+        self.pages += LARGE_PAGE_SIZE / PAGE_SIZE;
+        self.large_pages += LARGE_PAGE_SIZE / PAGE_SIZE;
+        self.stale.add(address);
+        self.stale.add(address + (LARGE_PAGE_SIZE - PAGE_SIZE) as u64);
     }
 
     fn add_table(&mut self, address: u64, table: Table) {
@@ -98,11 +128,13 @@ impl<'a> Removal<'a> {
             // SAFETY: the entry's reference is nobody's now, and no CPU has the translation any more.
             drop(unsafe { Frame::from_number(page) });
         }
+        self.large[..self.large_length].fill_with(|| None);
         for table in self.tables[..self.tables_length].iter_mut().filter_map(Option::take) {
             // SAFETY: its entry was cleared and flushed, with what the CPU keeps of the levels between.
             unsafe { table.free() };
         }
         self.frames_length = 0;
+        self.large_length = 0;
         self.tables_length = 0;
     }
 }

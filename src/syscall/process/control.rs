@@ -107,6 +107,10 @@ pub(crate) fn prctl(ctx: &Ctx<'_>, option: u32, a: u64, b: u64, c: u64, d: u64) 
         raw::PR_SET_TIMERSLACK => thread.set_timer_slack_ns(if a as i64 <= 0 { 50_000 } else { a }),
         raw::PR_GET_TIMERSLACK => return Ok(thread.timer_slack_ns() as usize),
         raw::PR_GET_TID_ADDRESS => UserPtr::<u64>::new(ctx.space(), a).write(&thread.clear_child_tid())?,
+        raw::PR_SET_THP_DISABLE if (b, c, d) == (0, 0, 0) => ctx.space().refuse_large_pages(a != 0),
+        raw::PR_GET_THP_DISABLE if (a, b, c, d) == (0, 0, 0, 0) => {
+            return Ok(usize::from(ctx.space().refuses_large_pages()));
+        }
         // No filter is installed and none can be.
         raw::PR_GET_SECCOMP => {}
         _ => return Err(Errno::EINVAL),
