@@ -19,24 +19,24 @@
 .set REGISTERS_END,     24
 
 # asm::UserRegisters.
-.set R15, 0
-.set R14, 8
-.set R13, 16
-.set R12, 24
-.set RBP, 32
-.set RBX, 40
-.set R11, 48
-.set R10, 56
-.set R9,  64
-.set R8,  72
-.set RAX, 80
-.set RCX, 88
+.set R8, 0
+.set R9, 8
+.set R10, 16
+.set R11, 24
+.set R12, 32
+.set R13, 40
+.set R14, 48
+.set R15, 56
+.set RDI, 64
+.set RSI, 72
+.set RBP, 80
+.set RBX, 88
 .set RDX, 96
-.set RSI, 104
-.set RDI, 112
-.set RIP, 120
-.set RFLAGS, 128
-.set RSP, 136
+.set RAX, 104
+.set RCX, 112
+.set RSP, 120
+.set RIP, 128
+.set RFLAGS, 136
 .set REGISTERS_SIZE, 144
 .set IS_CHANGED, 144
 
@@ -153,24 +153,24 @@ syscall_entry:
     swapgs
     movq %rsp, %gs:USER_STACK
     movq %gs:REGISTERS_END, %rsp
-    pushq %gs:USER_STACK
     pushq %r11                                  # rflags
     pushq %rcx                                  # rip
-    pushq %rdi
-    pushq %rsi
-    pushq %rdx
+    pushq %gs:USER_STACK
     pushq %rcx
     pushq %rax
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
+    pushq %rdx
     pushq %rbx
     pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
+    pushq %rsi
+    pushq %rdi
     pushq %r15
+    pushq %r14
+    pushq %r13
+    pushq %r12
+    pushq %r11
+    pushq %r10
+    pushq %r9
+    pushq %r8
     movq %gs:KERNEL_STACK, %rsp
     movl $VECTOR_SYSCALL, %eax
     popq %rbx

@@ -4,6 +4,7 @@ use core::arch::asm;
 use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU64, AtomicUsize};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Segment selectors, in the order that SYSCALL and SYSRET want (SDM vol. 3A, 5.8.8), with the values that
 /// user programs see on Linux.
@@ -31,32 +32,33 @@ pub(in crate::machine) mod selector {
 /// The vector that `user_enter` returns for the SYSCALL instruction.
 pub(in crate::machine) const VECTOR_SYSCALL: u64 = 256;
 
-/// A thread's user registers. `rax` is also where a system call's result goes.
-#[derive(Clone, Copy, Debug, Default)]
+/// A thread's user registers, in the order in which a signal frame has them. `rax` is also where a system call's result
+/// goes.
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct Registers {
-    pub(crate) r15: u64,
-    pub(crate) r14: u64,
-    pub(crate) r13: u64,
+    pub(crate) r8: u64,
+    pub(crate) r9: u64,
+    pub(crate) r10: u64,
+    pub(crate) r11: u64,
     pub(crate) r12: u64,
+    pub(crate) r13: u64,
+    pub(crate) r14: u64,
+    pub(crate) r15: u64,
+    pub(crate) rdi: u64,
+    pub(crate) rsi: u64,
     pub(crate) rbp: u64,
     pub(crate) rbx: u64,
-    pub(crate) r11: u64,
-    pub(crate) r10: u64,
-    pub(crate) r9: u64,
-    pub(crate) r8: u64,
+    pub(crate) rdx: u64,
     pub(crate) rax: u64,
     pub(crate) rcx: u64,
-    pub(crate) rdx: u64,
-    pub(crate) rsi: u64,
-    pub(crate) rdi: u64,
+    pub(crate) rsp: u64,
     pub(crate) rip: u64,
     pub(crate) rflags: u64,
-    pub(crate) rsp: u64,
 }
 
-const _: () = assert!(offset_of!(Registers, r8) == 72 && offset_of!(Registers, rcx) == 88);
-const _: () = assert!(offset_of!(Registers, rsp) == 136 && size_of::<Registers>() == 144);
+const _: () = assert!(offset_of!(Registers, r11) == 24 && offset_of!(Registers, rcx) == 112);
+const _: () = assert!(offset_of!(Registers, rflags) == 136 && size_of::<Registers>() == 144);
 
 /// A thread's user registers, and whether they are still as SYSCALL left them: then `user_enter` need not look whether
 /// SYSRET can bring them back.

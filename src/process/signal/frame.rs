@@ -57,24 +57,7 @@ pub(crate) struct UserStack {
 #[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct MachineContext {
-    r8: u64,
-    r9: u64,
-    r10: u64,
-    r11: u64,
-    r12: u64,
-    r13: u64,
-    r14: u64,
-    r15: u64,
-    di: u64,
-    si: u64,
-    bp: u64,
-    bx: u64,
-    dx: u64,
-    ax: u64,
-    cx: u64,
-    sp: u64,
-    ip: u64,
-    flags: u64,
+    registers: Registers,
     cs: u16,
     gs: u16,
     fs: u16,
@@ -134,10 +117,18 @@ pub(super) fn push(
     }
 
     let has_xsave = state_size > FXSAVE_SIZE;
-    let mut context = context_of(&user.registers);
-    (context.trap, context.error, context.cr2) = thread.last_fault();
-    context.old_mask = mask.bits();
-    context.extended_state = state_address;
+    let (trap, error, cr2) = thread.last_fault();
+    let context = MachineContext {
+        registers: *user.registers,
+        cs: USER_CS,
+        ss: USER_SS,
+        error,
+        trap,
+        old_mask: mask.bits(),
+        cr2,
+        extended_state: state_address,
+        ..MachineContext::default()
+    };
     let frame = Frame {
         restorer: action.restorer,
         flags: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if has_xsave { UC_FP_XSTATE } else { 0 },
@@ -171,7 +162,8 @@ pub(crate) fn pop(thread: &Arc<Thread>, space: &AddressSpace, user: &mut UserMod
     thread.set_blocked(SignalSet::from_bits(frame.mask));
 
     let context = &frame.context;
-    restore_registers(&mut user.registers, context);
+    let flags = user.registers.rflags & !RESTORED_FLAGS | context.registers.rflags & RESTORED_FLAGS;
+    *user.registers = Registers { rflags: flags, ..context.registers };
     if context.extended_state == 0 {
         // As after reset.
         let _ = user.hand_over_extended_state(|_| true);
@@ -184,7 +176,7 @@ pub(crate) fn pop(thread: &Arc<Thread>, space: &AddressSpace, user: &mut UserMod
         let stack = AlternateStack { address: stack.address, size: stack.size, flags };
         thread.set_alternate_stack(if flags & SS_DISABLE != 0 { AlternateStack::default() } else { stack });
     }
-    Ok(context.ax)
+    Ok(context.registers.rax)
 }
 
 /// Returns whether the stack pointer lies on the alternate stack (which SS_AUTODISARM denies).
@@ -261,55 +253,6 @@ fn read_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result
         true
     });
     if is_read { Ok(()) } else { Err(Errno::EFAULT) }
-}
-
-fn context_of(registers: &Registers) -> MachineContext {
-    MachineContext {
-        r8: registers.r8,
-        r9: registers.r9,
-        r10: registers.r10,
-        r11: registers.r11,
-        r12: registers.r12,
-        r13: registers.r13,
-        r14: registers.r14,
-        r15: registers.r15,
-        di: registers.rdi,
-        si: registers.rsi,
-        bp: registers.rbp,
-        bx: registers.rbx,
-        dx: registers.rdx,
-        ax: registers.rax,
-        cx: registers.rcx,
-        sp: registers.rsp,
-        ip: registers.rip,
-        flags: registers.rflags,
-        cs: USER_CS,
-        ss: USER_SS,
-        ..MachineContext::default()
-    }
-}
-
-fn restore_registers(registers: &mut Registers, context: &MachineContext) {
-    *registers = Registers {
-        r8: context.r8,
-        r9: context.r9,
-        r10: context.r10,
-        r11: context.r11,
-        r12: context.r12,
-        r13: context.r13,
-        r14: context.r14,
-        r15: context.r15,
-        rdi: context.di,
-        rsi: context.si,
-        rbp: context.bp,
-        rbx: context.bx,
-        rdx: context.dx,
-        rax: context.ax,
-        rcx: context.cx,
-        rsp: context.sp,
-        rip: context.ip,
-        rflags: registers.rflags & !RESTORED_FLAGS | context.flags & RESTORED_FLAGS,
-    };
 }
 
 fn align_down(value: u64, alignment: u64) -> u64 {

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 use linux_raw_sys::elf_uapi::{NT_PRFPREG, NT_PRSTATUS, NT_X86_XSTATE};
 use linux_raw_sys::ptrace as raw;
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
 const WORD: u64 = 8;
 /// `sizeof(struct user)`, and where its debug registers lie.
@@ -31,36 +31,17 @@ const USER_SS: u64 = 0x2b;
 /// SIGTRAP with the mark of a system call.
 const SYSTEM_CALL_STOP: i32 = 5 | 0x80;
 
-/// `struct user_regs_struct`.
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-struct UserRegisters {
-    r15: u64,
-    r14: u64,
-    r13: u64,
-    r12: u64,
-    bp: u64,
-    bx: u64,
-    r11: u64,
-    r10: u64,
-    r9: u64,
-    r8: u64,
-    ax: u64,
-    cx: u64,
-    dx: u64,
-    si: u64,
-    di: u64,
-    original_ax: u64,
-    ip: u64,
-    cs: u64,
-    flags: u64,
-    sp: u64,
-    ss: u64,
-    fs_base: u64,
-    gs_base: u64,
-    /// DS, ES, FS, GS: always 0 in 64-bit programs.
-    segments: [u64; 4],
-}
+/// `struct user_regs_struct` as words: the registers, and where it has what else it tells of. The words of DS, ES, FS and
+/// GS at its end are always 0 in 64-bit programs.
+type RegisterWords = [u64; 27];
+const ORIGINAL_RAX: usize = 15;
+const CS: usize = 17;
+const SS: usize = 20;
+const FS_BASE: usize = 21;
+const GS_BASE: usize = 22;
+
+/// Where it has each of `Registers`, in their order.
+const PLACES: [usize; 18] = [9, 8, 7, 6, 3, 2, 1, 0, 14, 13, 4, 5, 12, 10, 11, 19, 16, 18];
 
 /// `struct ptrace_syscall_info`.
 #[derive(Clone, Copy, FromZeros, IntoBytes, Immutable)]
@@ -74,7 +55,7 @@ struct SystemCallInfo {
     words: [u64; 7],
 }
 
-const _: () = assert!(size_of::<UserRegisters>() == 216 && size_of::<SystemCallInfo>() == 80);
+const _: () = assert!(size_of::<RegisterWords>() == 216 && size_of::<SystemCallInfo>() == 80);
 
 /// ptrace(2).
 pub(crate) fn ptrace(ctx: &Ctx<'_>, request: i64, id: i32, address: u64, data: u64) -> Result<usize> {
@@ -165,8 +146,8 @@ fn steer(ctx: &Ctx<'_>, thread: &Arc<Thread>, request: u32, address: u64, data: 
             out.write(&word)?;
         }
         raw::PTRACE_POKEUSR => thread.with_trace(tracer, |trace| poke_user(trace, address, data))??,
-        raw::PTRACE_GETREGS => get_set(ctx, thread, NT_PRSTATUS, (data, size_of::<UserRegisters>()))?,
-        raw::PTRACE_SETREGS => set_set(ctx, thread, NT_PRSTATUS, (data, size_of::<UserRegisters>()))?,
+        raw::PTRACE_GETREGS => get_set(ctx, thread, NT_PRSTATUS, (data, size_of::<RegisterWords>()))?,
+        raw::PTRACE_SETREGS => set_set(ctx, thread, NT_PRSTATUS, (data, size_of::<RegisterWords>()))?,
         raw::PTRACE_GETFPREGS => get_set(ctx, thread, NT_PRFPREG, (data, FXSAVE_SIZE))?,
         raw::PTRACE_SETFPREGS => set_set(ctx, thread, NT_PRFPREG, (data, FXSAVE_SIZE))?,
         raw::PTRACE_GETREGSET | raw::PTRACE_SETREGSET => {
@@ -203,7 +184,7 @@ fn memory(thread: &Thread) -> Result<Arc<AddressSpace>> {
 /// Returns the size of a register set. EINVAL for one that is not there.
 fn set_size(kind: u32) -> Result<usize> {
     match kind {
-        NT_PRSTATUS => Ok(size_of::<UserRegisters>()),
+        NT_PRSTATUS => Ok(size_of::<RegisterWords>()),
         NT_PRFPREG => Ok(FXSAVE_SIZE),
         NT_X86_XSTATE if UserMode::extended_state_components() != 0 => Ok(UserMode::extended_state_size()),
         _ => Err(Errno::EINVAL),
@@ -222,7 +203,7 @@ fn set_set(ctx: &Ctx<'_>, thread: &Thread, kind: u32, (address, length): (u64, u
         bytes[..length].copy_from_slice(&new);
         match kind {
             NT_PRSTATUS => {
-                let registers = UserRegisters::read_from_bytes(&bytes).map_err(|_| Errno::EIO)?;
+                let registers = RegisterWords::read_from_bytes(&bytes).map_err(|_| Errno::EIO)?;
                 write_registers(trace, &registers)
             }
             _ if length < FXSAVE_SIZE => Err(Errno::EINVAL),
@@ -263,66 +244,31 @@ fn write_state(trace: &mut Trace, mut bytes: Vec<u8>) -> Result {
     if trace.user.write_extended_state(&bytes) { Ok(()) } else { Err(Errno::EINVAL) }
 }
 
-fn read_registers(trace: &Trace) -> UserRegisters {
-    let registers = &trace.user.registers;
-    UserRegisters {
-        r15: registers.r15,
-        r14: registers.r14,
-        r13: registers.r13,
-        r12: registers.r12,
-        bp: registers.rbp,
-        bx: registers.rbx,
-        r11: registers.r11,
-        r10: registers.r10,
-        r9: registers.r9,
-        r8: registers.r8,
-        ax: registers.rax,
-        cx: registers.rcx,
-        dx: registers.rdx,
-        si: registers.rsi,
-        di: registers.rdi,
-        original_ax: trace.original_rax,
-        ip: registers.rip,
-        cs: USER_CS,
-        flags: registers.rflags,
-        sp: registers.rsp,
-        ss: USER_SS,
-        fs_base: trace.user.fs_base(),
-        gs_base: trace.user.gs_base(),
-        segments: [0; 4],
+fn read_registers(trace: &Trace) -> RegisterWords {
+    let mut words = [0; 27];
+    let registers: [u64; 18] = zerocopy::transmute!(*trace.user.registers);
+    for (place, word) in PLACES.into_iter().zip(registers) {
+        words[place] = word;
     }
+    (words[ORIGINAL_RAX], words[CS], words[SS]) = (trace.original_rax, USER_CS, USER_SS);
+    (words[FS_BASE], words[GS_BASE]) = (trace.user.fs_base(), trace.user.gs_base());
+    words
 }
 
 /// Changes the registers; EIO for selectors and segment bases that user mode may not have.
-fn write_registers(trace: &mut Trace, new: &UserRegisters) -> Result {
+fn write_registers(trace: &mut Trace, new: &RegisterWords) -> Result {
     let is_user = |selector: u64| selector & 3 == 3 && selector >> 16 == 0;
-    if !is_user(new.cs) || !is_user(new.ss) {
+    if !is_user(new[CS]) || !is_user(new[SS]) {
         return Err(Errno::EIO);
     }
-    if !trace.user.set_fs_base(new.fs_base) || !trace.user.set_gs_base(new.gs_base) {
+    if !trace.user.set_fs_base(new[FS_BASE]) || !trace.user.set_gs_base(new[GS_BASE]) {
         return Err(Errno::EIO);
     }
-    trace.original_rax = new.original_ax;
-    *trace.user.registers = Registers {
-        r15: new.r15,
-        r14: new.r14,
-        r13: new.r13,
-        r12: new.r12,
-        rbp: new.bp,
-        rbx: new.bx,
-        r11: new.r11,
-        r10: new.r10,
-        r9: new.r9,
-        r8: new.r8,
-        rax: new.ax,
-        rcx: new.cx,
-        rdx: new.dx,
-        rsi: new.si,
-        rdi: new.di,
-        rip: new.ip,
-        rflags: trace.user.registers.rflags & !CHANGEABLE_FLAGS | new.flags & CHANGEABLE_FLAGS,
-        rsp: new.sp,
-    };
+    trace.original_rax = new[ORIGINAL_RAX];
+    let mut registers: Registers = zerocopy::transmute!(PLACES.map(|place| new[place]));
+    let kept = trace.user.registers.rflags & !CHANGEABLE_FLAGS;
+    registers.rflags = kept | registers.rflags & CHANGEABLE_FLAGS;
+    *trace.user.registers = registers;
     Ok(())
 }
 
@@ -338,9 +284,7 @@ fn peek_user(trace: &Trace, offset: u64) -> Result<u64> {
             index => trace.user.debug_register(index),
         });
     }
-    let registers = read_registers(trace);
-    let word = registers.as_bytes().chunks_exact(WORD as usize).nth((offset / WORD) as usize);
-    Ok(word.and_then(|word| u64::read_from_bytes(word).ok()).unwrap_or(0))
+    Ok(read_registers(trace).get((offset / WORD) as usize).copied().unwrap_or(0))
 }
 
 fn poke_user(trace: &mut Trace, offset: u64, value: u64) -> Result {
@@ -353,39 +297,36 @@ fn poke_user(trace: &mut Trace, offset: u64, value: u64) -> Result {
         }
         return Ok(());
     }
-    let mut registers = read_registers(trace);
-    let bytes = registers.as_mut_bytes();
-    if !offset.is_multiple_of(WORD) || offset >= bytes.len() as u64 {
-        return Err(Errno::EIO);
-    }
-    bytes[offset as usize..][..WORD as usize].copy_from_slice(value.as_bytes());
-    write_registers(trace, &registers)
+    let mut words = read_registers(trace);
+    let word = words.get_mut((offset / WORD) as usize).filter(|_| offset.is_multiple_of(WORD));
+    *word.ok_or(Errno::EIO)? = value;
+    write_registers(trace, &words)
 }
 
 /// Returns PTRACE_GET_SYSCALL_INFO and how much of it is meant.
 fn system_call_info(trace: &mut Trace) -> (SystemCallInfo, usize) {
     const AT_START: u64 = raw::PTRACE_EVENTMSG_SYSCALL_ENTRY as u64;
     const AT_END: u64 = raw::PTRACE_EVENTMSG_SYSCALL_EXIT as u64;
-    let registers = read_registers(trace);
+    let registers = *trace.user.registers;
     let mut info = SystemCallInfo {
         kind: raw::PTRACE_SYSCALL_INFO_NONE,
         architecture: raw::AUDIT_ARCH_X86_64,
-        instruction_pointer: registers.ip,
-        stack_pointer: registers.sp,
+        instruction_pointer: registers.rip,
+        stack_pointer: registers.rsp,
         words: [0; 7],
     };
     let is_in_call = trace.info().is_some_and(|info| info.code() == SYSTEM_CALL_STOP);
     let size = match trace.message() {
         AT_START if is_in_call => {
-            let r = &registers;
+            let Registers { rdi, rsi, rdx, r10, r8, r9, .. } = registers;
             info.kind = raw::PTRACE_SYSCALL_INFO_ENTRY;
-            info.words = [r.original_ax, r.di, r.si, r.dx, r.r10, r.r8, r.r9];
+            info.words = [trace.original_rax, rdi, rsi, rdx, r10, r8, r9];
             80
         }
         AT_END if is_in_call => {
             info.kind = raw::PTRACE_SYSCALL_INFO_EXIT;
-            info.words[0] = registers.ax;
-            info.words[1] = u64::from((-4095..0).contains(&(registers.ax as i64)));
+            info.words[0] = registers.rax;
+            info.words[1] = u64::from((-4095..0).contains(&(registers.rax as i64)));
             33
         }
         _ => 24,
