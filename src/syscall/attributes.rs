@@ -1,8 +1,8 @@
 //! Changing a file's mode, owner and times.
 
-use super::argument::{Fd, UserStr};
+use super::argument::{At, Fd};
 use super::context::Ctx;
-use super::path::{CURRENT, EMPTY_PATH, NO_FOLLOW, Subject, find_place, place_of};
+use super::path::{EMPTY_PATH, NO_FOLLOW, Subject, find_place, place_of};
 use crate::errno::{Errno, Result};
 use crate::fs::NewTime;
 use crate::vm::UserPtr;
@@ -13,16 +13,9 @@ const TIME_OMIT: i64 = (1 << 30) - 2;
 
 const SECOND_NS: i64 = 1_000_000_000;
 
-/// chmod(2), fchmod(2).
+/// chmod(2), fchmod(2), fchmodat(2) (the system call without flags).
 pub(crate) fn chmod<S: Subject>(ctx: &Ctx<'_>, subject: S, mode: u32) -> Result<usize> {
     let (view, path) = subject.place(ctx)?;
-    view.change_mode(&path, mode)?;
-    Ok(0)
-}
-
-/// fchmodat(2), the system call without flags.
-pub(crate) fn fchmodat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32) -> Result<usize> {
-    let (view, path) = find_place(ctx, directory, name, 0)?;
     view.change_mode(&path, mode)?;
     Ok(0)
 }
@@ -35,18 +28,11 @@ pub(crate) fn chown<S: Subject>(ctx: &Ctx<'_>, subject: S, uid: u32, gid: u32) -
 }
 
 /// fchownat(2).
-pub(crate) fn fchownat(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    uid: u32,
-    gid: u32,
-    flags: u32,
-) -> Result<usize> {
+pub(crate) fn fchownat(ctx: &Ctx<'_>, at: At<'_>, uid: u32, gid: u32, flags: u32) -> Result<usize> {
     if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (view, path) = find_place(ctx, directory, name, flags)?;
+    let (view, path) = find_place(ctx, at, flags)?;
     view.change_owner(&path, id(uid), id(gid))?;
     Ok(0)
 }
@@ -57,26 +43,16 @@ fn id(value: u32) -> Option<u32> {
 }
 
 /// utime(2): two times in seconds.
-pub(crate) fn utime(ctx: &Ctx<'_>, name: UserStr<'_>, times: UserPtr<'_, [i64; 2]>) -> Result<usize> {
+pub(crate) fn utime(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 2]>) -> Result<usize> {
     let times = match times.non_null() {
         Some(times) => times.read()?.map(|seconds| NewTime::At(seconds.saturating_mul(SECOND_NS))),
         None => [NewTime::Now; 2],
     };
-    change_times(ctx, CURRENT, name, times, 0)
+    change_times(ctx, at, times, 0)
 }
 
-/// utimes(2).
-pub(crate) fn utimes(ctx: &Ctx<'_>, name: UserStr<'_>, times: UserPtr<'_, [i64; 4]>) -> Result<usize> {
-    futimesat(ctx, CURRENT, name, times)
-}
-
-/// futimesat(2): two times in seconds and microseconds; a NULL name means the open file itself.
-pub(crate) fn futimesat(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    times: UserPtr<'_, [i64; 4]>,
-) -> Result<usize> {
+/// utimes(2), futimesat(2): two times in seconds and microseconds; a NULL name means the open file itself.
+pub(crate) fn utimes(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>) -> Result<usize> {
     let times = match times.non_null() {
         Some(times) => {
             let [access, access_us, modification, modification_us] = times.read()?;
@@ -87,17 +63,11 @@ pub(crate) fn futimesat(
         }
         None => [NewTime::Now; 2],
     };
-    change_times(ctx, directory, name, times, 0)
+    change_times(ctx, at, times, 0)
 }
 
 /// utimensat(2).
-pub(crate) fn utimensat(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    times: UserPtr<'_, [i64; 4]>,
-    flags: u32,
-) -> Result<usize> {
+pub(crate) fn utimensat(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>, flags: u32) -> Result<usize> {
     let times = match times.non_null() {
         Some(times) => {
             let [access, access_ns, modification, modification_ns] = times.read()?;
@@ -112,17 +82,17 @@ pub(crate) fn utimensat(
     if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    change_times(ctx, directory, name, times, flags)
+    change_times(ctx, at, times, flags)
 }
 
-fn change_times(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, times: [NewTime; 2], flags: u32) -> Result<usize> {
-    let (view, path) = if name.is_null() && directory != CURRENT {
+fn change_times(ctx: &Ctx<'_>, at: At<'_>, times: [NewTime; 2], flags: u32) -> Result<usize> {
+    let (view, path) = if at.name.is_null() && at.directory != Fd::CURRENT {
         if flags != 0 {
             return Err(Errno::EINVAL);
         }
-        place_of(ctx, directory)?
+        place_of(ctx, at.directory)?
     } else {
-        find_place(ctx, directory, name, flags)?
+        find_place(ctx, at, flags)?
     };
     view.change_times(&path, times[0], times[1])?;
     Ok(0)

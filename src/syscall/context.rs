@@ -11,9 +11,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
 
-/// "Relative to the working directory" in place of a directory descriptor (openat(2)).
-pub(crate) const AT_FDCWD: i32 = -100;
-
 /// How a call goes on that a signal interrupted (restart_syscall(2)).
 pub(crate) type RestartCall = Box<dyn FnOnce(&Ctx<'_>) -> Result<usize> + Send>;
 
@@ -105,7 +102,7 @@ impl<'a> Ctx<'a> {
     /// Returns the view for a path relative to `directory` (AT_FDCWD: the working directory). EBADF, ENOTDIR.
     pub(crate) fn view(&self, directory: Fd) -> Result<View> {
         let (root, working, umask) = self.thread.directories();
-        let start = if directory.0 == AT_FDCWD {
+        let start = if directory == Fd::CURRENT {
             working
         } else {
             let start = path_of(&*self.file(directory)?).ok_or(Errno::ENOTDIR)?;

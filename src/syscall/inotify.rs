@@ -1,7 +1,7 @@
 //! inotify: watching files.
 
 use super::argument::{Fd, UserStr};
-use super::context::{AT_FDCWD, Ctx};
+use super::context::Ctx;
 use super::file::{CLOSE_ON_EXEC, install};
 use super::path::read_name;
 use crate::errno::{Errno, Result};
@@ -32,7 +32,7 @@ pub(crate) fn inotify_add_watch(ctx: &Ctx<'_>, fd: Fd, name: UserStr<'_>, mask: 
         return Err(Errno::EINVAL);
     }
     let inotify = file.downcast::<Inotify>().ok_or(Errno::EINVAL)?;
-    let view = ctx.view(Fd(AT_FDCWD))?;
+    let view = ctx.view(Fd::CURRENT)?;
     let path = view.look_up(&read_name(name)?, !mask.contains(Notice::DO_NOT_FOLLOW))?;
     if mask.contains(Notice::ONLY_DIRECTORY) && !path.entry().is_directory() {
         return Err(Errno::ENOTDIR);

@@ -2,7 +2,7 @@
 
 use super::argument::{Fd, UserStr};
 use super::context::Ctx;
-use super::path::{CURRENT, read_name};
+use super::path::read_name;
 use crate::errno::Result;
 use crate::fs::{MountRequest, namespace, path_of};
 
@@ -32,21 +32,21 @@ pub(crate) fn mount(
         flags,
         options: options.as_deref().unwrap_or_default(),
     };
-    ctx.view(CURRENT)?.mount(&target, &request)?;
+    ctx.view(Fd::CURRENT)?.mount(&target, &request)?;
     Ok(0)
 }
 
 /// umount2(2).
 pub(crate) fn umount2(ctx: &Ctx<'_>, target: UserStr<'_>, flags: u32) -> Result<usize> {
     let target = read_name(target)?;
-    ctx.view(CURRENT)?.unmount(&target, flags)?;
+    ctx.view(Fd::CURRENT)?.unmount(&target, flags)?;
     Ok(0)
 }
 
 /// pivot_root(2).
 pub(crate) fn pivot_root(ctx: &Ctx<'_>, new_root: UserStr<'_>, put_old: UserStr<'_>) -> Result<usize> {
     let (new_root, put_old) = (read_name(new_root)?, read_name(put_old)?);
-    ctx.view(CURRENT)?.pivot_root(&new_root, &put_old)?;
+    ctx.view(Fd::CURRENT)?.pivot_root(&new_root, &put_old)?;
     Ok(0)
 }
 

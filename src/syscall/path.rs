@@ -1,6 +1,6 @@
 //! Names in the file tree: open, create, link, rename, remove, change attributes; working directory and root.
 
-use super::argument::{Fd, Followed, NotFollowed, UserStr};
+use super::argument::{At, AtFlags, Fd, NotFollowed, UserStr};
 use super::context::Ctx;
 use super::file::{CLOSE_ON_EXEC, reserve};
 use crate::errno::{Errno, Result};
@@ -11,9 +11,6 @@ use crate::fs::{
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-
-/// "AT_FDCWD … relative to the current working directory" (openat(2)).
-pub(super) const CURRENT: Fd = Fd(-100);
 
 /// Flags of the `…at` calls.
 pub(super) const NO_FOLLOW: u32 = 0x100;
@@ -35,7 +32,7 @@ pub(super) fn read_name(name: UserStr<'_>) -> Result<Vec<u8>> {
 pub(super) fn view_for(ctx: &Ctx<'_>, directory: Fd, name: &[u8]) -> Result<View> {
     match name.first() {
         None => Err(Errno::ENOENT),
-        Some(b'/') => ctx.view(CURRENT),
+        Some(b'/') => ctx.view(Fd::CURRENT),
         Some(_) => ctx.view(directory),
     }
 }
@@ -47,11 +44,17 @@ pub(super) enum Target {
     File(Arc<OpenFile>),
 }
 
+/// Returns the view for a name, and the name. EFAULT, ENAMETOOLONG, ENOENT, EBADF.
+pub(super) fn read_at(ctx: &Ctx<'_>, at: At<'_>) -> Result<(View, Vec<u8>)> {
+    let name = read_name(at.name)?;
+    Ok((view_for(ctx, at.directory, &name)?, name))
+}
+
 /// Finds what `directory`, `name` and the AT_* `flags` mean.
 pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Result<Target> {
     if name.is_empty() && flags & EMPTY_PATH != 0 {
-        let view = ctx.view(CURRENT)?;
-        if directory == CURRENT {
+        let view = ctx.view(Fd::CURRENT)?;
+        if directory == Fd::CURRENT {
             let start = view.start.clone();
             return Ok(Target::Place(view, start));
         }
@@ -67,8 +70,8 @@ pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Res
 }
 
 /// Like `find`, for calls that change or ask for what only files with a place have.
-pub(super) fn find_place(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32) -> Result<(View, Path)> {
-    match find(ctx, directory, &read_name(name)?, flags)? {
+pub(super) fn find_place(ctx: &Ctx<'_>, at: At<'_>, flags: u32) -> Result<(View, Path)> {
+    match find(ctx, at.directory, &read_name(at.name)?, flags)? {
         Target::Place(view, path) => Ok((view, path)),
         Target::File(_) => Err(Errno::EINVAL),
     }
@@ -80,15 +83,15 @@ pub(crate) trait Subject {
     fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)>;
 }
 
-impl Subject for Followed<'_> {
+impl Subject for At<'_> {
     fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)> {
-        find_place(ctx, CURRENT, self.0, 0)
+        find_place(ctx, self, 0)
     }
 }
 
 impl Subject for NotFollowed<'_> {
     fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)> {
-        find_place(ctx, CURRENT, self.0, NO_FOLLOW)
+        find_place(ctx, self.0, NO_FOLLOW)
     }
 }
 
@@ -104,35 +107,24 @@ pub(super) fn place_of(ctx: &Ctx<'_>, fd: Fd) -> Result<(View, Path)> {
     if file.flags().contains(StatusFlags::PATH) {
         return Err(Errno::EBADF);
     }
-    Ok((ctx.view(CURRENT)?, path_of(&file).ok_or(Errno::EINVAL)?))
-}
-
-/// open(2).
-pub(crate) fn open(ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32, mode: u32) -> Result<usize> {
-    openat(ctx, CURRENT, name, flags, mode)
+    Ok((ctx.view(Fd::CURRENT)?, path_of(&file).ok_or(Errno::EINVAL)?))
 }
 
 /// creat(2): O_CREAT|O_WRONLY|O_TRUNC.
 pub(crate) fn creat(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
-    openat(ctx, CURRENT, name, 0o1101, mode)
+    open(ctx, At::here(name), 0o1101, mode)
 }
 
-/// openat(2).
-pub(crate) fn openat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32, mode: u32) -> Result<usize> {
-    let name = read_name(name)?;
+/// open(2), openat(2).
+pub(crate) fn open(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mode: u32) -> Result<usize> {
+    let name = read_name(at.name)?;
     let fd = reserve(ctx)?;
-    let file = view_for(ctx, directory, &name)?.open(&name, flags, mode)?;
+    let file = view_for(ctx, at.directory, &name)?.open(&name, flags, mode)?;
     Ok(fd.fill(file, flags & CLOSE_ON_EXEC != 0) as usize)
 }
 
 /// openat2(2): unknown flags are errors here, and how names resolve can be restricted.
-pub(crate) fn openat2(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    how: UserPtr<'_, [u64; 3]>,
-    size: usize,
-) -> Result<usize> {
+pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, size: usize) -> Result<usize> {
     /// "EAGAIN … not all path components were in the cache": which of them are is not asked for here.
     const RESOLVE_CACHED: u64 = 0x20;
     if size < size_of::<[u64; 3]>() {
@@ -156,9 +148,9 @@ pub(crate) fn openat2(
     if resolve & RESOLVE_CACHED != 0 {
         return Err(Errno::EAGAIN);
     }
-    let name = read_name(name)?;
+    let name = read_name(at.name)?;
     let fd = reserve(ctx)?;
-    let mut view = if restrictions.is_empty() { view_for(ctx, directory, &name)? } else { ctx.view(directory)? };
+    let mut view = if restrictions.is_empty() { view_for(ctx, at.directory, &name)? } else { ctx.view(at.directory)? };
     if restrictions.contains(Restrictions::IN_ROOT) {
         view.root = view.start.clone();
     }
@@ -166,30 +158,20 @@ pub(crate) fn openat2(
     Ok(fd.fill(file, flags as u32 & CLOSE_ON_EXEC != 0) as usize)
 }
 
-/// access(2).
-pub(crate) fn access(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
-    faccessat2(ctx, CURRENT, name, mode, 0)
-}
-
-/// faccessat(2) without flags.
-pub(crate) fn faccessat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32) -> Result<usize> {
-    faccessat2(ctx, directory, name, mode, 0)
-}
-
-/// faccessat2(2): with the real ids, unless AT_EACCESS.
-pub(crate) fn faccessat2(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32, flags: u32) -> Result<usize> {
+/// access(2), faccessat(2), faccessat2(2): with the real ids, unless AT_EACCESS.
+pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFlags) -> Result<usize> {
     let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
     if flags & !(EFFECTIVE_ACCESS | NO_FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = read_name(name)?;
+    let name = read_name(at.name)?;
     if name.is_empty() && flags & EMPTY_PATH != 0 {
-        return match find(ctx, directory, &name, flags)? {
+        return match find(ctx, at.directory, &name, flags)? {
             Target::Place(view, path) => with_access_ids(view, flags).check_access(&path, access).map(|()| 0),
             Target::File(_) => Ok(0),
         };
     }
-    let view = with_access_ids(view_for(ctx, directory, &name)?, flags);
+    let view = with_access_ids(view_for(ctx, at.directory, &name)?, flags);
     let path = view.look_up(&name, flags & NO_FOLLOW == 0)?;
     view.check_access(&path, access)?;
     Ok(0)
@@ -208,23 +190,13 @@ fn with_access_ids(mut view: View, flags: u32) -> View {
     view
 }
 
-/// mkdir(2).
-pub(crate) fn mkdir(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize> {
-    mkdirat(ctx, CURRENT, name, mode)
+/// mkdir(2), mkdirat(2).
+pub(crate) fn mkdir(ctx: &Ctx<'_>, at: At<'_>, mode: u32) -> Result<usize> {
+    create(ctx, at, NewNode::Directory, mode & 0o1777)
 }
 
-/// mkdirat(2).
-pub(crate) fn mkdirat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32) -> Result<usize> {
-    create(ctx, directory, name, NewNode::Directory, mode & 0o1777)
-}
-
-/// mknod(2).
-pub(crate) fn mknod(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32, device: u32) -> Result<usize> {
-    mknodat(ctx, CURRENT, name, mode, device)
-}
-
-/// mknodat(2).
-pub(crate) fn mknodat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32, device: u32) -> Result<usize> {
+/// mknod(2), mknodat(2).
+pub(crate) fn mknod(ctx: &Ctx<'_>, at: At<'_>, mode: u32, device: u32) -> Result<usize> {
     let number = DeviceNumber { major: device >> 8 & 0xfff, minor: device & 0xff | device >> 12 & 0xf_ff00 };
     let node = match mode & 0o170000 {
         0 | 0o100000 => NewNode::Regular,
@@ -235,43 +207,26 @@ pub(crate) fn mknodat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, mode: u32
         0o040000 => return Err(Errno::EPERM),
         _ => return Err(Errno::EINVAL),
     };
-    create(ctx, directory, name, node, mode & 0o7777)
+    create(ctx, at, node, mode & 0o7777)
 }
 
-/// symlink(2).
-pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, name: UserStr<'_>) -> Result<usize> {
-    symlinkat(ctx, target, CURRENT, name)
-}
-
-/// symlinkat(2).
-pub(crate) fn symlinkat(ctx: &Ctx<'_>, target: UserStr<'_>, directory: Fd, name: UserStr<'_>) -> Result<usize> {
+/// symlink(2), symlinkat(2).
+pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, at: At<'_>) -> Result<usize> {
     let target = read_name(target)?;
     if target.is_empty() {
         return Err(Errno::ENOENT);
     }
-    create(ctx, directory, name, NewNode::Symlink(target), 0o777)
+    create(ctx, at, NewNode::Symlink(target), 0o777)
 }
 
-fn create(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, node: NewNode, mode: u32) -> Result<usize> {
-    let name = read_name(name)?;
-    view_for(ctx, directory, &name)?.create(&name, node, mode)?;
+fn create(ctx: &Ctx<'_>, at: At<'_>, node: NewNode, mode: u32) -> Result<usize> {
+    let (view, name) = read_at(ctx, at)?;
+    view.create(&name, node, mode)?;
     Ok(0)
 }
 
-/// link(2).
-pub(crate) fn link(ctx: &Ctx<'_>, old: UserStr<'_>, new: UserStr<'_>) -> Result<usize> {
-    linkat(ctx, CURRENT, old, CURRENT, new, 0)
-}
-
-/// linkat(2).
-pub(crate) fn linkat(
-    ctx: &Ctx<'_>,
-    old_directory: Fd,
-    old: UserStr<'_>,
-    new_directory: Fd,
-    new: UserStr<'_>,
-    flags: u32,
-) -> Result<usize> {
+/// link(2), linkat(2).
+pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result<usize> {
     if flags & !(FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -280,33 +235,27 @@ pub(crate) fn linkat(
         return Err(Errno::ENOENT);
     }
     let follow = if flags & FOLLOW == 0 { NO_FOLLOW } else { 0 };
-    let old = read_name(old)?;
-    let new = read_name(new)?;
-    let target = match find(ctx, old_directory, &old, follow | flags & EMPTY_PATH)? {
+    let old_name = read_name(old.name)?;
+    let new_name = read_name(new.name)?;
+    let target = match find(ctx, old.directory, &old_name, follow | flags & EMPTY_PATH)? {
         Target::Place(_, path) => path,
         Target::File(_) => return Err(Errno::EXDEV),
     };
-    view_for(ctx, new_directory, &new)?.link(&target, &new)?;
+    view_for(ctx, new.directory, &new_name)?.link(&target, &new_name)?;
     Ok(0)
-}
-
-/// unlink(2).
-pub(crate) fn unlink(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
-    unlinkat(ctx, CURRENT, name, 0)
 }
 
 /// rmdir(2).
 pub(crate) fn rmdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
-    unlinkat(ctx, CURRENT, name, REMOVE_DIRECTORY)
+    unlink(ctx, At::here(name), AtFlags(REMOVE_DIRECTORY))
 }
 
-/// unlinkat(2).
-pub(crate) fn unlinkat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32) -> Result<usize> {
+/// unlink(2), unlinkat(2).
+pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Result<usize> {
     if flags & !REMOVE_DIRECTORY != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = read_name(name)?;
-    let view = view_for(ctx, directory, &name)?;
+    let (view, name) = read_at(ctx, at)?;
     if flags & REMOVE_DIRECTORY != 0 {
         view.remove_directory(&name)?
     } else {
@@ -315,55 +264,21 @@ pub(crate) fn unlinkat(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u
     Ok(0)
 }
 
-/// rename(2).
-pub(crate) fn rename(ctx: &Ctx<'_>, old: UserStr<'_>, new: UserStr<'_>) -> Result<usize> {
-    renameat2(ctx, CURRENT, old, CURRENT, new, 0)
-}
-
-/// renameat(2).
-pub(crate) fn renameat(
-    ctx: &Ctx<'_>,
-    old_directory: Fd,
-    old: UserStr<'_>,
-    new_directory: Fd,
-    new: UserStr<'_>,
-) -> Result<usize> {
-    renameat2(ctx, old_directory, old, new_directory, new, 0)
-}
-
-/// renameat2(2). RENAME_WHITEOUT is for overlay file systems, which there are none of: EINVAL.
-pub(crate) fn renameat2(
-    ctx: &Ctx<'_>,
-    old_directory: Fd,
-    old: UserStr<'_>,
-    new_directory: Fd,
-    new: UserStr<'_>,
-    flags: u32,
-) -> Result<usize> {
+/// rename(2), renameat(2), renameat2(2). RENAME_WHITEOUT is for overlay file systems, which there are none of: EINVAL.
+pub(crate) fn rename(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result<usize> {
     let flags = RenameFlags::from_bits(flags).filter(|flags| !flags.is_all()).ok_or(Errno::EINVAL)?;
-    let (old, new) = (read_name(old)?, read_name(new)?);
-    let old_view = view_for(ctx, old_directory, &old)?;
-    let new_view = view_for(ctx, new_directory, &new)?;
-    old_view.rename(&old, &new_view, &new, flags)?;
+    let (old_name, new_name) = (read_name(old.name)?, read_name(new.name)?);
+    let old_view = view_for(ctx, old.directory, &old_name)?;
+    let new_view = view_for(ctx, new.directory, &new_name)?;
+    old_view.rename(&old_name, &new_view, &new_name, flags)?;
     Ok(0)
 }
 
-/// readlink(2).
-pub(crate) fn readlink(ctx: &Ctx<'_>, name: UserStr<'_>, buffer: UserPtr<'_, u8>, size: i32) -> Result<usize> {
-    readlinkat(ctx, CURRENT, name, buffer, size)
-}
-
-/// readlinkat(2): an empty name means the link that `directory` was opened on.
-pub(crate) fn readlinkat(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    buffer: UserPtr<'_, u8>,
-    size: i32,
-) -> Result<usize> {
+/// readlink(2), readlinkat(2): an empty name means the link that the directory's descriptor was opened on.
+pub(crate) fn readlink(ctx: &Ctx<'_>, at: At<'_>, buffer: UserPtr<'_, u8>, size: i32) -> Result<usize> {
     let size = usize::try_from(size).ok().filter(|size| *size > 0).ok_or(Errno::EINVAL)?;
-    let name = read_name(name)?;
-    let path = match find(ctx, directory, &name, NO_FOLLOW | EMPTY_PATH)? {
+    let name = read_name(at.name)?;
+    let path = match find(ctx, at.directory, &name, NO_FOLLOW | EMPTY_PATH)? {
         Target::Place(_, path) if !name.is_empty() || path.entry().kind() == FileKind::Symlink => path,
         _ => return Err(Errno::ENOENT),
     };
@@ -375,7 +290,7 @@ pub(crate) fn readlinkat(
 /// truncate(2).
 pub(crate) fn truncate(ctx: &Ctx<'_>, name: UserStr<'_>, size: i64) -> Result<usize> {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
-    let (view, path) = find_place(ctx, CURRENT, name, 0)?;
+    let (view, path) = find_place(ctx, At::here(name), 0)?;
     view.truncate(&path, size)?;
     Ok(0)
 }
@@ -402,7 +317,7 @@ pub(crate) fn getcwd(ctx: &Ctx<'_>, buffer: UserPtr<'_, u8>, size: usize) -> Res
 
 /// chdir(2).
 pub(crate) fn chdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
-    let (view, path) = find_place(ctx, CURRENT, name, 0)?;
+    let (view, path) = find_place(ctx, At::here(name), 0)?;
     require_directory(&view, &path)?;
     ctx.thread().shared_directories().set_working(path);
     Ok(0)
@@ -412,14 +327,14 @@ pub(crate) fn chdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
 pub(crate) fn fchdir(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
     let file = ctx.file(fd)?;
     let path = path_of(&file).ok_or(Errno::ENOTDIR)?;
-    require_directory(&ctx.view(CURRENT)?, &path)?;
+    require_directory(&ctx.view(Fd::CURRENT)?, &path)?;
     ctx.thread().shared_directories().set_working(path);
     Ok(0)
 }
 
 /// chroot(2).
 pub(crate) fn chroot(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
-    let (view, path) = find_place(ctx, CURRENT, name, 0)?;
+    let (view, path) = find_place(ctx, At::here(name), 0)?;
     require_directory(&view, &path)?;
     if !view.identity.can(Capabilities::SYS_CHROOT) {
         return Err(Errno::EPERM);

@@ -1,8 +1,8 @@
 //! What a file is: stat and its relatives, statx, statfs.
 
-use super::argument::{Fd, UserStr};
+use super::argument::{At, AtFlags, Fd, UserStr};
 use super::context::Ctx;
-use super::path::{CURRENT, EMPTY_PATH, NO_AUTOMOUNT, NO_FOLLOW, Target, find, read_name};
+use super::path::{EMPTY_PATH, NO_AUTOMOUNT, NO_FOLLOW, Target, find, find_place, read_name};
 use crate::errno::{Errno, Result};
 use crate::file::{Metadata, Timestamp};
 use crate::fs::{MountFlags, Path, metadata_of, path_of};
@@ -89,14 +89,9 @@ pub(crate) struct Statfs {
 
 const _: () = assert!(size_of::<Statfs>() == size_of::<linux_raw_sys::general::statfs>());
 
-/// stat(2).
-pub(crate) fn stat(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Stat>) -> Result<usize> {
-    newfstatat(ctx, CURRENT, name, to, 0)
-}
-
 /// lstat(2).
 pub(crate) fn lstat(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Stat>) -> Result<usize> {
-    newfstatat(ctx, CURRENT, name, to, NO_FOLLOW)
+    stat(ctx, At::here(name), to, AtFlags(NO_FOLLOW))
 }
 
 /// fstat(2).
@@ -105,31 +100,18 @@ pub(crate) fn fstat(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Stat>) -> Result<usiz
     Ok(0)
 }
 
-/// newfstatat(2).
-pub(crate) fn newfstatat(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    to: UserPtr<'_, Stat>,
-    flags: u32,
-) -> Result<usize> {
+/// stat(2), newfstatat(2).
+pub(crate) fn stat(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Stat>, AtFlags(flags): AtFlags) -> Result<usize> {
     if flags & !(NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (metadata, _) = look(ctx, directory, name, flags)?;
+    let (metadata, _) = look(ctx, at, flags)?;
     to.write(&Stat::new(&metadata))?;
     Ok(0)
 }
 
 /// statx(2).
-pub(crate) fn statx(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    flags: u32,
-    mask: u32,
-    to: UserPtr<'_, Statx>,
-) -> Result<usize> {
+pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPtr<'_, Statx>) -> Result<usize> {
     /// AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC: not both.
     const SYNC_KIND: u32 = 0x6000;
     const RESERVED: u32 = 0x8000_0000;
@@ -137,13 +119,13 @@ pub(crate) fn statx(
     if flags & !known != 0 || flags & SYNC_KIND == SYNC_KIND || mask & RESERVED != 0 {
         return Err(Errno::EINVAL);
     }
-    let (metadata, path) = look(ctx, directory, name, flags)?;
+    let (metadata, path) = look(ctx, at, flags)?;
     to.write(&Statx::new(&metadata, path.as_ref()))?;
     Ok(0)
 }
 
 /// Finds what to tell of; a file without a place (a pipe) tells for itself.
-fn look(ctx: &Ctx<'_>, directory: Fd, name: UserStr<'_>, flags: u32) -> Result<(Metadata, Option<Path>)> {
+fn look(ctx: &Ctx<'_>, At { directory, name }: At<'_>, flags: u32) -> Result<(Metadata, Option<Path>)> {
     // Linux takes a NULL name with AT_EMPTY_PATH for an empty one (since 6.11); glibc counts on neither.
     let name = if name.is_null() && flags & EMPTY_PATH != 0 { alloc::vec::Vec::new() } else { read_name(name)? };
     match find(ctx, directory, &name, flags)? {
@@ -213,8 +195,8 @@ impl StatxTime {
 }
 
 /// statfs(2).
-pub(crate) fn statfs(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Statfs>) -> Result<usize> {
-    let (_, path) = super::path::find_place(ctx, CURRENT, name, 0)?;
+pub(crate) fn statfs(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Statfs>) -> Result<usize> {
+    let (_, path) = find_place(ctx, at, 0)?;
     to.write(&Statfs::new(&path))?;
     Ok(0)
 }

@@ -3,8 +3,8 @@
 use crate::errno::{Errno, Result};
 use crate::fs::Path;
 use crate::process::{self, load_program, trace};
-use crate::syscall::argument::{Fd, UserStr};
-use crate::syscall::context::{AT_FDCWD, Ctx};
+use crate::syscall::argument::{At, AtFlags, Fd};
+use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
 use alloc::format;
 use alloc::vec::Vec;
@@ -17,24 +17,13 @@ const ARGUMENT_MAX: usize = 32 * 4096;
 const AT_EMPTY_PATH: u32 = 0x1000;
 const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 
-/// execve(2).
+/// execve(2), execveat(2).
 pub(crate) fn execve(
     ctx: &Ctx<'_>,
-    name: UserStr<'_>,
+    At { directory, name }: At<'_>,
     argv: UserPtr<'_, u64>,
     envp: UserPtr<'_, u64>,
-) -> Result<usize> {
-    execveat(ctx, Fd(AT_FDCWD), name, argv, envp, 0)
-}
-
-/// execveat(2).
-pub(crate) fn execveat(
-    ctx: &Ctx<'_>,
-    directory: Fd,
-    name: UserStr<'_>,
-    argv: UserPtr<'_, u64>,
-    envp: UserPtr<'_, u64>,
-    flags: u32,
+    AtFlags(flags): AtFlags,
 ) -> Result<usize> {
     if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
         return Err(Errno::EINVAL);
@@ -42,7 +31,7 @@ pub(crate) fn execveat(
     let name = name.read_string(PATH_MAX)?;
     // Only a relative name starts at the descriptor, which then must be a directory.
     let is_relative = name.first().is_some_and(|&first| first != b'/');
-    let view = ctx.view(if is_relative { directory } else { Fd(AT_FDCWD) })?;
+    let view = ctx.view(if is_relative { directory } else { Fd::CURRENT })?;
     let (path, shown) = find(ctx, directory, &view, name, flags)?;
     let mut room = ctx.process().limit(process::Resource::Stack) / 4;
     room = room.clamp(ARGUMENT_MAX as u64, 6 << 20);
@@ -75,7 +64,7 @@ fn find(ctx: &Ctx<'_>, directory: Fd, view: &crate::fs::View, name: Vec<u8>, fla
     if flags & AT_SYMLINK_NOFOLLOW != 0 && path.inode().metadata().kind == crate::file::FileKind::Symlink {
         return Err(Errno::ELOOP);
     }
-    if directory.0 == AT_FDCWD || name[0] == b'/' {
+    if directory == Fd::CURRENT || name[0] == b'/' {
         return Ok((path, name));
     }
     let mut shown = format!("/dev/fd/{}/", directory.0).into_bytes();

@@ -35,7 +35,7 @@ pub(crate) use clone::{
     vfork,
 };
 pub(crate) use control::{arch_prctl, capget, capset, personality, prctl};
-pub(crate) use exec::{execve, execveat};
+pub(crate) use exec::execve;
 pub(crate) use ids::{
     getegid, geteuid, getgid, getgroups, getpgid, getpgrp, getpid, getppid, getresgid, getresuid, getsid, gettid,
     getuid, setfsgid, setfsuid, setgid, setgroups, setpgid, setregid, setresgid, setresuid, setreuid, setsid, setuid,
