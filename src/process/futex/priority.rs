@@ -14,7 +14,7 @@ use crate::machine::user;
 use crate::process::{Thread, table};
 use crate::rank::Rank;
 use crate::vm::{AddressSpace, UserPtr};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
@@ -22,12 +22,16 @@ use core::sync::atomic::Ordering;
 /// How long a chain of owners that wait may be (Linux: max_lock_depth).
 const MAX_CHAIN: usize = 1024;
 
-pub(super) static CONTENDED: SpinLock<Contended> =
-    SpinLock::new(Rank::FutexOwners, Contended { futexes: BTreeMap::new(), waits: BTreeMap::new() });
+pub(super) static CONTENDED: SpinLock<Contended> = SpinLock::new(
+    Rank::FutexOwners,
+    Contended { futexes: BTreeMap::new(), owned: BTreeSet::new(), waits: BTreeMap::new() },
+);
 
 /// The futexes that are waited for.
 pub(super) struct Contended {
     futexes: BTreeMap<Key, Futex>,
+    /// Their keys by the addresses of their owners.
+    owned: BTreeSet<(usize, Key)>,
     /// What each waiting thread, by address, waits for.
     waits: BTreeMap<usize, Key>,
 }
@@ -143,8 +147,7 @@ pub(crate) fn unlock(thread: &Arc<Thread>, place: Place<'_>) -> Result {
 pub(in crate::process) fn let_go(thread: &Arc<Thread>) {
     let mut contended = CONTENDED.lock();
     thread.has_left_futexes.store(thread.is_exiting(), Ordering::Relaxed);
-    let owned = |futex: &Futex| Arc::ptr_eq(&futex.owner, thread);
-    let keys: Vec<Key> = contended.futexes.iter().filter(|(_, futex)| owned(futex)).map(|(key, _)| *key).collect();
+    let keys: Vec<Key> = contended.owned_by(thread).collect();
     for key in keys {
         if let Some(sleeper) = contended.pass_on(key) {
             sleeper.is_heir.store(true, Ordering::Release);
@@ -203,6 +206,7 @@ impl Contended {
         }
 
         sleeper.prepare();
+        self.owned.insert((Arc::as_ptr(&owner).addr(), place.key));
         let futex = self.futexes.entry(place.key).or_insert(Futex { owner: owner.clone(), waiters: Vec::new() });
         futex.waiters.push((thread.clone(), sleeper.clone()));
         self.waits.insert(Arc::as_ptr(thread).addr(), place.key);
@@ -234,12 +238,14 @@ impl Contended {
     /// Makes the next waiter the owner; returns its sleeper, to be woken. Without waiters the futex is forgotten.
     fn pass_on(&mut self, key: Key) -> Option<Arc<Sleeper>> {
         let futex = self.futexes.get_mut(&key)?;
+        self.owned.remove(&(Arc::as_ptr(&futex.owner).addr(), key));
         let Some(next) = futex.next() else {
             self.futexes.remove(&key);
             return None;
         };
         let (owner, sleeper) = futex.waiters.remove(next);
         futex.owner = owner.clone();
+        self.owned.insert((Arc::as_ptr(&owner).addr(), key));
         self.waits.remove(&Arc::as_ptr(&owner).addr());
         self.settle(&owner);
         Some(sleeper)
@@ -257,9 +263,17 @@ impl Contended {
     }
 
     fn forget_if_idle(&mut self, key: Key) {
-        if self.futexes.get(&key).is_some_and(|futex| futex.waiters.is_empty()) {
+        if let Some(futex) = self.futexes.get(&key).filter(|futex| futex.waiters.is_empty()) {
+            self.owned.remove(&(Arc::as_ptr(&futex.owner).addr(), key));
             self.futexes.remove(&key);
         }
+    }
+
+    /// Returns the keys of what `thread` owns.
+    fn owned_by(&self, thread: &Arc<Thread>) -> impl Iterator<Item = Key> {
+        let address = Arc::as_ptr(thread).addr();
+        let first = Key { owner: 0, place: 0 };
+        self.owned.range((address, first)..(address + 1, first)).map(|(_, key)| *key)
     }
 
     /// Returns the owner of what `thread` waits for.
@@ -286,7 +300,7 @@ impl Contended {
         for _ in 0..MAX_CHAIN {
             let Some(thread) = next else { return };
             let Some(task) = thread.task() else { return };
-            let owned = self.futexes.values().filter(|futex| Arc::ptr_eq(&futex.owner, &thread));
+            let owned = self.owned_by(&thread).filter_map(|key| self.futexes.get(&key));
             let lent = owned.flat_map(|futex| &futex.waiters).map(|(waiter, _)| urgency(waiter)).max().unwrap_or(0);
             if !task.lend_priority(lent) {
                 return;
