@@ -13,9 +13,12 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use spin::Once;
 use x86_64::VirtAddr;
-use x86_64::registers::model_specific::{FsBase, KernelGsBase};
+use x86_64::registers::model_specific::{FsBase, KernelGsBase, Msr};
 use x86_64::registers::segmentation::{FS, Segment64};
 use x86_64::registers::xcontrol::XCr0;
+
+/// IA32_KERNEL_GS_BASE: in the kernel, user mode's GS base (SDM vol. 4).
+const KERNEL_GS_BASE: u32 = 0xc000_0102;
 
 /// Bytes of the FXSAVE format (SDM vol. 1, 10.5.1), with which XSAVE's standard format starts.
 const LEGACY_SIZE: usize = 512;
@@ -108,8 +111,13 @@ impl UserContext {
         }
         // Without FSGSBASE, user mode cannot have changed the bases.
         if features().contains(Features::FSGSBASE) {
-            self.fs_base.set(FS::read_base().as_u64());
-            self.gs_base.set(KernelGsBase::read().as_u64());
+            let fs_base: u64;
+            // SAFETY: the CPU has the instruction and it is enabled; the register exists.
+            unsafe {
+                asm!("rdfsbase {}", out(reg) fs_base, options(nomem, nostack, preserves_flags));
+                self.gs_base.set(Msr::new(KERNEL_GS_BASE).read());
+            }
+            self.fs_base.set(fs_base);
         }
     }
 
@@ -127,7 +135,6 @@ impl UserContext {
 
     /// Puts the state into this CPU's registers unless it is there still, and marks it as the running task's.
     /// Interrupts must be off until user mode runs, so that no switch comes between.
-    #[cold]
     #[inline(never)]
     pub(in crate::machine) fn activate(&self, cpu: &PerCpu) {
         Self::deactivate_current(cpu);
@@ -309,7 +316,12 @@ impl UserContext {
                 asm!("fxrstor64 [{}]", in(reg) self.area.as_ptr(), options(nostack, preserves_flags));
             }
         }
-        FsBase::write(VirtAddr::new_truncate(self.fs_base.get()));
+        if features().contains(Features::FSGSBASE) {
+            // SAFETY: the CPU has the instruction and it is enabled; the kernel does not use FS.
+            unsafe { asm!("wrfsbase {}", in(reg) self.fs_base.get(), options(nomem, nostack, preserves_flags)) };
+        } else {
+            FsBase::write(VirtAddr::new_truncate(self.fs_base.get()));
+        }
         KernelGsBase::write(VirtAddr::new_truncate(self.gs_base.get()));
         cpu.live_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
         self.loaded_on.set(cpu.index);

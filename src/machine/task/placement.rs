@@ -16,6 +16,7 @@ const UNEVEN: usize = 2;
 
 /// Puts a task that is runnable, in no queue and off its stack into that of the CPU that suits it. `queue` is the one
 /// that is responsible for it.
+#[inline]
 pub(super) fn place(task: Arc<Task>, mut queue: IrqGuard<'static, Queue>) {
     task.set_activity(Activity::Running);
     loop {
@@ -42,12 +43,15 @@ fn move_to(task: &Task, queue: IrqGuard<'static, Queue>, target: usize) -> IrqGu
 
 /// Returns the CPU on which a task that becomes runnable should wait: where it was if that is idle, as its data are
 /// warm there; else one that is idle, or that does something less urgent; else this one, whose data it was woken with.
+#[inline]
 pub(super) fn choose(task: &Task) -> usize {
+    if cpu::count() == 1 { cpu::index() } else { choose_of_several(task) }
+}
+
+#[inline(never)]
+fn choose_of_several(task: &Task) -> usize {
     let count = cpu::count();
     let (here, last) = (cpu::index(), task.cpu());
-    if count == 1 {
-        return here;
-    }
     let allowed = task.affinity();
     let is_allowed = |cpu: &usize| allowed >> *cpu & 1 == 1;
     if is_allowed(&last) && queue::urgency(last) == IDLE {

@@ -264,6 +264,7 @@ impl Queue {
     }
 
     /// Has the current task give way to a waiting one with this turn if that is more urgent.
+    #[inline]
     fn give_way_to(&mut self, turn: Turn) {
         if self.must_give_way(turn) {
             self.ask_attention(Attention::Reschedule);
@@ -281,6 +282,7 @@ impl Queue {
     }
 
     /// Has `task`, which is runnable, wait for its turn.
+    #[inline]
     pub(super) fn enqueue(&mut self, task: Arc<Task>, place: Place) {
         self.waiting.push(task.turn(), place, task);
         self.publish_waiting();
@@ -298,6 +300,7 @@ impl Queue {
     }
 
     /// Returns whether a task that wakes up with this turn interrupts the current one.
+    #[inline]
     fn must_give_way(&mut self, turn: Turn) -> bool {
         let Some(current) = &self.current else { return false };
         if self.is_idle {

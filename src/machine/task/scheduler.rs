@@ -103,8 +103,11 @@ pub(crate) fn run() -> ! {
         // Who unmaps pages need not wake this CPU then. Alone, it is likely to go on with the same task.
         let old_table = if cpu::count() > 1 { queue.load_page_table(None) } else { None };
         drop(queue);
-        drop(old_table);
-        if !steal(1) {
+        if old_table.is_some() {
+            // It may be nobody else's, and to free it takes long.
+            interrupts::enable();
+            drop(old_table);
+        } else if !steal(1) {
             // The instruction after STI runs before any interrupt, so none can come between the check and HLT.
             interrupts::enable_and_hlt();
         }
@@ -194,7 +197,6 @@ pub(crate) fn exit() -> ! {
         let data = unsafe { (*task.own.get()).data.take() };
         drop(data);
     });
-    TASKS.fetch_sub(1, Ordering::Relaxed);
 
     interrupts::disable();
     let queue = this_queue().lock();
@@ -279,18 +281,29 @@ pub(super) fn charge(task: &Task) {
     }
 }
 
-/// Makes room in the queues for one more task.
-pub(super) fn make_room() {
-    let _ = idle_of_this_cpu();
-    let tasks = TASKS.fetch_add(1, Ordering::Relaxed) + 1;
-    if tasks <= ROOM.load(Ordering::Acquire) {
-        return;
+/// Room for one task in every queue, as long as it lives.
+pub(super) struct Room(());
+
+impl Room {
+    /// Makes room for one more task.
+    pub(super) fn new() -> Room {
+        let _ = idle_of_this_cpu();
+        let tasks = TASKS.fetch_add(1, Ordering::Relaxed) + 1;
+        if tasks > ROOM.load(Ordering::Acquire) {
+            let room = (tasks + 1).next_power_of_two();
+            for cpu in &CPUS[..cpu::count()] {
+                cpu.queue.lock().reserve(room);
+            }
+            ROOM.fetch_max(room, Ordering::Release);
+        }
+        Room(())
     }
-    let room = (tasks + 1).next_power_of_two();
-    for cpu in &CPUS[..cpu::count()] {
-        cpu.queue.lock().reserve(room);
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        TASKS.fetch_sub(1, Ordering::Relaxed);
     }
-    ROOM.fetch_max(room, Ordering::Release);
 }
 
 /// Returns this CPU's queue.
@@ -308,16 +321,16 @@ pub(super) fn leave_table(table: Arc<PageTable>) {
     this_cpu().left_table.put(table);
 }
 
-/// Ends a switch, on the stack of the task that was switched to: unlocks the queue, and sees to what `leave_task` and
-/// `leave_table` kept. Interrupts are off.
-pub(super) fn finish_switch() {
+/// Ends a switch, on the stack of the task that was switched to: unlocks the queue, and sees to what `leave_task` kept;
+/// returns what `leave_table` kept, to be dropped with interrupts on. Interrupts are off.
+pub(super) fn finish_switch() -> Option<Arc<PageTable>> {
     let cpu = this_cpu();
     // SAFETY: the task that was switched away from handed it over on this CPU just now.
     unsafe { cpu.queue.finish_hand_over() };
-    drop(cpu.left_table.take());
     if let Some(task) = cpu.left_task.take() {
         finish_left(task);
     }
+    cpu.left_table.take()
 }
 
 #[cold]

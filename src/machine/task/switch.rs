@@ -61,16 +61,17 @@ pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
     // function or prepared by `prepare_first`; interrupts are off, and the queue stays locked over the switch.
     unsafe { asm::switch_stack(save, next_stack) };
 
-    scheduler::finish_switch();
+    let left_table = scheduler::finish_switch();
     drop(off);
-    drop(kept);
+    drop((left_table, kept));
 }
 
 /// Where a task's first switch leads, called by asm/switch.s with interrupts off.
 #[unsafe(no_mangle)]
 extern "C" fn task_begin() -> ! {
-    scheduler::finish_switch();
+    let left_table = scheduler::finish_switch();
     interrupts::enable();
+    drop(left_table);
     // SAFETY: the cell belongs to the running task.
     let entry = unsafe { (*scheduler::current().own.get()).entry.take() };
     entry.expect("a task begins once")();

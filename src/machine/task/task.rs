@@ -5,6 +5,7 @@
 //! it.
 
 use super::accounting::{CpuTime, TaskTime};
+use super::scheduler::Room;
 use super::{placement, scheduler};
 use crate::machine::memory::{KernelStack, OutOfMemory, PageTable};
 use crate::util::run_queue::Turn;
@@ -37,6 +38,8 @@ pub(crate) struct Task {
     /// The ranks of the sleeping locks held, one bit each (debug builds).
     pub(super) held_ranks: AtomicU64,
     pub(super) own: UnsafeCell<Own>,
+    /// `None` for the idle tasks, which wait in no queue.
+    _room: Option<Room>,
 }
 
 // SAFETY: `own` is used by the task itself while it runs, and by a switch to or from it, which the run queue's
@@ -101,7 +104,6 @@ impl Task {
             task.affinity.store(parent.affinity(), Ordering::Relaxed);
         });
         super::switch::prepare_first(&task);
-        scheduler::make_room();
         Ok(task)
     }
 
@@ -118,6 +120,7 @@ impl Task {
         data: Option<Arc<dyn Any + Send + Sync>>,
         entry: Option<Box<dyn FnOnce() + Send>>,
     ) -> Arc<Task> {
+        let room = stack.is_some().then(Room::new);
         Arc::new(Task {
             name,
             state: AtomicU8::new(Activity::Uninterruptible as u8),
@@ -132,6 +135,7 @@ impl Task {
             time: TaskTime::new(),
             held_ranks: AtomicU64::new(0),
             own: UnsafeCell::new(Own { stack_pointer: 0, stack, page_table: None, data, entry }),
+            _room: room,
         })
     }
 
@@ -255,7 +259,6 @@ pub(crate) fn spawn(name: &'static str, entry: impl FnOnce() + Send + 'static) -
     let stack = KernelStack::new().expect("boot leaves memory for the kernel's own threads");
     let task = Task::with_stack(name, Some(stack), None, Some(Box::new(entry)));
     super::switch::prepare_first(&task);
-    scheduler::make_room();
     task.start();
     task
 }
