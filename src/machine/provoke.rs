@@ -1,5 +1,6 @@
 //! Faults on request (`provoke=WORD` on the command line), so that tests see what the machine does about them.
 
+use super::task;
 use core::arch::asm;
 use core::hint::black_box;
 use core::ptr;
@@ -21,9 +22,18 @@ pub(crate) fn provoke(word: &str) -> ! {
         }
         // SAFETY: not sound and not meant to be; the load must fault, because nothing is mapped there.
         "null" => unsafe { asm!("mov {0}, [{0}]", inout(reg) 0u64 => _) },
+        "hang" => hang(),
         _ => panic!("provoke={word}: no such fault"),
     }
     panic!("provoke={word} did not fault")
+}
+
+/// Lets nobody else run, although somebody wants to.
+fn hang() -> ! {
+    task::spawn("waits", || ());
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 /// Calls itself until the stack's guard page is hit.

@@ -6,7 +6,7 @@
 use super::asm::{self, UserExit, UserRegisters, VECTOR_SYSCALL};
 pub(crate) use super::asm::{Registers, shared_code};
 use super::cpu::{self, Attention, UserContext, extended_state_components, extended_state_size};
-use super::memory::{USER_END, VirtAddr};
+use super::memory::{self, USER_END, VirtAddr};
 use super::task;
 use super::trap::{self, Fault};
 use alloc::boxed::Box;
@@ -72,6 +72,7 @@ impl UserMode {
     /// over. Returns `Interrupt` at once while the task is marked interrupted.
     #[inline(always)]
     pub(crate) fn run(&mut self) -> Trap {
+        memory::assert_margin();
         interrupts::disable();
         let mut cpu = cpu::this();
         if cpu.needs_attention() {

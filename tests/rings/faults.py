@@ -1,5 +1,6 @@
 """The second ring, second part: what goes wrong ends in plain words, and what can survive does."""
 
+import os
 import pathlib
 import random
 import re
@@ -54,6 +55,14 @@ def _provoked(word, words):
             _expect_panic(machine, words)
 
     return run
+
+
+def _hang():
+    """A task that lets no other run is told of, with the way there; only checked kernels look."""
+    if os.environ.get("PROFILE") != "checked":
+        return
+    with Machine(iso("provoke-hang", CMDLINE="console=ttyS0 provoke=hang")) as machine:
+        machine.expect(r"a task lets no other run for \d+ ms\n(.*\n)*.*provoke")
 
 
 def _restarts_after_panic():
@@ -198,6 +207,7 @@ def tests(_long):
     return [
         ("panic report on serial line and screen", _panic_report),
         ("panic while other CPUs run programs", _panic_while_others_run),
+        ("a task that does not give way", _hang),
         ("restart after a panic", _restarts_after_panic),
         ("stack overflow hits the guard page", _provoked("stack-overflow", "kernel stack overflow")),
         ("double fault", _provoked("double-fault", ".*(double fault|stack overflow)")),

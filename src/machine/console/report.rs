@@ -5,7 +5,7 @@
 //! those. Nothing here allocates or waits for a lock that a stopped CPU may hold.
 
 use super::line::Line;
-use super::{LINE_SIZE, LOG, Sink, symbols};
+use super::{LINE_SIZE, LOG, Sink, log, symbols};
 use crate::machine::asm::image;
 use crate::machine::sync::Once;
 use core::fmt::{self, Write};
@@ -119,45 +119,52 @@ fn show_registers() {
 }
 
 fn show_backtrace() {
-    let mut shown = 0;
-    let mut frame = match FAULT.get() {
-        Some(fault) => {
-            show_return_address(fault.rip);
-            shown += 1;
-            fault.rbp
-        }
-        None => frame_pointer(),
+    let (interrupted, frame) = match FAULT.get() {
+        Some(fault) => (Some(fault.rip), fault.rbp),
+        None => (None, frame_pointer()),
     };
-
-    let limit = frame.saturating_add(STACK_LIMIT);
-    while shown < BACKTRACE_LINES && is_frame(frame) && frame < limit {
-        let (next, return_address) = read_frame(frame);
-        // The panic machinery itself is no news.
-        if !is_panic_machinery(return_address) {
-            show_return_address(return_address);
-            shown += 1;
-        }
-        if next <= frame {
-            break;
-        }
-        frame = next;
+    // The panic machinery itself is no news.
+    let callers = callers(frame).filter(|address| !is_panic_machinery(*address));
+    for address in interrupted.into_iter().chain(callers).take(BACKTRACE_LINES) {
+        say_text(return_address(address).text());
     }
+}
+
+/// Logs who called the caller, an interrupt handler, up to the task that was interrupted.
+pub(in crate::machine) fn log_backtrace() {
+    for address in callers(frame_pointer()) {
+        log!(Error, "{}", return_address(address).text().trim_end());
+    }
+}
+
+/// Returns the return addresses of the chain of frames that begins at `frame`.
+fn callers(frame: u64) -> impl Iterator<Item = u64> {
+    let limit = frame.saturating_add(STACK_LIMIT);
+    let mut frame = frame;
+    core::iter::from_fn(move || {
+        if !is_frame(frame) || frame >= limit {
+            return None;
+        }
+        let (next, return_address) = read_frame(frame);
+        // A chain that does not go up ends.
+        frame = if next > frame { next } else { 0 };
+        Some(return_address)
+    })
 }
 
 fn is_panic_machinery(address: u64) -> bool {
     symbols::look_up(address).is_some_and(|(name, _)| name.contains("panicking") || name.contains("rust_begin_unwind"))
 }
 
-fn show_return_address(address: u64) {
-    match symbols::look_up(address) {
-        Some((name, offset)) => {
-            let mut line = Line::<COLUMNS>::new();
-            let _ = write!(line, "  {:#}+{offset:#x}", rustc_demangle::demangle(name));
-            let _ = line.write_str("\n");
-            say_text(line.text());
-        }
-        None => say(format_args!("  {address:#018x}\n")),
-    }
+/// Returns the line that names an address.
+fn return_address(address: u64) -> Line<COLUMNS> {
+    let mut line = Line::new();
+    let _ = match symbols::look_up(address) {
+        Some((name, offset)) => write!(line, "  {:#}+{offset:#x}", rustc_demangle::demangle(name)),
+        None => write!(line, "  {address:#018x}"),
+    };
+    let _ = line.write_str("\n");
+    line
 }
 
 /// Returns whether a frame pointer may be followed: an aligned address in the kernel's half.

@@ -38,7 +38,7 @@ pub(in crate::machine) use kernel_table::{Caching, map_device, map_firmware};
 pub(in crate::machine) use page_table::load_page_table;
 pub(crate) use page_table::{Access, PageTable};
 pub(crate) use stack::STACK_SIZE;
-pub(in crate::machine) use stack::{KernelStack, is_below_stack};
+pub(in crate::machine) use stack::{KernelStack, assert_margin, is_below_stack};
 pub(in crate::machine) use tlb::{flush_here, set_shoot_down};
 pub(crate) use x86_64::{PhysAddr, VirtAddr};
 

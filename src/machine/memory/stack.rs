@@ -12,6 +12,11 @@ pub(crate) const STACK_SIZE: usize = 32 * 1024;
 /// Bytes from one stack to the next: as much again lies unmapped below each.
 const SLOT_SIZE: u64 = 2 * STACK_SIZE as u64;
 
+/// Bytes at the end of each stack that nothing may have used when a task goes to user mode, and what is written there
+/// to see it (debug builds).
+const MARGIN: u64 = PAGE_SIZE as u64;
+const UNUSED: u64 = 0x756e_7573_6564_2121;
+
 /// The most stacks at a time.
 const MAX_STACKS: usize = 1 << 15;
 
@@ -52,6 +57,10 @@ impl KernelStack {
                 return Err(error);
             }
         }
+        if cfg!(debug_assertions) {
+            // SAFETY: the words are the end of a stack that nobody uses yet.
+            margin(slot).for_each(|word| unsafe { (word as *mut u64).write(UNUSED) });
+        }
         Ok(stack)
     }
 
@@ -79,6 +88,24 @@ pub(in crate::machine) fn is_below_stack(address: u64) -> bool {
     let area = kernel_table::STACK_AREA;
     let is_boot_guard = address & !(PAGE_SIZE as u64 - 1) == crate::machine::asm::stack_guard();
     is_boot_guard || area.contains(&address) && (address - area.start) % SLOT_SIZE < SLOT_SIZE - STACK_SIZE as u64
+}
+
+/// Panics, in debug builds, if the running task has come near the end of its stack.
+#[inline(always)]
+pub(in crate::machine) fn assert_margin() {
+    let area = kernel_table::STACK_AREA;
+    let here = (&raw const area).addr() as u64;
+    if cfg!(debug_assertions) && area.contains(&here) {
+        let mut words = margin(((here - area.start) / SLOT_SIZE) as usize);
+        // SAFETY: the words are the end of the running task's stack.
+        let has_margin = words.all(|word| unsafe { (word as *const u64).read_volatile() } == UNUSED);
+        assert!(has_margin, "a task used its stack up to the last {MARGIN} bytes");
+    }
+}
+
+/// Returns words of a stack's margin, near enough to one another that what is used is seen.
+fn margin(slot: usize) -> impl Iterator<Item = u64> {
+    (bottom(slot)..bottom(slot) + MARGIN).step_by(64)
 }
 
 fn bottom(slot: usize) -> u64 {

@@ -11,6 +11,7 @@ use super::placement::{choose, is_allowed_on, place, spread, steal};
 use super::queue::Queue;
 use super::switch;
 use super::task::{Activity, Class, Task};
+use crate::machine::console::{self, log};
 use crate::machine::cpu::{self, Attention, MAX_CPUS};
 use crate::machine::memory::PageTable;
 use crate::machine::sync::{self, InterruptsOff, IrqGuard, IrqLock};
@@ -22,9 +23,11 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::any::Any;
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use x86_64::instructions::interrupts;
 
+/// So many ticks find a task in the kernel that was to give way at the first: a bug, told in debug builds.
+const HANG_TICKS: u32 = 1250;
 /// While any task runs, a timer looks this often whether its turn is over, and notes what it does.
 const TICK_NS: u64 = 4_000_000;
 
@@ -37,6 +40,8 @@ struct Cpu {
     /// The timer that expires each `TICK_NS` while tasks run.
     tick: IrqLock<Option<Timer>>,
     is_ticking: AtomicBool,
+    /// The ticks since the running task was to give way.
+    overdue: AtomicU32,
 }
 
 static CPUS: [Cpu; MAX_CPUS] = [const { Cpu::new() }; MAX_CPUS];
@@ -55,6 +60,7 @@ impl Cpu {
             left_table: Slot(AtomicPtr::new(null_mut())),
             tick: IrqLock::new(Rank::SchedulerTick, None),
             is_ticking: AtomicBool::new(false),
+            overdue: AtomicU32::new(0),
         }
     }
 }
@@ -447,11 +453,30 @@ fn start_tick() {
     *cpu.tick.lock() = Some(timer);
 }
 
+/// Tells of a task that does not give way. In the tick.
+fn watch(cpu: &Cpu, is_user: bool) {
+    let is_overdue = !is_user && cpu::this().has_attention(Attention::Reschedule);
+    let overdue = if is_overdue { cpu.overdue.load(Ordering::Relaxed) + 1 } else { 0 };
+    cpu.overdue.store(overdue, Ordering::Relaxed);
+    if overdue == HANG_TICKS {
+        log!(
+            Error,
+            "CPU {}: a task lets no other run for {} ms",
+            cpu::index(),
+            u64::from(overdue) * TICK_NS / 1_000_000
+        );
+        console::report::log_backtrace();
+    }
+}
+
 /// Notes what the CPU does, and whether the current task's turn is over. In interrupt context.
 fn tick() {
     let cpu = this_cpu();
     cpu.is_ticking.store(false, Ordering::Relaxed);
     let is_user = cpu::this().serves_user_interrupt.load(Ordering::Relaxed);
+    if cfg!(debug_assertions) {
+        watch(cpu, is_user);
+    }
 
     let is_idle = {
         let mut queue = cpu.queue.lock();
