@@ -96,9 +96,9 @@ class Guest:
         self._finish()
         return iso(self.name, ROOT=self.root, CMDLINE=f"console=ttyS0 loglevel=4 {words}".strip())
 
-    def run(self, limit=600):
+    def run(self, limit=600, words=""):
         """Boots it; returns (name, output, status) for each test, in order. A missing one has the status None."""
-        return self._results(self._console(Machine(self.image(), limit=limit, **self.configuration)))
+        return self._results(self._console(Machine(self.image(words), limit=limit, **self.configuration)))
 
     def run_on_linux(self, limit=600):
         """The same on Linux; what is known of an equal guest is not run again."""

@@ -48,7 +48,10 @@ pub(super) fn start() {
             break;
         }
         match start_one(id, page, parameters) {
-            Ok(()) => cpu::add(),
+            Ok(()) => {
+                time::compare();
+                cpu::add();
+            }
             Err(Failure::NoAnswer) => log!(Warning, "the CPU with APIC id {id} does not answer: left out"),
             Err(Failure::Stuck) => {
                 // It may still come, with the index that the next one would get.
@@ -134,6 +137,7 @@ extern "C" fn ap_start(index: usize) -> ! {
     time::start_cpu();
     task::join();
     READY.store(index + 1, Ordering::Release);
+    time::answer();
     // What is done for all CPUs, is done for this one too from when it is counted.
     while cpu::count() <= index {
         core::hint::spin_loop();

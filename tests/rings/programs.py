@@ -54,12 +54,12 @@ def _on_linux(program):
         raise Failure(f"{program.name} fails on Linux, so the test is wrong: status {status}\n{output}")
 
 
-def _on_stele(name="programs", sources=SOURCES, memory="512M", smp=1):
+def _on_stele(name="programs", sources=SOURCES, memory="512M", smp=1, words=""):
     """Runs all programs in one boot."""
     guest = Guest(f"{name}-{smp}", memory=memory, smp=smp)
     for source in sources:
         guest.add_program(build(source))
-    bad = [f"{name}: status {status}\n{output}" for name, output, status in guest.run(900) if status != 0]
+    bad = [f"{name}: status {status}\n{output}" for name, output, status in guest.run(900, words) if status != 0]
     if bad:
         raise Failure("\n".join(bad))
 
@@ -68,4 +68,6 @@ def tests(_long):
     """The tests of this ring."""
     found = [(f"{source.stem} on Linux", lambda source=source: _on_linux(build(source))) for source in SOURCES]
     found += [(f"{len(SOURCES)} programs on Stele, {smp} CPU", lambda smp=smp: _on_stele(smp=smp)) for smp in (1, 4)]
+    clocks = [ROOT / f"tests/programs/{name}.c" for name in ("cpus", "timers")]
+    found.append(("clocks without a trusted TSC", lambda: _on_stele("clocks", clocks, smp=4, words="tsc=unstable")))
     return [*found, ("greedy programs in a small guest", lambda: _on_stele("greedy", GREEDY, "48M"))]

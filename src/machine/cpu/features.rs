@@ -51,6 +51,8 @@ bitflags! {
         const HYPERVISOR = 1 << 18;
         /// Machine-check exceptions.
         const MCE = 1 << 19;
+        /// IA32_TSC_ADJUST.
+        const TSC_ADJUST = 1 << 20;
     }
 }
 
@@ -76,6 +78,7 @@ const FEATURE_BITS: &[(Features, u32, Register, u32)] = &[
     (Features::RDRAND, 1, Register::Ecx, 30),
     (Features::HYPERVISOR, 1, Register::Ecx, 31),
     (Features::FSGSBASE, 7, Register::Ebx, 0),
+    (Features::TSC_ADJUST, 7, Register::Ebx, 1),
     (Features::SMEP, 7, Register::Ebx, 7),
     (Features::ERMS, 7, Register::Ebx, 9),
     (Features::RDSEED, 7, Register::Ebx, 18),

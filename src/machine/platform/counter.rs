@@ -59,9 +59,13 @@ impl Counter {
         }
     }
 
-    /// Returns the nanoseconds from reading `start` to reading `end`, which is less than a wrap later.
-    pub(in crate::machine) fn nanoseconds_between(&self, start: u32, end: u32) -> u64 {
-        let ticks = u64::from(end.wrapping_sub(start) & self.mask);
+    /// Returns the ticks from reading `start` to reading `end`, which is less than a wrap later.
+    pub(in crate::machine) fn ticks_between(&self, start: u32, end: u32) -> u32 {
+        end.wrapping_sub(start) & self.mask
+    }
+
+    /// Returns how long `ticks` take.
+    pub(in crate::machine) fn nanoseconds(&self, ticks: u64) -> u64 {
         (u128::from(ticks) * u128::from(self.femtoseconds) / 1_000_000) as u64
     }
 }

@@ -4,11 +4,13 @@
 //! timer or 8254, the first that is there. A measurement ends as soon as it is exact enough, because under an
 //! emulator that counts instructions waiting is what start would mostly consist of.
 
+use super::fallback;
 use crate::machine::console::log;
 use crate::machine::cpu::read_leaf;
 use crate::machine::platform::{Counter, Pit, PitSpan, find_counters};
-use core::arch::x86_64::_rdtsc;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// A measurement may be wrong by at most this part of its span, as a divisor: as little as a cheap quartz.
 const ACCEPTED_ERROR: u64 = 10_000;
@@ -26,6 +28,8 @@ const PIT_ACCEPTED_ERROR: u64 = 1_000;
 /// How often it is repeated.
 const PIT_TRIES: usize = 16;
 
+/// The TSC is the clock: the CPUs' agree.
+static IS_CLOCK: AtomicBool = AtomicBool::new(false);
 static BASE: AtomicU64 = AtomicU64::new(0);
 static MULTIPLIER: AtomicU32 = AtomicU32::new(0);
 static SHIFT: AtomicU32 = AtomicU32::new(0);
@@ -45,13 +49,27 @@ pub(crate) struct TscScale {
 
 /// Returns nanoseconds since start. Any context.
 pub(crate) fn monotonic_ns() -> u64 {
-    ns_at(read_counter())
+    if IS_CLOCK.load(Ordering::Relaxed) { ns_at(read_counter()) } else { fallback::read_ns() }
 }
 
 /// Returns the TSC scale, or `None` where the TSC is not the clock.
 pub(crate) fn tsc_scale() -> Option<TscScale> {
-    let scale = load_scale();
-    (scale.multiplier != 0).then_some(scale)
+    IS_CLOCK.load(Ordering::Relaxed).then(load_scale)
+}
+
+/// Takes another clock, because the TSC `is_so`.
+pub(super) fn distrust(is_so: fmt::Arguments<'_>) {
+    if !IS_CLOCK.load(Ordering::Relaxed) {
+        return;
+    }
+    match find_counters().next() {
+        Some(counter) => {
+            log!(Warning, "clock: the TSC {is_so}: {} instead", counter.name);
+            fallback::start(counter, monotonic_ns());
+            IS_CLOCK.store(false, Ordering::Relaxed);
+        }
+        None => log!(Error, "clock: the TSC {is_so}, and there is nothing else"),
+    }
 }
 
 /// Returns the TSC's rate in kHz.
@@ -59,10 +77,13 @@ pub(crate) fn tsc_khz() -> u64 {
     RATE_KHZ.load(Ordering::Relaxed)
 }
 
-/// Reads the time-stamp counter.
+/// Reads the time-stamp counter, after what comes before.
 pub(super) fn read_counter() -> u64 {
-    // SAFETY: RDTSC has no effect on memory; every CPU with long mode has it.
-    unsafe { _rdtsc() }
+    // SAFETY: neither has an effect on memory; every CPU with long mode has both.
+    unsafe {
+        _mm_lfence();
+        _rdtsc()
+    }
 }
 
 /// Returns the monotonic time at which the counter reads or read `counter`.
@@ -72,11 +93,15 @@ fn ns_at(counter: u64) -> u64 {
     ((u128::from(ticks) * u128::from(scale.multiplier)) >> scale.shift) as u64
 }
 
-/// Returns what the counter reads at monotonic time `ns`, rounded up to one or two ticks.
+/// Returns what this CPU's counter reads at monotonic time `ns`, rounded up to one or two ticks.
 pub(super) fn counter_at(ns: u64) -> u64 {
+    let (base, ns) = match IS_CLOCK.load(Ordering::Relaxed) {
+        true => (BASE.load(Ordering::Relaxed), ns),
+        false => (read_counter(), ns.saturating_sub(monotonic_ns())),
+    };
     let inverse = u128::from(INVERSE.load(Ordering::Relaxed));
     let ticks = ((u128::from(ns) * inverse) >> INVERSE_SHIFT.load(Ordering::Relaxed)) + 1;
-    BASE.load(Ordering::Relaxed).saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
+    base.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX))
 }
 
 fn load_scale() -> TscScale {
@@ -108,6 +133,7 @@ pub(super) fn start() {
     SHIFT.store(shift, Ordering::Relaxed);
     RATE_KHZ.store(rate_hz / 1000, Ordering::Relaxed);
     MULTIPLIER.store(multiplier as u32, Ordering::Relaxed);
+    IS_CLOCK.store(true, Ordering::Relaxed);
     log!(Info, "clock: TSC at {}.{:03} MHz, by {source}", rate_hz / 1_000_000, rate_hz / 1000 % 1000);
 }
 
@@ -190,7 +216,7 @@ fn measure_by(reference: &Counter) -> Option<u64> {
     let start = Sample::take(reference);
     loop {
         let end = Sample::take(reference);
-        let ns = reference.nanoseconds_between(start.value, end.value);
+        let ns = reference.nanoseconds(reference.ticks_between(start.value, end.value).into());
         let ticks = end.counter.checked_sub(start.counter)?;
         let is_exact = (start.uncertainty + end.uncertainty) / 2 * ACCEPTED_ERROR <= ticks;
         if is_exact && ns > 0 || ns > LONGEST_SPAN_NS {

@@ -3,19 +3,27 @@
 //! The monotonic clock counts nanoseconds since start, from the calibrated TSC. There is no periodic tick: a
 //! CPU's timer is set for its next deadline and for nothing else.
 
+/// Whether the CPUs' counters agree.
+mod agreement;
+
 /// The CPU's counter as a clock.
 mod clock;
 
 /// What interrupts a CPU at a deadline.
 mod event;
 
+/// The clock where they do not.
+mod fallback;
+
 /// Timers and each CPU's queue of them.
 mod timer;
 
+pub(in crate::machine) use agreement::{answer, compare};
 pub(crate) use clock::{monotonic_ns, tsc_khz, tsc_scale};
 pub(crate) use timer::Timer;
 pub(in crate::machine) use timer::start_cpu;
 
+use super::boot;
 use super::console::{self, log};
 use super::platform::read_wall_seconds;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +41,9 @@ pub(super) fn start() {
         None => log!(Warning, "the clock chip shows no date"),
     }
     start_cpu();
+    if boot::word("tsc") == Some("unstable") {
+        clock::distrust(format_args!("is unstable, as the command line says"));
+    }
 }
 
 /// Returns nanoseconds since 1970-01-01 00:00 UTC. Any context.
