@@ -56,11 +56,11 @@ use alloc::sync::Arc;
 use core::any::Any;
 
 /// One directory entry, for getdents64(2).
-#[derive(Clone, Debug)]
-pub(crate) struct DirectoryEntry {
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DirectoryEntry<'a> {
     pub(crate) inode: u64,
     pub(crate) kind: FileKind,
-    pub(crate) name: alloc::vec::Vec<u8>,
+    pub(crate) name: &'a [u8],
     /// The position after this entry: a cookie for lseek and the next read.
     pub(crate) next: u64,
 }
@@ -128,8 +128,9 @@ pub(crate) trait File: Any + Send + Sync {
         Ok(anonymous::metadata())
     }
 
-    /// Returns the directory's entries from `position` on through `visit` until that returns `false`. ENOTDIR.
-    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+    /// Returns the directory's entries from `position` on through `visit` until that returns `false`. ENOTDIR. `visit` does
+    /// not sleep.
+    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         Err(Errno::ENOTDIR)
     }
 

@@ -250,10 +250,10 @@ impl OpenFile {
     }
 
     /// Lists directory entries from the position on; an entry that `visit` refuses by `false` comes again. ENOTDIR.
-    pub(crate) fn read_directory(&self, visit: &mut dyn FnMut(&DirectoryEntry) -> bool) -> Result {
+    pub(crate) fn read_directory(&self, visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         self.with_position(|position| {
             self.file.read_directory(*position, &mut |entry| {
-                let is_taken = visit(&entry);
+                let is_taken = visit(entry);
                 if is_taken {
                     *position = entry.next;
                 }

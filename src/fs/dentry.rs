@@ -13,10 +13,10 @@ use crate::machine::sync::SpinLock;
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use hashbrown::HashMap;
 
 /// The longest name of one directory entry (NAME_MAX).
 pub(crate) const NAME_LIMIT: usize = 255;
@@ -46,7 +46,7 @@ struct Place {
 
 #[derive(Default)]
 struct Children {
-    entries: BTreeMap<Box<[u8]>, Option<Arc<Dentry>>>,
+    entries: HashMap<Box<[u8]>, Option<Arc<Dentry>>>,
     absent: usize,
 }
 
@@ -158,6 +158,9 @@ impl Dentry {
     pub(super) fn child(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Dentry>> {
         if let Some(known) = self.known_child(name) {
             return known.ok_or(Errno::ENOENT);
+        }
+        if name.len() > NAME_LIMIT {
+            return Err(Errno::ENAMETOOLONG);
         }
         let _changes = self.changes.lock();
         self.child_locked(name)?.ok_or(Errno::ENOENT)

@@ -11,7 +11,6 @@ use crate::rank::Rank;
 use crate::vm::{Destination, PageCache, Seals, Source};
 use alloc::string::String;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicI32, Ordering};
 
 /// The greatest size of a file (MAX_LFS_FILESIZE).
@@ -224,18 +223,13 @@ impl File for DirectoryFile {
         Ok(self.path.entry().inode().metadata())
     }
 
-    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         let entry = self.path.entry();
         if entry.is_removed() {
             return Err(Errno::ENOENT);
         }
         note_access(&self.path, StatusFlags::empty());
-        let dot = |name: &[u8], inode: u64, next: u64| DirectoryEntry {
-            inode,
-            kind: FileKind::Directory,
-            name: Vec::from(name),
-            next,
-        };
+        let dot = |name, inode, next| DirectoryEntry { inode, kind: FileKind::Directory, name, next };
         if position == 0 && !visit(dot(b".", entry.inode().metadata().inode, 1)) {
             return Ok(());
         }
@@ -290,7 +284,7 @@ impl File for PlaceFile {
         Ok(self.path.entry().inode().metadata())
     }
 
-    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         Err(Errno::EBADF)
     }
 

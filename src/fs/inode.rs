@@ -141,8 +141,9 @@ pub(crate) trait Inode: Any + Send + Sync {
         None
     }
 
-    /// Lists entries from `position` on (without `.` and `..`) through `visit` until it returns `false`.
-    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+    /// Lists entries from `position` on (without `.` and `..`) through `visit` until it returns `false`. `visit` does not
+    /// sleep.
+    fn read_directory(&self, _position: u64, _visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         Err(Errno::ENOTDIR)
     }
 

@@ -406,10 +406,10 @@ impl Inode for Root {
         unlink(name, &Identity::root())
     }
 
-    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         let entries: Vec<_> = QUEUES.lock().iter().map(|(name, queue)| (name.clone(), queue.inode)).collect();
         for (index, (name, inode)) in entries.into_iter().enumerate().skip(position as usize) {
-            if !visit(DirectoryEntry { inode, kind: FileKind::Regular, name, next: index as u64 + 1 }) {
+            if !visit(DirectoryEntry { inode, kind: FileKind::Regular, name: &name, next: index as u64 + 1 }) {
                 break;
             }
         }

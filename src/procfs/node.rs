@@ -140,7 +140,7 @@ impl Inode for Node {
         }
     }
 
-    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         /// Where numbers begin: a process or descriptor has the same position whichever come and go below it.
         const NUMBERS: u64 = 1 << 16;
         let names = self.directory()?.names();
@@ -150,7 +150,7 @@ impl Inode for Node {
                 continue;
             }
             let inode = number_of(&[&self.identity.inode.to_le_bytes(), &name[..]].concat());
-            if !visit(DirectoryEntry { inode, kind, name, next }) {
+            if !visit(DirectoryEntry { inode, kind, name: &name, next }) {
                 break;
             }
         }

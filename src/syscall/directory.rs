@@ -10,50 +10,27 @@ use alloc::vec::Vec;
 /// The most bytes collected at a time; a program that gives more room calls again.
 const PIECE: usize = 1 << 15;
 
-/// Bytes before the name in struct linux_dirent64, and in the older struct linux_dirent.
-const HEADER_64: usize = 19;
-const HEADER: usize = 18;
+/// How a record is laid out, besides inode number, position after the entry and length, which stand first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// struct linux_dirent64: the type stands before the name.
+    Large,
+    /// struct linux_dirent: the type stands in the last byte.
+    Old,
+}
 
 /// getdents64(2).
 pub(crate) fn getdents64(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, size: u32) -> Result<usize> {
-    list(ctx, fd, buffer, size, |entry, bytes, room| {
-        let length = (HEADER_64 + entry.name.len() + 1).next_multiple_of(8);
-        if length > room {
-            return false;
-        }
-        let end = bytes.len() + length;
-        put_start(bytes, entry, length);
-        bytes.push(type_number(entry.kind));
-        bytes.extend_from_slice(&entry.name);
-        bytes.resize(end, 0);
-        true
-    })
+    list(ctx, fd, buffer, size, Format::Large)
 }
 
-/// getdents(2), the older one: the type stands in each record's last byte.
+/// getdents(2), the older one.
 pub(crate) fn getdents(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, size: u32) -> Result<usize> {
-    list(ctx, fd, buffer, size, |entry, bytes, room| {
-        let length = (HEADER + entry.name.len() + 2).next_multiple_of(8);
-        if length > room {
-            return false;
-        }
-        let end = bytes.len() + length;
-        put_start(bytes, entry, length);
-        bytes.extend_from_slice(&entry.name);
-        bytes.resize(end - 1, 0);
-        bytes.push(type_number(entry.kind));
-        true
-    })
+    list(ctx, fd, buffer, size, Format::Old)
 }
 
-/// Collects records by `put(entry, bytes, room)` until one does not fit. "EINVAL Result buffer is too small."
-fn list(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    buffer: UserPtr<'_, u8>,
-    size: u32,
-    put: impl Fn(&DirectoryEntry, &mut Vec<u8>, usize) -> bool,
-) -> Result<usize> {
+/// Collects records until one does not fit. "EINVAL Result buffer is too small."
+fn list(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, size: u32, format: Format) -> Result<usize> {
     let file = ctx.file(fd)?;
     if file.flags().contains(StatusFlags::PATH) {
         return Err(Errno::EBADF);
@@ -62,8 +39,7 @@ fn list(
     let mut bytes = Vec::with_capacity(size);
     let mut is_too_small = false;
     file.read_directory(&mut |entry| {
-        let room = size - bytes.len();
-        let is_put = put(entry, &mut bytes, room);
+        let is_put = put(&mut bytes, size, entry, format);
         is_too_small = !is_put && bytes.is_empty();
         is_put
     })?;
@@ -74,11 +50,26 @@ fn list(
     Ok(bytes.len())
 }
 
-/// Puts inode number, position after the entry, and the record's length.
-fn put_start(bytes: &mut Vec<u8>, entry: &DirectoryEntry, length: usize) {
-    bytes.extend_from_slice(&entry.inode.to_ne_bytes());
-    bytes.extend_from_slice(&entry.next.to_ne_bytes());
-    bytes.extend_from_slice(&(length as u16).to_ne_bytes());
+/// Adds a record; `false` if there would be more than `size` bytes.
+fn put(bytes: &mut Vec<u8>, size: usize, entry: DirectoryEntry<'_>, format: Format) -> bool {
+    let (name_at, after_name) = match format {
+        Format::Large => (19, 1),
+        Format::Old => (18, 2),
+    };
+    let length = (name_at + entry.name.len() + after_name).next_multiple_of(8);
+    let start = bytes.len();
+    if start + length > size {
+        return false;
+    }
+    bytes.resize(start + length, 0);
+    let record = &mut bytes[start..];
+    record[..8].copy_from_slice(&entry.inode.to_ne_bytes());
+    record[8..16].copy_from_slice(&entry.next.to_ne_bytes());
+    record[16..18].copy_from_slice(&(length as u16).to_ne_bytes());
+    record[name_at..name_at + entry.name.len()].copy_from_slice(entry.name);
+    let type_at = if format == Format::Large { 18 } else { length - 1 };
+    record[type_at] = type_number(entry.kind);
+    true
 }
 
 /// Returns d_type: the type bits of st_mode, moved down (DT_*).

@@ -126,7 +126,7 @@ impl Inode for Root {
         Ok(Arc::new(TerminalNode { pair }))
     }
 
-    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
+    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         let multiplexer = (b"ptmx".to_vec(), MULTIPLEXER_INODE);
         let terminals = pty::indices()
             .into_iter()
@@ -134,7 +134,7 @@ impl Inode for Root {
         for (name, inode) in core::iter::once(multiplexer).chain(terminals) {
             // The inode's number serves as the position after it.
             let is_new = inode > position;
-            if is_new && !visit(DirectoryEntry { inode, kind: FileKind::CharacterDevice, name, next: inode }) {
+            if is_new && !visit(DirectoryEntry { inode, kind: FileKind::CharacterDevice, name: &name, next: inode }) {
                 break;
             }
         }

@@ -7,6 +7,7 @@ use super::node::Node;
 use crate::errno::{Errno, Result};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use hashbrown::HashMap;
 
 /// The position in a listing of the entry with cookie `c` is this minus `c`.
 const POSITIONS: u64 = 1 << 62;
@@ -14,13 +15,12 @@ const POSITIONS: u64 = 1 << 62;
 /// The entries of one directory.
 #[derive(Default)]
 pub(super) struct Entries {
-    by_name: BTreeMap<Arc<[u8]>, u64>,
+    by_name: HashMap<Arc<[u8]>, u64>,
     by_cookie: BTreeMap<u64, Entry>,
     last_cookie: u64,
 }
 
 /// One entry.
-#[derive(Clone)]
 pub(super) struct Entry {
     pub(super) name: Arc<[u8]>,
     pub(super) node: Arc<Node>,
@@ -69,10 +69,9 @@ impl Entries {
         core::mem::take(&mut self.by_cookie).into_values().map(|entry| entry.node)
     }
 
-    /// Returns the first entry at or after `position` of the listing, and the position after it.
-    pub(super) fn next(&self, position: u64) -> Option<(Entry, u64)> {
-        let newest = POSITIONS.checked_sub(position)?;
-        let (cookie, entry) = self.by_cookie.range(..=newest).next_back()?;
-        Some((entry.clone(), POSITIONS - cookie + 1))
+    /// Returns the entries from `position` of the listing on, each with the position after it.
+    pub(super) fn from(&self, position: u64) -> impl Iterator<Item = (&Entry, u64)> {
+        let older = self.by_cookie.range(..=POSITIONS.saturating_sub(position));
+        older.rev().map(|(cookie, entry)| (entry, POSITIONS - cookie + 1))
     }
 }

@@ -349,18 +349,13 @@ impl Inode for Node {
         }
     }
 
-    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry) -> bool) -> Result {
-        let entries = self.entries()?;
-        let mut position = position;
-        loop {
-            let Some((entry, next)) = entries.lock().next(position) else { return Ok(()) };
-            let found =
-                DirectoryEntry { inode: entry.node.number, kind: entry.node.kind, name: entry.name.to_vec(), next };
-            if !visit(found) {
-                return Ok(());
+    fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
+        for (entry, next) in self.entries()?.lock().from(position) {
+            if !visit(DirectoryEntry { inode: entry.node.number, kind: entry.node.kind, name: &entry.name, next }) {
+                break;
             }
-            position = next;
         }
+        Ok(())
     }
 
     fn content(&self) -> Option<&Content> {
