@@ -132,6 +132,58 @@ user_copy_byte:
     jmp user_copy_bytes
 .size user_copy, . - user_copy
 
+# user_copy_text(destination: rdi, source: rsi, room: rdx) -> rax: bytes copied, rdx: 1 if a NUL follows them
+#   Eight bytes at a time: (word - 0x01…) & ~word & 0x80… is not zero if a byte of the word is, and its lowest bit is in
+#   the first such byte.
+.balign 16
+.global user_copy_text
+.type user_copy_text, @function
+user_copy_text:
+    xorl %eax, %eax
+    movabsq $0x0101010101010101, %r8
+    movabsq $0x8080808080808080, %r9
+    OPEN_USER
+    jmp 3f
+user_copy_text_word:
+    movq (%rsi, %rax), %rcx
+    FAULTS_TO user_copy_text_word, user_copy_text_bytes
+    movq %rcx, (%rdi, %rax)
+    movq %rcx, %r10
+    subq %r8, %r10
+    notq %rcx
+    andq %rcx, %r10
+    andq %r9, %r10
+    jnz user_copy_text_end_in_word
+    addq $8, %rax
+3:  leaq 8(%rax), %rcx
+    cmpq %rdx, %rcx
+    jbe user_copy_text_word
+user_copy_text_bytes:
+    cmpq %rdx, %rax
+    jae user_copy_text_no_end
+user_copy_text_byte:
+    movb (%rsi, %rax), %cl
+    FAULTS_TO user_copy_text_byte, user_copy_text_no_end
+    movb %cl, (%rdi, %rax)
+    testb %cl, %cl
+    jz user_copy_text_end
+    incq %rax
+    jmp user_copy_text_bytes
+
+user_copy_text_end_in_word:
+    bsfq %r10, %r10
+    shrq $3, %r10
+    addq %r10, %rax
+user_copy_text_end:
+    CLOSE_USER
+    movl $1, %edx
+    ret
+user_copy_text_no_end:
+    CLOSE_USER
+    xorl %edx, %edx
+    ret
+.size user_copy_text, . - user_copy_text
+
 # user_zero(destination: rdi, length: rsi) -> rax: bytes not written
 .balign 16
 .global user_zero

@@ -48,6 +48,8 @@ pub(crate) enum Rank {
     IpcOwner,
     /// One thread's own fields.
     Thread,
+    /// The root and working directories of threads.
+    Directories,
     /// Signal queues and dispositions.
     Signal,
     /// Which timers a process has.

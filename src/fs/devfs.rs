@@ -3,7 +3,7 @@
 
 use super::devices::Node;
 use super::tmpfs::{Options, Tmpfs};
-use super::{Identity, Inode, Mount, MountFlags, NewNode, Path, View, Volume};
+use super::{Inode, Mount, MountFlags, NewNode, Path, View, Volume};
 use crate::errno::Result;
 use crate::file::{DeviceNumber, FileKind};
 use crate::machine::console::log;
@@ -65,5 +65,5 @@ fn view() -> View {
     let root = volume.root().clone();
     let mount = Mount::new(volume, root, b"devtmpfs", MountFlags::empty());
     let root: Path = mount.root_path();
-    View { start: root.clone(), root, identity: Arc::new(Identity::root()), umask: 0 }
+    View::of_kernel(root, 0)
 }

@@ -145,12 +145,15 @@ fn put_pieces(
     mut put: impl FnMut(&mut Destination<'_>, usize) -> Result<usize>,
 ) -> Result<usize> {
     let mut done = 0;
-    while to.remaining() > 0 {
+    loop {
         match put(to, to.remaining().min(4096)) {
             Ok(0) => break,
             Ok(count) => done += count,
             Err(error) if done == 0 => return Err(error),
             Err(_) => break,
+        }
+        if to.remaining() == 0 {
+            break;
         }
         task::reschedule_point();
         if task::current().is_interrupted() {

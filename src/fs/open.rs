@@ -60,7 +60,7 @@ impl View {
             let (path, is_new) = self.find_or_create(&parent.place, last, &request)?;
             walk.check_mount(&path)?;
             if path.entry.kind() == FileKind::Symlink && follow && !request.has(EXCLUSIVE) {
-                walk.follow_last(&path)?;
+                walk.follow_last(&path.entry)?;
                 continue;
             }
             return self.open_found(path, &request, is_new);

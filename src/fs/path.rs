@@ -11,13 +11,19 @@ pub(crate) struct Path {
     pub(super) entry: Arc<Dentry>,
 }
 
+/// A process' root and working directory.
+#[derive(Clone)]
+pub(crate) struct Places {
+    pub(crate) root: Path,
+    pub(crate) working: Path,
+}
+
 /// From where and as whom a path is walked.
 #[derive(Clone)]
 pub(crate) struct View {
-    /// The process' root directory.
-    pub(crate) root: Path,
-    /// Where relative paths start: the working directory or a directory descriptor's path.
-    pub(crate) start: Path,
+    places: Arc<Places>,
+    /// Where relative paths start, if not at the working directory.
+    start: Option<Path>,
     pub(crate) identity: Arc<Identity>,
     pub(crate) umask: u32,
 }
@@ -30,6 +36,35 @@ pub(crate) struct Name {
     pub(crate) is_reachable: bool,
     /// Whether the name was removed.
     pub(crate) is_removed: bool,
+}
+
+impl View {
+    /// Makes a view from a process' directories; relative paths start at `start` if there is one.
+    pub(crate) fn new(places: Arc<Places>, start: Option<Path>, identity: Arc<Identity>, umask: u32) -> View {
+        View { places, start, identity, umask }
+    }
+
+    /// Makes the kernel's own view: all is allowed from `root` on.
+    pub(crate) fn of_kernel(root: Path, umask: u32) -> View {
+        let places = Places { working: root.clone(), root };
+        View::new(Arc::new(places), None, Arc::new(Identity::root()), umask)
+    }
+
+    /// Returns the view that cannot leave where relative paths start.
+    pub(crate) fn rooted_at_start(self) -> View {
+        let root = self.start().clone();
+        View { places: Arc::new(Places { working: root.clone(), root }), start: None, ..self }
+    }
+
+    /// Returns the process' root directory.
+    pub(crate) fn root(&self) -> &Path {
+        &self.places.root
+    }
+
+    /// Returns where relative paths start: the working directory or a directory descriptor's path.
+    pub(crate) fn start(&self) -> &Path {
+        self.start.as_ref().unwrap_or(&self.places.working)
+    }
 }
 
 impl Path {

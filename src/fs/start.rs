@@ -1,13 +1,12 @@
 //! The root of the file tree when the kernel starts: a tmpfs filled from the boot modules, and /dev.
 
 use super::tmpfs::{Options, Tmpfs};
-use super::{Identity, Mount, MountFlags, Namespace, NewNode, Path, View, Volume};
+use super::{Mount, MountFlags, Namespace, NewNode, Path, View, Volume};
 use super::{devfs, initramfs, kinds, memory_devices};
 use crate::errno::Errno;
 use crate::machine::boot;
 use crate::machine::console::log;
 use crate::machine::sync::Once;
-use alloc::sync::Arc;
 
 static NAMESPACE: Once<Namespace> = Once::new();
 
@@ -25,7 +24,7 @@ pub(crate) fn mount_root() -> Path {
         !modules.is_empty(),
         "no initramfs: grub.cfg must name at least one cpio archive with module2 (newc; plain, gzip or zstd)"
     );
-    let view = View { root: root.clone(), start: root.clone(), identity: Arc::new(Identity::root()), umask: 0 };
+    let view = View::of_kernel(root.clone(), 0);
     for (number, module) in (1..).zip(modules) {
         initramfs::unpack(&view, number, module);
     }

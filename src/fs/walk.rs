@@ -3,7 +3,7 @@
 
 use super::dentry::NAME_LIMIT;
 use super::permission::{self, Access};
-use super::{Path, View};
+use super::{Dentry, Path, View};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use alloc::borrow::Cow;
@@ -105,7 +105,7 @@ impl<'a> Walk<'a> {
         if is_absolute && restrictions.contains(Restrictions::BENEATH) {
             return Err(Errno::EXDEV);
         }
-        let place = if is_absolute { view.root.clone() } else { view.start.clone() };
+        let place = if is_absolute { view.root().clone() } else { view.start().clone() };
         Ok(Walk { view, place, text: Cow::Borrowed(name), next: 0, links: 0, restrictions })
     }
 
@@ -117,12 +117,12 @@ impl<'a> Walk<'a> {
                 b"." => {}
                 b".." => self.place = self.above()?,
                 name => {
-                    let found = self.child(name)?;
-                    if found.entry.kind() == FileKind::Symlink && (follow || component.has_slash) {
+                    let found = self.place.entry.child(name)?;
+                    if found.kind() == FileKind::Symlink && (follow || component.has_slash) {
                         self.follow(&found, component.end)?;
                         continue;
                     }
-                    self.place = found;
+                    self.enter(found)?;
                 }
             }
             if component.has_slash && !self.place.entry.is_directory() {
@@ -146,7 +146,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes on into the symbolic link that the last component of `parent` turned out to be.
-    pub(super) fn follow_last(&mut self, link: &Path) -> Result {
+    pub(super) fn follow_last(&mut self, link: &Dentry) -> Result {
         let end = self.text.len();
         self.follow(link, end)
     }
@@ -164,12 +164,12 @@ impl<'a> Walk<'a> {
                 b"." => continue,
                 b".." => self.place = self.above()?,
                 name => {
-                    let found = self.child(name)?;
-                    if found.entry.kind() == FileKind::Symlink {
+                    let found = self.place.entry.child(name)?;
+                    if found.kind() == FileKind::Symlink {
                         self.follow(&found, component.end)?;
                         continue;
                     }
-                    self.place = found;
+                    self.enter(found)?;
                 }
             }
             if !self.place.entry.is_directory() {
@@ -178,27 +178,29 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// Returns the entry `name` of the place.
-    fn child(&self, name: &[u8]) -> Result<Path> {
-        let found = self.place.child(name)?;
-        self.check_mount(&found)?;
-        Ok(found)
+    /// Goes on to an entry of the place, or to what is mounted there.
+    fn enter(&mut self, entry: Arc<Dentry>) -> Result {
+        self.place.entry = entry;
+        if self.place.entry.is_mount_point() {
+            self.place = self.place.clone().descend();
+        }
+        self.check_mount(&self.place)
     }
 
     /// Returns the directory above the place.
     pub(super) fn above(&self) -> Result<Path> {
-        if self.restrictions.contains(Restrictions::BENEATH) && self.place.is_same(&self.view.start) {
+        if self.restrictions.contains(Restrictions::BENEATH) && self.place.is_same(self.view.start()) {
             return Err(Errno::EXDEV);
         }
-        let above = self.place.clone().parent(&self.view.root);
+        let above = self.place.clone().parent(self.view.root());
         self.check_mount(&above)?;
         Ok(above)
     }
 
     /// EXDEV if the walk must not leave its mount and `to` lies in another.
     pub(super) fn check_mount(&self, to: &Path) -> Result {
-        let leaves =
-            self.restrictions.contains(Restrictions::NO_OTHER_MOUNT) && !Arc::ptr_eq(&to.mount, &self.view.start.mount);
+        let leaves = self.restrictions.contains(Restrictions::NO_OTHER_MOUNT)
+            && !Arc::ptr_eq(&to.mount, &self.view.start().mount);
         if leaves { Err(Errno::EXDEV) } else { Ok(()) }
     }
 
@@ -215,7 +217,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Puts the link's text in front of what is left after `end`, or jumps where a magic link leads.
-    fn follow(&mut self, link: &Path, end: usize) -> Result {
+    fn follow(&mut self, link: &Dentry, end: usize) -> Result {
         self.links += 1;
         if self.links > LINK_LIMIT {
             return Err(Errno::ELOOP);
@@ -224,7 +226,7 @@ impl<'a> Walk<'a> {
             return Err(Errno::ELOOP);
         }
         let rest = self.text[end..].to_vec();
-        let inode = link.entry.inode();
+        let inode = link.inode();
         if let Some(target) = inode.follow() {
             if self.restrictions.contains(Restrictions::NO_MAGIC_LINKS) {
                 return Err(Errno::ELOOP);
@@ -252,8 +254,8 @@ impl<'a> Walk<'a> {
             if self.restrictions.contains(Restrictions::BENEATH) {
                 return Err(Errno::EXDEV);
             }
-            self.check_mount(&self.view.root)?;
-            self.place = self.view.root.clone();
+            self.check_mount(self.view.root())?;
+            self.place = self.view.root().clone();
         }
         text.extend_from_slice(&rest);
         self.text = Cow::Owned(text);

@@ -252,6 +252,15 @@ pub(crate) fn copy_from_user(from: u64, bytes: &mut [u8]) -> usize {
     length - unsafe { asm::user_copy(bytes.as_mut_ptr(), from as *const u8, length) }
 }
 
+/// Copies a string from user memory at `from` until its NUL, or `bytes` is full, or an access fails; returns how many bytes
+/// came over, and whether a NUL follows.
+pub(crate) fn copy_string_from_user(from: u64, bytes: &mut [u8]) -> (usize, bool) {
+    let room = accessible(from, bytes.len());
+    // SAFETY: as in `copy_from_user`.
+    let copy = unsafe { asm::user_copy_text(bytes.as_mut_ptr(), from as *const u8, room) };
+    (copy.length, copy.has_ended != 0)
+}
+
 /// Copies to user memory at `to`; returns how many bytes were written before an access failed.
 pub(crate) fn copy_to_user(to: u64, bytes: &[u8]) -> usize {
     let length = accessible(to, bytes.len());

@@ -1,7 +1,7 @@
 //! Where a thread's paths start: root directory, working directory and the umask. Threads share one (clone(2)
 //! CLONE_FS), forked processes get a copy.
 
-use crate::fs::Path;
+use crate::fs::{Path, Places};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use alloc::sync::Arc;
@@ -9,46 +9,47 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Root, working directory and umask.
 pub(crate) struct Directories {
-    places: SpinLock<Places>,
+    places: SpinLock<Arc<Places>>,
     umask: AtomicU32,
-}
-
-#[derive(Clone)]
-struct Places {
-    root: Path,
-    working: Path,
 }
 
 impl Directories {
     /// Makes those of the first process.
     pub(crate) fn new(root: Path) -> Arc<Directories> {
-        Directories::with(Places { working: root.clone(), root }, 0o022)
+        Directories::with(Arc::new(Places { working: root.clone(), root }), 0o022)
     }
 
-    fn with(places: Places, umask: u32) -> Arc<Directories> {
-        Arc::new(Directories { places: SpinLock::new(Rank::Process, places), umask: AtomicU32::new(umask) })
+    fn with(places: Arc<Places>, umask: u32) -> Arc<Directories> {
+        let places = SpinLock::new(Rank::Directories, places);
+        Arc::new(Directories { places, umask: AtomicU32::new(umask) })
     }
 
     /// Makes a copy (fork, unshare).
     pub(crate) fn duplicate(&self) -> Arc<Directories> {
-        let places = self.places.lock().clone();
-        Directories::with(places, self.umask())
+        Directories::with(self.places(), self.umask())
     }
 
     /// Returns root and working directory.
-    pub(crate) fn both(&self) -> (Path, Path) {
-        let places = self.places.lock();
-        (places.root.clone(), places.working.clone())
+    pub(crate) fn places(&self) -> Arc<Places> {
+        self.places.lock().clone()
     }
 
     /// Changes the root directory.
     pub(crate) fn set_root(&self, path: Path) {
-        let _old = core::mem::replace(&mut self.places.lock().root, path);
+        self.change(|places| Places { root: path, working: places.working.clone() });
     }
 
     /// Changes the working directory.
     pub(crate) fn set_working(&self, path: Path) {
-        let _old = core::mem::replace(&mut self.places.lock().working, path);
+        self.change(|places| Places { root: places.root.clone(), working: path });
+    }
+
+    fn change(&self, change: impl FnOnce(&Places) -> Places) {
+        let _old = {
+            let mut places = self.places.lock();
+            let new = Arc::new(change(&places));
+            core::mem::replace(&mut *places, new)
+        };
     }
 
     /// Returns the umask.

@@ -13,7 +13,7 @@ use super::thread_group::Usage;
 use super::trace::Trace;
 use super::{Process, Restart};
 use crate::file::{Charge, FdTable};
-use crate::fs::{Identity, Path};
+use crate::fs::{Identity, Places};
 use crate::ipc::semaphore::UndoList;
 use crate::machine::sync::{Once, SpinLock};
 use crate::machine::task::{self, CpuTime, Task};
@@ -231,11 +231,10 @@ impl Thread {
         }
     }
 
-    /// Returns the root and working directories and the umask.
-    pub(crate) fn directories(&self) -> (Path, Path, u32) {
-        let directories = self.shared_directories();
-        let (root, working) = directories.both();
-        (root, working, directories.umask())
+    /// Returns the root and working directories, and the umask.
+    pub(crate) fn places(&self) -> (Arc<Places>, u32) {
+        let directories = self.directories.lock();
+        (directories.places(), directories.umask())
     }
 
     /// Returns the directories as the object that CLONE_FS shares, to change them.

@@ -43,7 +43,7 @@ const ENTRIES: &[(&str, u32, Entry)] = &[
     ("children", 0o444, Text(children)),
     ("cmdline", 0o444, Private(|subject| Ok(strings(subject.process.space(), subject.process.program().arguments)))),
     ("comm", 0o644, Setting(|subject| subject.name() + "\n", set_name)),
-    ("cwd", 0o777, Link(|thread| Some(thread.directories().1))),
+    ("cwd", 0o777, Link(|thread| Some(thread.places().0.working.clone()))),
     ("environ", 0o400, Private(environment)),
     ("exe", 0o777, Link(|thread| thread.process().program().executable)),
     ("fd", 0o500, Folder(|device, subject| Descriptors::content(device, subject, false))),
@@ -57,7 +57,7 @@ const ENTRIES: &[(&str, u32, Entry)] = &[
     ("oom_score", 0o444, Text(status::oom_score)),
     ("oom_score_adj", 0o644, Setting(oom_score_adjustment, set_oom_score_adjustment)),
     ("personality", 0o400, Text(|subject| format!("{:08x}\n", subject.process.personality()))),
-    ("root", 0o777, Link(|thread| Some(thread.directories().0))),
+    ("root", 0o777, Link(|thread| Some(thread.places().0.root.clone()))),
     ("smaps", 0o444, Private(|subject| areas(subject, maps::smaps))),
     ("smaps_rollup", 0o444, Private(|subject| areas(subject, maps::smaps_rollup))),
     ("stat", 0o444, Text(status::stat)),
@@ -160,7 +160,7 @@ fn areas(subject: &Subject, show: fn(&[crate::vm::AreaDescription]) -> Result<Ve
 }
 
 fn mount_list(subject: &Subject, show: fn(&Path) -> String) -> String {
-    subject.thread().map(|thread| show(&thread.directories().0)).unwrap_or_default()
+    subject.thread().map(|thread| show(&thread.places().0.root)).unwrap_or_default()
 }
 
 fn environment(subject: &Subject) -> Result<Vec<u8>> {
@@ -195,7 +195,7 @@ fn link(subject: Subject, find: fn(&Thread) -> Option<Path>) -> Target {
         }
         let thread = subject.thread().ok_or(Errno::ENOENT)?;
         let path = find(&thread).ok_or(Errno::ENOENT)?;
-        let root = Thread::try_current().map_or_else(|| path.clone(), |caller| caller.directories().0);
+        let root = Thread::try_current().map_or_else(|| path.clone(), |caller| caller.places().0.root.clone());
         Ok((path.name(&root), Some(path)))
     })
 }
@@ -311,7 +311,7 @@ impl Directory for Descriptors {
             let Some(path) = fs::path_of(&open) else {
                 return Ok((open.file().name().into_bytes(), Some(fs::path_to(&open))));
             };
-            let root = Thread::try_current().map_or_else(|| path.clone(), |caller| caller.directories().0);
+            let root = Thread::try_current().map_or_else(|| path.clone(), |caller| caller.places().0.root.clone());
             Ok((path.name(&root), Some(path)))
         });
         Ok(Node::new(identity, Content::Link(target)))

@@ -240,7 +240,7 @@ pub(super) fn status(subject: &Subject) -> String {
     let (letter, word) = subject.state();
     let mut text = format!("Name:\t{}\n", subject.name());
     if let Some(thread) = &thread {
-        let _ = writeln!(text, "Umask:\t{:04o}", thread.directories().2);
+        let _ = writeln!(text, "Umask:\t{:04o}", thread.places().1);
     }
     let _ = writeln!(text, "State:\t{letter} ({word})\nTgid:\t{}\nNgid:\t0\nPid:\t{}", process.id(), subject.id());
     let tracer = thread.as_ref().and_then(|thread| thread.tracer()).map_or(0, |tracer| tracer.id());

@@ -101,17 +101,17 @@ impl<'a> Ctx<'a> {
 
     /// Returns the view for a path relative to `directory` (AT_FDCWD: the working directory). EBADF, ENOTDIR.
     pub(crate) fn view(&self, directory: Fd) -> Result<View> {
-        let (root, working, umask) = self.thread.directories();
         let start = if directory == Fd::CURRENT {
-            working
+            None
         } else {
             let start = path_of(&*self.file(directory)?).ok_or(Errno::ENOTDIR)?;
             if !start.entry().is_directory() {
                 return Err(Errno::ENOTDIR);
             }
-            start
+            Some(start)
         };
-        Ok(View { root, start, identity: self.identity(), umask })
+        let (places, umask) = self.thread.places();
+        Ok(View::new(places, start, self.identity(), umask))
     }
 }
 

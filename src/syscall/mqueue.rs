@@ -43,7 +43,7 @@ pub(crate) fn mq_open(
     let name = read_name(name)?;
     let identity = ctx.identity();
     let creation = (flags & raw::O_CREAT != 0).then(|| Creation {
-        permissions: mode & 0o7777 & !ctx.thread().directories().2,
+        permissions: mode & 0o7777 & !ctx.thread().places().1,
         is_exclusive: flags & raw::O_EXCL != 0,
         // What is negative is too large.
         capacity: attributes.map(|attributes| Capacity {

@@ -8,9 +8,8 @@ use crate::file::{DeviceNumber, FileKind, OpenFile, StatusFlags};
 use crate::fs::{
     Access, Capabilities, Identity, KNOWN_FLAGS, NewNode, PATH_LIMIT, Path, RenameFlags, Restrictions, View, path_of,
 };
-use crate::vm::UserPtr;
+use crate::vm::{UserPtr, UserString};
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 
 /// Flags of the `…at` calls.
 pub(super) const NO_FOLLOW: u32 = 0x100;
@@ -24,8 +23,8 @@ pub(super) const EMPTY_PATH: u32 = 0x1000;
 const CREATES: u32 = 0o100 | 0o20000000;
 
 /// Reads a path. EFAULT, ENAMETOOLONG.
-pub(super) fn read_name(name: UserStr<'_>) -> Result<Vec<u8>> {
-    name.read_string(PATH_LIMIT)
+pub(super) fn read_name(name: UserStr<'_>) -> Result<UserString> {
+    name.read_short_string(PATH_LIMIT)
 }
 
 /// Returns the view for `name` from `directory`, which an absolute name ignores and an empty one never reaches.
@@ -45,7 +44,7 @@ pub(super) enum Target {
 }
 
 /// Returns the view for a name, and the name. EFAULT, ENAMETOOLONG, ENOENT, EBADF.
-pub(super) fn read_at(ctx: &Ctx<'_>, at: At<'_>) -> Result<(View, Vec<u8>)> {
+pub(super) fn read_at(ctx: &Ctx<'_>, at: At<'_>) -> Result<(View, UserString)> {
     let name = read_name(at.name)?;
     Ok((view_for(ctx, at.directory, &name)?, name))
 }
@@ -55,7 +54,7 @@ pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Res
     if name.is_empty() && flags & EMPTY_PATH != 0 {
         let view = ctx.view(Fd::CURRENT)?;
         if directory == Fd::CURRENT {
-            let start = view.start.clone();
+            let start = view.start().clone();
             return Ok(Target::Place(view, start));
         }
         let file = ctx.file(directory)?;
@@ -152,7 +151,7 @@ pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, siz
     let fd = reserve(ctx)?;
     let mut view = if restrictions.is_empty() { view_for(ctx, at.directory, &name)? } else { ctx.view(at.directory)? };
     if restrictions.contains(Restrictions::IN_ROOT) {
-        view.root = view.start.clone();
+        view = view.rooted_at_start();
     }
     let file = view.open_restricted(&name, flags as u32, mode as u32, restrictions)?;
     Ok(fd.fill(file, flags as u32 & CLOSE_ON_EXEC != 0) as usize)
@@ -216,7 +215,7 @@ pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, at: At<'_>) -> Result<
     if target.is_empty() {
         return Err(Errno::ENOENT);
     }
-    create(ctx, at, NewNode::Symlink(target), 0o777)
+    create(ctx, at, NewNode::Symlink(target.to_vec()), 0o777)
 }
 
 fn create(ctx: &Ctx<'_>, at: At<'_>, node: NewNode, mode: u32) -> Result<usize> {
@@ -297,13 +296,15 @@ pub(crate) fn truncate(ctx: &Ctx<'_>, name: UserStr<'_>, size: i64) -> Result<us
 
 /// getcwd(2): returns the length with the NUL.
 pub(crate) fn getcwd(ctx: &Ctx<'_>, buffer: UserPtr<'_, u8>, size: usize) -> Result<usize> {
-    let (root, working, _) = ctx.thread().directories();
-    let name = working.full_name(&root);
+    let (places, _) = ctx.thread().places();
+    let name = places.working.full_name(&places.root);
     if name.is_removed {
         return Err(Errno::ENOENT);
     }
-    let mut text = if name.is_reachable { Vec::new() } else { b"(unreachable)".to_vec() };
-    text.extend_from_slice(&name.bytes);
+    let mut text = name.bytes;
+    if !name.is_reachable {
+        text.splice(..0, *b"(unreachable)");
+    }
     text.push(0);
     if text.len() > PATH_LIMIT {
         return Err(Errno::ENAMETOOLONG);

@@ -3,7 +3,7 @@
 use super::user_loop::run_thread;
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
-use crate::fs::{Identity, Path, View};
+use crate::fs::{Path, View};
 use crate::machine::boot;
 use crate::machine::console::log;
 use crate::process::{self, Program, Resource};
@@ -54,7 +54,7 @@ struct Words {
 /// does.
 pub(crate) fn start_first_process(root: Path) {
     let words = Words::of(boot::information().command_line);
-    let view = View { root: root.clone(), start: root.clone(), identity: Arc::new(Identity::root()), umask: 0o022 };
+    let view = View::of_kernel(root.clone(), 0o022);
     let files = open_console(&view);
     let (program, name) = find_program(&view, &words);
     log!(Info, "Run {name} as init process");

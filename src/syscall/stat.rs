@@ -105,8 +105,7 @@ pub(crate) fn stat(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Stat>, AtFlags(fla
     if flags & !(NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let (metadata, _) = look(ctx, at, flags)?;
-    to.write(&Stat::new(&metadata))?;
+    to.write(&look(ctx, at, flags, |metadata, _| Stat::new(metadata))?)?;
     Ok(0)
 }
 
@@ -119,19 +118,33 @@ pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPt
     if flags & !known != 0 || flags & SYNC_KIND == SYNC_KIND || mask & RESERVED != 0 {
         return Err(Errno::EINVAL);
     }
-    let (metadata, path) = look(ctx, at, flags)?;
-    to.write(&Statx::new(&metadata, path.as_ref()))?;
+    to.write(&look(ctx, at, flags, Statx::new)?)?;
     Ok(0)
 }
 
-/// Finds what to tell of; a file without a place (a pipe) tells for itself.
-fn look(ctx: &Ctx<'_>, At { directory, name }: At<'_>, flags: u32) -> Result<(Metadata, Option<Path>)> {
-    // Linux takes a NULL name with AT_EMPTY_PATH for an empty one (since 6.11); glibc counts on neither.
-    let name = if name.is_null() && flags & EMPTY_PATH != 0 { alloc::vec::Vec::new() } else { read_name(name)? };
-    match find(ctx, directory, &name, flags)? {
-        Target::Place(_, path) => Ok((path.inode().metadata(), Some(path))),
-        Target::File(file) => Ok((metadata_of(&file)?, None)),
-    }
+/// Finds what to tell of, and shows it; a file without a place (a pipe) tells for itself.
+fn look<T>(
+    ctx: &Ctx<'_>,
+    At { directory, name }: At<'_>,
+    flags: u32,
+    show: impl FnOnce(&Metadata, Option<&Path>) -> T,
+) -> Result<T> {
+    let target = if name.is_null() && flags & EMPTY_PATH != 0 {
+        // Linux takes a NULL name with AT_EMPTY_PATH for an empty one (since 6.11); glibc counts on neither.
+        find(ctx, directory, b"", flags)?
+    } else {
+        find(ctx, directory, &read_name(name)?, flags)?
+    };
+    Ok(match target {
+        Target::Place(_, path) => show(&path.entry().inode().metadata(), Some(&path)),
+        Target::File(file) => show(&metadata_of(&file)?, None),
+    })
+}
+
+/// Splits a time into seconds and nanoseconds.
+fn seconds_and_rest(time: Timestamp) -> [i64; 2] {
+    let seconds = time.div_euclid(SECOND_NS);
+    [seconds, time - seconds * SECOND_NS]
 }
 
 impl Stat {
@@ -148,8 +161,7 @@ impl Stat {
             size: metadata.size,
             block_size: u64::from(metadata.block_size),
             blocks: metadata.blocks,
-            times: [metadata.accessed, metadata.modified, metadata.changed]
-                .map(|time| [time.div_euclid(SECOND_NS), time.rem_euclid(SECOND_NS)]),
+            times: [metadata.accessed, metadata.modified, metadata.changed].map(seconds_and_rest),
             unused: [0; 3],
         }
     }
@@ -190,7 +202,8 @@ impl Statx {
 
 impl StatxTime {
     fn new(time: Timestamp) -> StatxTime {
-        StatxTime { seconds: time.div_euclid(SECOND_NS), nanoseconds: time.rem_euclid(SECOND_NS) as u32, reserved: 0 }
+        let [seconds, nanoseconds] = seconds_and_rest(time);
+        StatxTime { seconds, nanoseconds: nanoseconds as u32, reserved: 0 }
     }
 }
 

@@ -60,7 +60,7 @@ pub(crate) use large_pages::LargePages;
 pub(crate) use page_cache::PageCache;
 pub(crate) use seals::Seals;
 pub(crate) use usage::Usage;
-pub(crate) use user_pointer::UserPtr;
+pub(crate) use user_pointer::{UserPtr, UserString};
 
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 

@@ -4,6 +4,7 @@
 //! Used by `user_pointer` (single values) and `buffer` (read and write calls). May sleep: hold no spin lock.
 
 use super::{AddressSpace, FaultOutcome};
+use crate::errno::{Errno, Result};
 use crate::machine::memory::USER_END;
 use crate::machine::trap::PageFault;
 use crate::machine::user;
@@ -18,6 +19,21 @@ impl AddressSpace {
         self.resume(from, length, Direction::FromUser, |done| {
             user::copy_from_user(from + done as u64, &mut bytes[done..])
         })
+    }
+
+    /// Copies a string from user memory at `from` as far as it fits; returns its length if it ended in `bytes`. EFAULT.
+    pub(crate) fn copy_in_string(&self, from: u64, bytes: &mut [u8]) -> Result<Option<usize>> {
+        let room = bytes.len();
+        let mut end = None;
+        let done = self.resume(from, room, Direction::FromUser, |done| {
+            let (length, has_ended) = user::copy_string_from_user(from + done as u64, &mut bytes[done..]);
+            if has_ended {
+                end = Some(done + length);
+                return room - done;
+            }
+            length
+        });
+        if done == room { Ok(end) } else { Err(Errno::EFAULT) }
     }
 
     /// Copies to user memory at `to`; returns how many bytes were written before one that cannot be.

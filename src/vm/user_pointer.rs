@@ -3,13 +3,13 @@
 use super::user_copy::fits_user_space;
 use super::{AddressSpace, Destination, Source};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::PAGE_SIZE;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
+use core::ops::Deref;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// How much of a string is fetched at once: most names are shorter, and the chunk lives on the stack.
-const STRING_CHUNK: usize = 128;
+/// How long a string may be that needs no memory of the heap: most names are shorter.
+const SHORT: usize = 64;
 
 /// An alleged pointer to a `T` in a user address space, which must be the loaded one.
 pub(crate) struct UserPtr<'a, T> {
@@ -92,24 +92,27 @@ impl<'a> UserPtr<'a, u8> {
     /// Reads a string up to its NUL (not included): EFAULT; ENAMETOOLONG if there is none within `limit` bytes.
     pub(crate) fn read_string(self, limit: usize) -> Result<Vec<u8>> {
         let mut string = Vec::new();
-        let mut chunk = [0; STRING_CHUNK];
         while string.len() < limit {
-            // A chunk never crosses a page, so that a string may end just before memory that is not there.
-            let address = self.address.wrapping_add(string.len() as u64);
-            let to_page_end = PAGE_SIZE - (address as usize & (PAGE_SIZE - 1));
-            let wanted = STRING_CHUNK.min(to_page_end).min(limit - string.len());
-
-            let copied = self.space.copy_in(address, &mut chunk[..wanted]);
-            if let Some(end) = chunk[..copied].iter().position(|&byte| byte == 0) {
-                string.extend_from_slice(&chunk[..end]);
+            let start = string.len();
+            let room = start.max(SHORT).min(limit - start);
+            string.resize(start + room, 0);
+            if let Some(length) = self.space.copy_in_string(self.add(start).address, &mut string[start..])? {
+                string.truncate(start + length);
                 return Ok(string);
             }
-            if copied < wanted {
-                return Err(Errno::EFAULT);
-            }
-            string.extend_from_slice(&chunk[..copied]);
         }
         Err(Errno::ENAMETOOLONG)
+    }
+
+    /// Reads a string like `read_string`, which is expected to be short.
+    #[inline]
+    pub(crate) fn read_short_string(self, limit: usize) -> Result<UserString> {
+        let mut string = UserString { short: [0; SHORT], length: 0, long: Vec::new() };
+        match self.space.copy_in_string(self.address, &mut string.short)? {
+            Some(length) => string.length = length,
+            None => string.long = self.read_string(limit)?,
+        }
+        Ok(string)
     }
 
     /// Returns the buffer of a read call. EFAULT if it cannot lie in user space.
@@ -126,6 +129,21 @@ impl<'a> UserPtr<'a, u8> {
             return Err(Errno::EFAULT);
         }
         Ok(Source::user_area(self.space, self.address, length))
+    }
+}
+
+/// A string that was read from user memory.
+pub(crate) struct UserString {
+    short: [u8; SHORT],
+    length: usize,
+    /// The whole string, if it does not fit into `short`.
+    long: Vec<u8>,
+}
+
+impl Deref for UserString {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
     }
 }
 

@@ -10,9 +10,20 @@ struct Fixup {
     resume: u64,
 }
 
+/// What `user_copy_text` returns in rax and rdx.
+#[repr(C)]
+pub(in crate::machine) struct TextCopy {
+    /// How many bytes were copied, of which none is a NUL.
+    pub(in crate::machine) length: usize,
+    /// 1 if a NUL follows them.
+    pub(in crate::machine) has_ended: u64,
+}
+
 unsafe extern "C" {
     /// Copies; either side may be user memory. Returns how many bytes were not copied.
     pub(in crate::machine) fn user_copy(destination: *mut u8, source: *const u8, length: usize) -> usize;
+    /// Copies from user memory up to a NUL, and at most `room` bytes.
+    pub(in crate::machine) fn user_copy_text(destination: *mut u8, source: *const u8, room: usize) -> TextCopy;
     /// Sets user memory to zero. Returns how many bytes were not written.
     pub(in crate::machine) fn user_zero(destination: *mut u8, length: usize) -> usize;
     /// Loads a word of user memory; all ones if that failed.

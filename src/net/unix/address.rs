@@ -162,6 +162,6 @@ fn find_path(path: &[u8]) -> Result<Arc<End>> {
 /// Returns where and as whom the caller names files.
 fn view() -> View {
     let thread = Thread::current();
-    let (root, start, umask) = thread.directories();
-    View { root, start, identity: thread.identity(), umask }
+    let (places, umask) = thread.places();
+    View::new(places, None, thread.identity(), umask)
 }
