@@ -63,6 +63,8 @@ pub(crate) struct OpenFile {
     place: Option<Arc<dyn Place>>,
     /// Changed with `position_turn` locked; read without, for /proc.
     position: AtomicU64,
+    /// Whether reads and writes go by the position.
+    has_position: bool,
     position_turn: Mutex<()>,
     flags: AtomicU32,
     /// Signals for readiness.
@@ -84,6 +86,7 @@ impl OpenFile {
 
     fn make(file: Arc<dyn File>, flags: StatusFlags, place: Option<Arc<dyn Place>>) -> Arc<OpenFile> {
         Arc::new(OpenFile {
+            has_position: file.is_seekable() && !file.ignores_seek(),
             file,
             place,
             position: AtomicU64::new(0),
@@ -160,7 +163,7 @@ impl OpenFile {
         if !self.is_readable() {
             return Err(Errno::EBADF);
         }
-        let result = if self.file.is_seekable() {
+        let result = if self.has_position {
             self.with_position(|position| self.file.read(to, position, self.flags()))
         } else {
             self.file.read(to, &mut 0, self.flags())
@@ -173,7 +176,7 @@ impl OpenFile {
         if !self.is_writable() {
             return Err(Errno::EBADF);
         }
-        let result = if self.file.is_seekable() {
+        let result = if self.has_position {
             self.with_position(|position| self.file.write(from, position, self.flags()))
         } else {
             self.file.write(from, &mut 0, self.flags())
