@@ -158,7 +158,7 @@ impl Epoll {
             let Some(interest) = self.shared.pop() else { break };
             let Some(event) = interest.current() else { continue };
             if let Err(error) = put(count, event) {
-                interest.queue(&self.shared);
+                self.shared.queue(interest);
                 outcome = Err(error);
                 break;
             }
@@ -167,7 +167,7 @@ impl Epoll {
             if manner.contains(Manner::ONE_SHOT) {
                 interest.bits.fetch_and(Manner::all().bits(), Ordering::SeqCst);
             } else if !manner.contains(Manner::EDGE) {
-                interest.queue(&self.shared);
+                self.shared.queue(interest);
             }
         }
         if self.shared.length() > 0 {
@@ -190,7 +190,7 @@ impl Epoll {
             turns -= 1;
             let Some(interest) = self.shared.pop() else { break };
             if interest.current().is_some() {
-                interest.queue(&self.shared);
+                self.shared.queue(interest);
                 return true;
             }
         }
@@ -231,6 +231,13 @@ impl Shared {
         Some(interest)
     }
 
+    /// Puts an entry on the list, once.
+    fn queue(&self, interest: Arc<Interest>) {
+        if !interest.is_queued.swap(true, Ordering::SeqCst) {
+            self.ready.lock().push_back(interest);
+        }
+    }
+
     /// Makes room for `count` entries, so that an interrupt handler that queues one does not allocate.
     fn make_room(&self, count: usize) -> Result {
         let mut ready = self.ready.lock();
@@ -265,15 +272,6 @@ impl Interest {
         (!events.is_empty()).then(|| Event { bits: events.bits(), data: self.data.load(Ordering::Relaxed) })
     }
 
-    /// Puts itself on the ready list, once.
-    fn queue(&self, shared: &Shared) {
-        if let Some(this) = self.this.upgrade()
-            && !self.is_queued.swap(true, Ordering::SeqCst)
-        {
-            shared.ready.lock().push_back(this);
-        }
-    }
-
     fn retire(&self) {
         self.is_removed.store(true, Ordering::Relaxed);
     }
@@ -289,7 +287,9 @@ impl Observer for Interest {
             return false;
         }
         let Some(shared) = self.epoll.upgrade() else { return false };
-        self.queue(&shared);
+        if let Some(this) = self.this.upgrade() {
+            shared.queue(this);
+        }
         // One sleeper collects; `collect` wakes the next where something is left.
         shared.readiness.announce_to_one(Events::READABLE)
     }

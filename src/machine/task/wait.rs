@@ -116,7 +116,7 @@ impl WaitQueue {
     ) -> Result<T, WaitError> {
         let node = Node::new();
         let entry = Entry { queue: self, node: &node };
-        let _timer = deadline_ns.map(|deadline| wake_at(deadline, &scheduler::current()));
+        let mut timer = None;
 
         loop {
             entry.link();
@@ -139,6 +139,10 @@ impl WaitQueue {
             }
             // A sleep inside `condition` may have used up the token of a wake-up from here.
             if node.is_linked.load(Ordering::Acquire) {
+                // Only who does sleep needs a timer.
+                if let Some(deadline) = deadline_ns {
+                    timer.get_or_insert_with(|| wake_at(deadline, &scheduler::current()));
+                }
                 park(activity);
             }
             // Woken, most often for good: then the node need not go into the list again.
