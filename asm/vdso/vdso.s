@@ -25,6 +25,7 @@
 .set SERVED_CLOCKS, 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7
 .set WALL_CLOCKS, 1 << 0 | 1 << 5
 .set LAST_SERVED_CLOCK, 7
+.set CLOCK_REALTIME, 0
 
 .set NS_PER_SECOND, 1000000000
 
@@ -33,12 +34,11 @@
 
 .text
 
-# Reads the clock: ecx = the clocks wanted as a bit mask; returns ns in rax. Changes rcx, rdx, r8 to r10.
+# Reads the clock edi; returns ns in rax. Changes rcx, rdx, r8, r9.
 .balign 16
 .type read_clock, @function
 read_clock:
     lea __ehdr_start - CLOCK_PAGE_DISTANCE(%rip), %r8
-    mov %ecx, %r10d
 1:  mov CLOCK_SEQUENCE(%r8), %r9d
     test $1, %r9d
     jnz 3f
@@ -53,8 +53,9 @@ read_clock:
     mulq CLOCK_MULTIPLIER(%r8)
     mov CLOCK_SHIFT(%r8), %ecx
     shrd %cl, %rdx, %rax
-    test $WALL_CLOCKS, %r10d
-    jz 2f
+    mov $WALL_CLOCKS, %ecx
+    bt %edi, %ecx
+    jnc 2f
     add CLOCK_WALL_OFFSET(%r8), %rax
 2:  cmp %r9d, CLOCK_SEQUENCE(%r8)
     jne 1b
@@ -70,12 +71,9 @@ read_clock:
 __vdso_clock_gettime:
     cmp $LAST_SERVED_CLOCK, %edi
     ja 1f
-    mov %edi, %ecx
-    mov $1, %eax
-    shl %cl, %eax
-    mov %eax, %ecx
-    test $SERVED_CLOCKS, %eax
-    jz 1f
+    mov $SERVED_CLOCKS, %eax
+    bt %edi, %eax
+    jnc 1f
     call read_clock
     xor %edx, %edx
     mov $NS_PER_SECOND, %ecx
@@ -98,17 +96,18 @@ __vdso_gettimeofday:
     jnz 2f
     test %rdi, %rdi
     jz 1f
-    mov $WALL_CLOCKS, %ecx
+    mov %rdi, %r10
+    mov $CLOCK_REALTIME, %edi
     call read_clock
     xor %edx, %edx
     mov $NS_PER_SECOND, %ecx
     div %rcx
-    mov %rax, (%rdi)
+    mov %rax, (%r10)
     mov %edx, %eax
     xor %edx, %edx
     mov $1000, %ecx
     div %ecx
-    mov %rax, 8(%rdi)
+    mov %rax, 8(%r10)
 1:  xor %eax, %eax
     ret
     # Who asks for the time zone is old and rare.
@@ -122,14 +121,15 @@ __vdso_gettimeofday:
 .globl __vdso_time
 .type __vdso_time, @function
 __vdso_time:
-    mov $WALL_CLOCKS, %ecx
+    mov %rdi, %r10
+    mov $CLOCK_REALTIME, %edi
     call read_clock
     xor %edx, %edx
     mov $NS_PER_SECOND, %ecx
     div %rcx
-    test %rdi, %rdi
+    test %r10, %r10
     jz 1f
-    mov %rax, (%rdi)
+    mov %rax, (%r10)
 1:  ret
 .size __vdso_time, . - __vdso_time
 
