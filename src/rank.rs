@@ -111,6 +111,8 @@ pub(crate) enum Rank {
     TimerQueue,
     /// Interrupt lines and their handlers.
     IrqTable,
+    /// The random bytes that a CPU has ready.
+    RandomBatch,
     /// The random generator's key.
     Random,
     /// The heap's large-block fallback and size classes.

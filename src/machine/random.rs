@@ -1,10 +1,11 @@
 //! Unpredictable bytes: ChaCha20 as a generator, seeded from the CPU's own source where it has one and
 //! from the jitter of the time-stamp counter.
 //!
-//! Each request uses a fresh key: the first half of each run of the cipher replaces the key, so bytes given
-//! out earlier cannot be computed from the state later ("fast key erasure").
+//! Each large request uses a fresh key: the first half of each run of the cipher replaces the key, so bytes given
+//! out earlier cannot be computed from the state later ("fast key erasure"). Small requests are served from bytes that
+//! each CPU has ready, erased as they are given out.
 
-use super::cpu::{Features, features};
+use super::cpu::{self, Features, MAX_CPUS, features};
 use super::sync::IrqLock;
 use crate::rank::Rank;
 use crate::util::chacha;
@@ -13,6 +14,18 @@ use core::arch::x86_64::_rdtsc;
 
 /// How often RDRAND is tried before it counts as failed (SDM vol. 1, 7.3.17 recommends 10).
 const HARDWARE_TRIES: usize = 10;
+
+/// How many bytes a CPU has ready at most: few enough that what is stirred in counts soon.
+const BATCH_SIZE: usize = 4 * chacha::BLOCK_SIZE;
+
+/// Bytes that a CPU has ready.
+struct Batch {
+    bytes: [u8; BATCH_SIZE],
+    left: usize,
+}
+
+static BATCHES: [IrqLock<Batch>; MAX_CPUS] =
+    [const { IrqLock::new(Rank::RandomBatch, Batch { bytes: [0; BATCH_SIZE], left: 0 }) }; MAX_CPUS];
 
 static GENERATOR: IrqLock<Generator> = IrqLock::new(Rank::Random, Generator { key: [0; 8], is_seeded: false });
 
@@ -25,6 +38,15 @@ struct Generator {
 /// Fills `bytes` with unpredictable bytes: a ChaCha20 generator seeded from RDSEED or RDRAND where there,
 /// interrupt and TSC jitter otherwise. Any context.
 pub(crate) fn fill(bytes: &mut [u8]) {
+    if bytes.len() <= chacha::BLOCK_SIZE {
+        BATCHES[cpu::index()].lock().give(bytes);
+    } else {
+        generate(bytes);
+    }
+}
+
+/// Fills `bytes` by a key of their own.
+fn generate(bytes: &mut [u8]) {
     let key = GENERATOR.lock().next_key();
     for (index, chunk) in (0..).zip(bytes.chunks_mut(chacha::BLOCK_SIZE)) {
         let block = chacha::block(&key, index);
@@ -36,6 +58,21 @@ pub(crate) fn fill(bytes: &mut [u8]) {
 pub(super) fn add_entropy(value: u64) {
     let mut generator = GENERATOR.lock();
     generator.stir(read_counter() ^ value.rotate_left(32));
+}
+
+impl Batch {
+    /// Fills `bytes`, of which there are no more than in a batch.
+    fn give(&mut self, bytes: &mut [u8]) {
+        if self.left < bytes.len() {
+            generate(&mut self.bytes);
+            self.left = BATCH_SIZE;
+        }
+        let start = self.left - bytes.len();
+        let given = &mut self.bytes[start..self.left];
+        bytes.copy_from_slice(given);
+        given.fill(0);
+        self.left = start;
+    }
 }
 
 impl Generator {
