@@ -55,67 +55,83 @@ impl Action {
 
 /// The actions for all signals, shared by the threads of a process (and by clone(2) CLONE_SIGHAND).
 pub(crate) struct Dispositions {
-    actions: SpinLock<[Action; Signal::COUNT]>,
+    /// A child has the same table until one of both changes it.
+    table: SpinLock<Arc<Actions>>,
+}
+
+#[derive(Clone)]
+struct Actions {
+    actions: [Action; Signal::COUNT],
+    /// All others have the initial action.
+    changed: SignalSet,
 }
 
 impl Dispositions {
     /// Makes the table of the first process: all default.
     pub(crate) fn new() -> Arc<Dispositions> {
-        Dispositions::with([Action::INITIAL; Signal::COUNT])
+        let actions = [Action::INITIAL; Signal::COUNT];
+        Dispositions::with(Arc::new(Actions { actions, changed: SignalSet::EMPTY }))
     }
 
-    fn with(actions: [Action; Signal::COUNT]) -> Arc<Dispositions> {
-        Arc::new(Dispositions { actions: SpinLock::new(Rank::Signal, actions) })
+    fn with(table: Arc<Actions>) -> Arc<Dispositions> {
+        Arc::new(Dispositions { table: SpinLock::new(Rank::Signal, table) })
     }
 
     /// Makes a copy (fork).
     pub(crate) fn duplicate(&self) -> Arc<Dispositions> {
-        let actions = *self.actions.lock();
-        Dispositions::with(actions)
+        let table = self.table.lock().clone();
+        Dispositions::with(table)
     }
 
     /// Makes the table after exec: what had a handler has the default again (signal(7)).
     pub(crate) fn after_exec(&self) -> Arc<Dispositions> {
-        let mut actions = *self.actions.lock();
-        for action in &mut actions {
+        let mut table = self.table.lock().clone();
+        for signal in table.changed.iter() {
+            let table = Arc::make_mut(&mut table);
+            let action = &mut table.actions[signal.index()];
             let handler = if action.handler == IGNORE { IGNORE } else { DEFAULT };
             *action = Action { handler, ..Action::INITIAL };
+            if handler == DEFAULT {
+                table.changed.remove(signal);
+            }
         }
-        Dispositions::with(actions)
+        Dispositions::with(table)
     }
 
     /// Returns the action for `signal`.
     pub(crate) fn get(&self, signal: Signal) -> Action {
-        self.actions.lock()[signal.index()]
+        self.table.lock().actions[signal.index()]
     }
 
     /// Sets the action for `signal`; returns the one before. The caller drops pending signals that it ignores now.
     pub(crate) fn set(&self, signal: Signal, action: Action) -> Action {
-        core::mem::replace(&mut self.actions.lock()[signal.index()], action)
+        let mut table = self.table.lock();
+        let table = Arc::make_mut(&mut table);
+        table.changed.insert(signal);
+        core::mem::replace(&mut table.actions[signal.index()], action)
     }
 
     /// Takes the action for a delivery: SA_RESETHAND puts back the default.
     pub(crate) fn take_for_delivery(&self, signal: Signal) -> Action {
-        let mut actions = self.actions.lock();
-        let action = actions[signal.index()];
+        let mut table = self.table.lock();
+        let action = table.actions[signal.index()];
         if action.handler > IGNORE && action.flags.contains(ActionFlags::RESET_HANDLER) {
-            actions[signal.index()].handler = DEFAULT;
+            Arc::make_mut(&mut table).actions[signal.index()].handler = DEFAULT;
         }
         action
     }
 
     /// Puts back the default, for a fault that the program blocked or ignored.
     pub(crate) fn reset(&self, signal: Signal) {
-        self.actions.lock()[signal.index()].handler = DEFAULT;
+        Arc::make_mut(&mut self.table.lock()).actions[signal.index()].handler = DEFAULT;
     }
 
     /// Returns the ignored and the handled signals, for /proc/PID/status.
     pub(crate) fn summary(&self) -> (SignalSet, SignalSet) {
-        let actions = self.actions.lock();
+        let table = self.table.lock();
         let (mut ignored, mut handled) = (SignalSet::EMPTY, SignalSet::EMPTY);
-        for (index, action) in actions.iter().enumerate() {
-            let Some(signal) = Signal::from_number(index as i32 + 1) else { continue };
-            match action.handler {
+        for signal in table.changed.iter() {
+            match table.actions[signal.index()].handler {
                 DEFAULT => {}
                 IGNORE => ignored.insert(signal),
                 _ => handled.insert(signal),

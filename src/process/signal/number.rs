@@ -169,4 +169,13 @@ impl SignalSet {
     pub(crate) fn first(self) -> Option<Signal> {
         Signal::from_number(self.0.trailing_zeros() as i32 + 1)
     }
+
+    /// Returns all signals in order.
+    pub(crate) fn iter(mut self) -> impl Iterator<Item = Signal> {
+        core::iter::from_fn(move || {
+            let first = self.first()?;
+            self.remove(first);
+            Some(first)
+        })
+    }
 }
