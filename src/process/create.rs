@@ -8,7 +8,7 @@ use super::cpu_limit;
 use super::limits::{self, Limits};
 use super::signal::{self, Dispositions, Signal, SignalSet};
 use super::thread::{AlternateStack, ThreadSeed};
-use super::thread_group::{ProgramInformation, Seed, Stop};
+use super::thread_group::{Seed, Stop};
 use super::{Directories, Process, Program, Resource, Session, Thread, table};
 use crate::errno::{Errno, Result};
 use crate::file::{Charge, FdTable};
@@ -331,12 +331,7 @@ pub(crate) fn create_first(program: Program, root: Path, files: Arc<FdTable>, en
         exit_signal: Signal::CHLD.number(),
         space: program.space,
         dispositions: Dispositions::new(),
-        program: ProgramInformation {
-            executable: Some(program.executable),
-            arguments: program.arguments,
-            environment: program.environment,
-            auxiliary: program.auxiliary,
-        },
+        program: program.information,
         dumpable: 1,
         personality: 0,
         oom_score_adjustment: 0,

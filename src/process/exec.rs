@@ -3,6 +3,7 @@
 
 use super::elf::{Executable, Image};
 use super::first_stack::{self, FirstStack};
+use super::thread_group::ProgramInformation;
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use crate::fs::{Access, Identity, MountFlags, Path, View};
@@ -12,7 +13,6 @@ use crate::util::script_line;
 use crate::vm::{AddressSpace, random_offset};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
 use linux_raw_sys::auxvec;
 
 /// How many interpreters may stand between a file and the ELF file that runs (Linux's exec_binprm).
@@ -42,8 +42,7 @@ pub(crate) struct Program {
     pub(crate) space: Arc<AddressSpace>,
     pub(crate) entry: u64,
     pub(crate) stack_pointer: u64,
-    /// The file that /proc/PID/exe shows (the ELF file; for `#!`, the interpreter).
-    pub(crate) executable: Path,
+    pub(crate) information: Arc<ProgramInformation>,
     /// The new thread name: the last path component, at most 15 bytes.
     pub(crate) command: Vec<u8>,
     /// Set-user-ID and set-group-ID owners to take over, if any.
@@ -51,11 +50,6 @@ pub(crate) struct Program {
     pub(crate) set_gid: Option<u32>,
     /// Who started it may read it, so may look into it as it runs.
     pub(crate) is_readable: bool,
-    /// Where argv and envp lie, for /proc/PID/cmdline and environ.
-    pub(crate) arguments: Range<u64>,
-    pub(crate) environment: Range<u64>,
-    /// The auxiliary vector, for /proc/PID/auxv.
-    pub(crate) auxiliary: Vec<(u64, u64)>,
 }
 
 /// Loads the program at `file`, which the caller named `name`, with `argv` and `envp`; `stack_limit` is RLIMIT_STACK
@@ -124,14 +118,16 @@ pub(crate) fn load_program(
         space,
         entry,
         stack_pointer: stack.pointer,
-        executable: executable.path,
+        information: Arc::new(ProgramInformation {
+            executable: executable.path,
+            arguments: stack.arguments,
+            environment: stack.environment,
+            auxiliary: stack.auxiliary,
+        }),
         command: command_name(name),
         set_uid,
         set_gid,
         is_readable,
-        arguments: stack.arguments,
-        environment: stack.environment,
-        auxiliary: stack.auxiliary,
     })
 }
 

@@ -2,7 +2,6 @@
 
 use super::exec::SetId;
 use super::exit::release_memory;
-use super::thread_group::ProgramInformation;
 use super::{AlternateStack, Program, Thread, table, trace};
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
@@ -35,16 +34,10 @@ pub(crate) fn replace_program(
     task::set_page_table(Some(space.page_table().clone()));
     let old = {
         let mut state = process.state.lock();
-        let information = ProgramInformation {
-            executable: Some(program.executable.clone()),
-            arguments: program.arguments.clone(),
-            environment: program.environment.clone(),
-            auxiliary: program.auxiliary.clone(),
-        };
         let dispositions = state.dispositions.after_exec();
         (
             state.space.replace(space.clone()),
-            core::mem::replace(&mut state.program, information),
+            core::mem::replace(&mut state.program, program.information),
             core::mem::replace(&mut state.dispositions, dispositions),
         )
     };

@@ -74,7 +74,7 @@ pub(super) struct State {
     pub(super) ending: Option<i32>,
     /// The thread that executes a new program and waits for the others to end.
     pub(super) executor: Option<i32>,
-    pub(super) program: ProgramInformation,
+    pub(super) program: Arc<ProgramInformation>,
     /// Whose the first thread was and its name, once it has ended.
     pub(super) remains: Option<(Arc<Identity>, Vec<u8>)>,
     /// Of threads that have ended; the peak of memory that was replaced or given up.
@@ -99,10 +99,9 @@ pub(super) enum Stop {
 }
 
 /// Where the running program lies, for /proc.
-#[derive(Clone, Default)]
 pub(crate) struct ProgramInformation {
-    /// The file that /proc/PID/exe shows.
-    pub(crate) executable: Option<Path>,
+    /// The file that /proc/PID/exe shows (the ELF file; for `#!`, the interpreter).
+    pub(crate) executable: Path,
     /// Addresses of argv's strings.
     pub(crate) arguments: Range<u64>,
     /// Addresses of envp's strings.
@@ -155,7 +154,7 @@ pub(super) struct Seed {
     pub(super) exit_signal: i32,
     pub(super) space: Arc<AddressSpace>,
     pub(super) dispositions: Arc<Dispositions>,
-    pub(super) program: ProgramInformation,
+    pub(super) program: Arc<ProgramInformation>,
     pub(super) dumpable: u32,
     pub(super) personality: u32,
     pub(super) oom_score_adjustment: i32,
@@ -309,7 +308,7 @@ impl Process {
     }
 
     /// Returns what is known of the running program.
-    pub(crate) fn program(&self) -> ProgramInformation {
+    pub(crate) fn program(&self) -> Arc<ProgramInformation> {
         self.state.lock().program.clone()
     }
 

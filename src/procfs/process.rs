@@ -41,11 +41,15 @@ const ENTRIES: &[(&str, u32, Entry)] = &[
     ("auxv", 0o400, Private(auxiliary)),
     ("cgroup", 0o444, Text(|_| String::from("0::/\n"))),
     ("children", 0o444, Text(children)),
-    ("cmdline", 0o444, Private(|subject| Ok(strings(subject.process.space(), subject.process.program().arguments)))),
+    (
+        "cmdline",
+        0o444,
+        Private(|subject| Ok(strings(subject.process.space(), subject.process.program().arguments.clone()))),
+    ),
     ("comm", 0o644, Setting(|subject| subject.name() + "\n", set_name)),
     ("cwd", 0o777, Link(|thread| Some(thread.places().0.working.clone()))),
     ("environ", 0o400, Private(environment)),
-    ("exe", 0o777, Link(|thread| thread.process().program().executable)),
+    ("exe", 0o777, Link(|thread| Some(thread.process().program().executable.clone()))),
     ("fd", 0o500, Folder(|device, subject| Descriptors::content(device, subject, false))),
     ("fdinfo", 0o555, Folder(|device, subject| Descriptors::content(device, subject, true))),
     ("limits", 0o444, Text(|subject| status::limits(&subject.process))),
@@ -164,7 +168,7 @@ fn mount_list(subject: &Subject, show: fn(&Path) -> String) -> String {
 }
 
 fn environment(subject: &Subject) -> Result<Vec<u8>> {
-    Ok(strings(private_space(&subject.process)?, subject.process.program().environment))
+    Ok(strings(private_space(&subject.process)?, subject.process.program().environment.clone()))
 }
 
 /// Reads argv's or envp's strings from the process' memory.
@@ -177,8 +181,8 @@ fn strings(space: Option<Arc<AddressSpace>>, range: core::ops::Range<u64>) -> Ve
 
 fn auxiliary(subject: &Subject) -> Result<Vec<u8>> {
     private_space(&subject.process)?;
-    let pairs = subject.process.program().auxiliary;
-    Ok(pairs.iter().flat_map(|(kind, value)| [kind.to_le_bytes(), value.to_le_bytes()].concat()).collect())
+    let program = subject.process.program();
+    Ok(program.auxiliary.iter().flat_map(|(kind, value)| [kind.to_le_bytes(), value.to_le_bytes()].concat()).collect())
 }
 
 /// The children's ids. Stele notes the parent process, not the thread of it that made a child: the first stands for all.
