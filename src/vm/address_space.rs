@@ -280,9 +280,7 @@ impl AddressSpace {
 impl Drop for AddressSpace {
     fn drop(&mut self) {
         // The page table could find its pages alone, but would have to look at every entry of each table.
-        for (range, _) in self.areas.get_mut().map.iter() {
-            self.table.unmap(range);
-        }
+        self.table.unmap_all(self.areas.get_mut().map.iter().map(|(range, _)| range));
     }
 }
 

@@ -20,6 +20,9 @@ const PAGE_SHIFT: u32 = 12;
 /// Single pages that a CPU keeps for itself at most.
 const CACHE_SIZE: usize = 64;
 
+/// Pages that hold only zeros that a CPU keeps beside those.
+const CLEAN_SIZE: usize = 16;
+
 /// How many pages go between a cache and the buddy allocator at once, as an order.
 const BATCH_ORDER: usize = 5;
 const BATCH: usize = 1 << BATCH_ORDER;
@@ -39,7 +42,7 @@ const EARLY_LIMIT: u64 = 4 << 30;
 static BUDDY: IrqLock<Buddy<'static>> = IrqLock::new(Rank::Frames, Buddy::empty());
 
 static CACHES: [IrqLock<Cache>; MAX_CPUS] =
-    [const { IrqLock::new(Rank::FrameCache, Cache { pages: [0; CACHE_SIZE], length: 0 }) }; MAX_CPUS];
+    [const { IrqLock::new(Rank::FrameCache, Cache { pages: Pages::new(), clean: Pages::new() }) }; MAX_CPUS];
 
 /// One counter per page; set once by `start`.
 static COUNTERS: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
@@ -56,9 +59,16 @@ static RESERVE: AtomicUsize = AtomicUsize::new(RESERVE_MINIMUM);
 /// How many pages the buddy allocator had when it was last left.
 static FREE: AtomicUsize = AtomicUsize::new(0);
 
-/// Free pages of one CPU, most recently used last.
+/// Free pages of one CPU.
 struct Cache {
-    pages: [u32; CACHE_SIZE],
+    pages: Pages<CACHE_SIZE>,
+    /// These hold only zeros.
+    clean: Pages<CLEAN_SIZE>,
+}
+
+/// Free pages, most recently used last.
+struct Pages<const SIZE: usize> {
+    pages: [u32; SIZE],
     length: usize,
 }
 
@@ -114,8 +124,8 @@ pub(super) fn release(range: Range<u64>) {
 pub(super) fn allocate_page() -> Option<u32> {
     let own = {
         let mut cache = CACHES[cpu::index()].lock();
-        if cache.length == 0 {
-            refill(&mut cache);
+        if cache.pages.length == 0 {
+            refill(&mut cache.pages);
         }
         cache.take()
     };
@@ -125,16 +135,33 @@ pub(super) fn allocate_page() -> Option<u32> {
 
 /// Gives a page back. Any context.
 pub(super) fn free_page(page: u32) {
-    let mut cache = CACHES[cpu::index()].lock();
-    if cache.length == CACHE_SIZE {
+    let pages = &mut CACHES[cpu::index()].lock().pages;
+    if !pages.push(page) {
         // The oldest ones, which the CPU's caches have forgotten first.
-        with_buddy(|buddy| cache.pages[..BATCH].iter().for_each(|&page| buddy.free(page, 0)));
-        cache.pages.copy_within(BATCH.., 0);
-        cache.length -= BATCH;
+        with_buddy(|buddy| pages.pages[..BATCH].iter().for_each(|&page| buddy.free(page, 0)));
+        pages.pages.copy_within(BATCH.., 0);
+        pages.length -= BATCH;
+        pages.push(page);
     }
-    let length = cache.length;
-    cache.pages[length] = page;
-    cache.length += 1;
+}
+
+/// Takes a page that holds only zeros; its counter is what it happens to be. Any context.
+pub(super) fn allocate_clean_page() -> Option<u32> {
+    let clean = CACHES[cpu::index()].lock().clean.pop();
+    clean.or_else(|| {
+        let page = allocate_page()?;
+        // SAFETY: the page was just allocated, so nobody else knows it.
+        unsafe { raw::clear_page(u64::from(page) << PAGE_SHIFT) };
+        Some(page)
+    })
+}
+
+/// Gives back a page that holds only zeros. Any context.
+pub(super) fn free_clean_page(page: u32) {
+    let is_kept = CACHES[cpu::index()].lock().clean.push(page);
+    if !is_kept {
+        free_page(page);
+    }
 }
 
 /// Takes `count` pages that follow one another; returns the first.
@@ -164,7 +191,7 @@ pub(super) fn counter(page: u32) -> &'static AtomicU32 {
 
 /// Returns the counts of pages now. Any context.
 pub(crate) fn statistics() -> FrameStatistics {
-    let cached: usize = CACHES[..cpu::count()].iter().map(|cache| cache.lock().length).sum();
+    let cached: usize = CACHES[..cpu::count()].iter().map(|cache| cache.lock().length()).sum();
     let free = BUDDY.lock().free_pages() + cached;
     FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free }
 }
@@ -203,13 +230,35 @@ fn with_buddy<T>(action: impl FnOnce(&mut Buddy<'static>) -> T) -> T {
 
 impl Cache {
     fn take(&mut self) -> Option<u32> {
+        self.pages.pop().or_else(|| self.clean.pop())
+    }
+
+    fn length(&self) -> usize {
+        self.pages.length + self.clean.length
+    }
+}
+
+impl<const SIZE: usize> Pages<SIZE> {
+    const fn new() -> Pages<SIZE> {
+        Pages { pages: [0; SIZE], length: 0 }
+    }
+
+    fn pop(&mut self) -> Option<u32> {
         self.length = self.length.checked_sub(1)?;
         Some(self.pages[self.length])
+    }
+
+    /// Adds a page; `false` if there is no room.
+    fn push(&mut self, page: u32) -> bool {
+        let Some(place) = self.pages.get_mut(self.length) else { return false };
+        *place = page;
+        self.length += 1;
+        true
     }
 }
 
 /// Fills an empty cache, if there are pages.
-fn refill(cache: &mut Cache) {
+fn refill(cache: &mut Pages<CACHE_SIZE>) {
     with_buddy(|buddy| {
         if let Some(first) = buddy.allocate(BATCH_ORDER) {
             // Lowest last, so that pages are handed out in rising order.

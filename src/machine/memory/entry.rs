@@ -1,6 +1,6 @@
 //! Entries of page tables (SDM vol. 3A, 4.5), and the pages that hold them.
 
-use super::{OutOfMemory, allocator, raw};
+use super::{OutOfMemory, allocator};
 use crate::machine::asm::direct_map_address;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -58,9 +58,7 @@ pub(super) struct Table {
 impl Table {
     /// Allocates an empty table.
     pub(super) fn new() -> Result<Table, OutOfMemory> {
-        let page = allocator::allocate_page().ok_or(OutOfMemory)?;
-        // SAFETY: the page was just allocated, so nobody else knows it.
-        unsafe { raw::clear_page(u64::from(page) << 12) };
+        let page = allocator::allocate_clean_page().ok_or(OutOfMemory)?;
         allocator::counter(page).store(0, Ordering::Relaxed);
         Ok(Table { page })
     }
@@ -116,11 +114,34 @@ impl Table {
         all.take(present)
     }
 
+    /// Calls `visit` with the index of each present entry among `indexes`, and the entry.
+    #[inline(always)]
+    pub(super) fn each_present(self, indexes: Range<usize>, mut visit: impl FnMut(usize, &AtomicU64)) {
+        const GROUP: usize = 8;
+        let mut left = self.count(0);
+        let groups = indexes.clone().step_by(GROUP).zip(self.entries()[indexes].chunks(GROUP));
+        for (first, group) in groups {
+            // Most tables are nearly empty: the count says when the rest need not be looked at.
+            if left == 0 {
+                return;
+            }
+            if group.iter().fold(0, |bits, slot| bits | slot.load(Ordering::Relaxed)) & PRESENT == 0 {
+                continue;
+            }
+            for (index, slot) in (first..).zip(group) {
+                if slot.load(Ordering::Relaxed) & PRESENT != 0 {
+                    left -= 1;
+                    visit(index, slot);
+                }
+            }
+        }
+    }
+
     /// Frees the table's page.
     ///
     /// # Safety
-    /// No entry and no CPU may refer to the table any more.
+    /// All entries are zero, and no entry and no CPU may refer to the table any more.
     pub(super) unsafe fn free(self) {
-        allocator::free_page(self.page);
+        allocator::free_clean_page(self.page);
     }
 }

@@ -27,9 +27,6 @@ pub(super) const STACK_AREA: Range<u64> = 0xffff_fe80_0000_0000..0xffff_ff00_000
 /// Device memory.
 const DEVICE_AREA: Range<u64> = 0xffff_ff00_0000_0000..0xffff_ff80_0000_0000;
 
-/// The first of the top-level entries that are the kernel's.
-pub(super) const FIRST_KERNEL_ENTRY: usize = 256;
-
 /// How a mapping of device memory is cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::machine) enum Caching {
@@ -41,8 +38,8 @@ pub(in crate::machine) enum Caching {
     WriteCombining,
 }
 
-/// The top-level table; it never changes.
-static ROOT: Once<Table> = Once::new();
+/// The top-level table, which never changes, and which of its entries are used (a bit for each).
+static ROOT: Once<(Table, [u64; 8])> = Once::new();
 
 /// The kernel's table and where the next device is mapped.
 struct KernelTable {
@@ -79,7 +76,7 @@ pub(super) fn start(map: &MemoryMap) -> Result<(), OutOfMemory> {
     }
 
     let root = PhysFrame::containing_address(PhysAddr::new(table.root.address()));
-    ROOT.call_once(|| table.root);
+    ROOT.call_once(|| (table.root, used_entries(table.root)));
     KERNEL_TABLE.call_once(|| IrqLock::new(Rank::KernelPageTable, table));
     // SAFETY: the new tables map the running code, its data and stack where they were, and all RAM.
     unsafe { Cr3::write(root, Cr3Flags::empty()) };
@@ -89,15 +86,38 @@ pub(super) fn start(map: &MemoryMap) -> Result<(), OutOfMemory> {
 
 /// Returns the physical address of the kernel's own top-level table, which maps no user memory.
 pub(in crate::machine) fn root_address() -> u64 {
-    root().address()
+    root().0.address()
 }
 
 /// Copies the kernel's top-level entries into a new address space.
 pub(super) fn copy_kernel_entries(to: Table) {
-    let entries = root().entries().iter().zip(to.entries()).skip(FIRST_KERNEL_ENTRY);
-    for (from, to) in entries {
-        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    each_used_entry(|index, entry| to.entries()[index].store(entry, Ordering::Relaxed));
+}
+
+/// Takes them out of an address space that is given up.
+pub(super) fn clear_kernel_entries(from: Table) {
+    each_used_entry(|index, _| from.entries()[index].store(0, Ordering::Relaxed));
+}
+
+fn each_used_entry(visit: impl Fn(usize, u64)) {
+    let (table, used) = root();
+    for (word, mut bits) in used.iter().copied().enumerate() {
+        while bits != 0 {
+            let index = word * 64 + bits.trailing_zeros() as usize;
+            visit(index, table.entries()[index].load(Ordering::Relaxed));
+            bits &= bits - 1;
+        }
     }
+}
+
+fn used_entries(root: Table) -> [u64; 8] {
+    let mut used = [0; 8];
+    for (index, entry) in root.entries().iter().enumerate() {
+        if entry.load(Ordering::Relaxed) & entry::PRESENT != 0 {
+            used[index / 64] |= 1 << (index % 64);
+        }
+    }
+    used
 }
 
 /// Maps `length` bytes of device memory at `physical` for ever; returns the virtual address. Panics without
@@ -151,8 +171,8 @@ fn table() -> &'static IrqLock<KernelTable> {
     KERNEL_TABLE.get().expect("machine::start makes the page tables before anybody maps")
 }
 
-fn root() -> Table {
-    *ROOT.get().expect("machine::start makes the page tables before anybody uses them")
+fn root() -> &'static (Table, [u64; 8]) {
+    ROOT.get().expect("machine::start makes the page tables before anybody uses them")
 }
 
 impl KernelTable {

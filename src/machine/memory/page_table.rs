@@ -207,8 +207,15 @@ impl PageTable {
 
     /// Removes all pages in `range`, frees tables that became empty, returns how many pages were removed.
     pub(crate) fn unmap(&self, range: Range<u64>) -> usize {
+        self.unmap_all(core::iter::once(range))
+    }
+
+    /// `unmap` of all `ranges` together.
+    pub(crate) fn unmap_all(&self, ranges: impl Iterator<Item = Range<u64>>) -> usize {
         let mut removal = Removal::new(&self.cpus);
-        removal.remove(self.root, ROOT_LEVEL, clip(range));
+        for range in ranges {
+            removal.remove(self.root, ROOT_LEVEL, clip(range));
+        }
         removal.finish();
         if removal.freed_tables > 0 {
             self.tables.fetch_sub(removal.freed_tables, Ordering::Relaxed);
@@ -261,16 +268,8 @@ impl PageTable {
             let span = entry::span(level);
             let target = child.make_table(base + indexes.start as u64 * span, level)?;
             let mut copied = 0;
-            let present_count = table.count(0).cast_signed();
-            for index in indexes {
-                if copied == present_count {
-                    break;
-                }
-                let slot = &table.entries()[index];
+            table.each_present(indexes, |index, slot| {
                 let mut present = slot.load(Ordering::Relaxed);
-                if present & entry::PRESENT == 0 {
-                    continue;
-                }
                 if present & entry::WRITE != 0 && !share_writable {
                     present = slot.fetch_and(!entry::WRITE, Ordering::AcqRel) & !entry::WRITE;
                     protected.add(base + index as u64 * span);
@@ -279,7 +278,7 @@ impl PageTable {
                 share_frames(present, level);
                 target.entries()[index].store(present & !entry::DIRTY, Ordering::Release);
                 copied += 1;
-            }
+            });
             target.count(copied);
             let pages = copied as usize * (span as usize / PAGE_SIZE);
             shared += pages;
@@ -358,17 +357,8 @@ impl PageTable {
     /// Calls `visit(address, entry, its level)` for each present entry that maps pages in `range`.
     fn each_entry(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &AtomicU64, u32)) {
         let all = self.each_table(self.root, ROOT_LEVEL, clip(range), &mut |table, level, base, indexes| {
-            let mut left = table.count(0);
-            for index in indexes {
-                if left == 0 {
-                    break;
-                }
-                let slot = &table.entries()[index];
-                if slot.load(Ordering::Relaxed) & entry::PRESENT != 0 {
-                    left -= 1;
-                    visit(base + index as u64 * entry::span(level), slot, level);
-                }
-            }
+            let span = entry::span(level);
+            table.each_present(indexes, |index, slot| visit(base + index as u64 * span, slot, level));
             Ok(())
         });
         debug_assert!(all.is_ok());
@@ -479,7 +469,8 @@ impl Drop for PageTable {
             load_page_table(None);
         }
         self.unmap(0..USER_END);
-        // SAFETY: its tables are gone, no CPU has it loaded (who loads it keeps it), and this is the last handle.
+        kernel_table::clear_kernel_entries(self.root);
+        // SAFETY: it is empty now, no CPU has it loaded (who loads it keeps it), and this is the last handle.
         unsafe { self.root.free() };
     }
 }

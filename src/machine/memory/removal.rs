@@ -53,17 +53,11 @@ impl<'a> Removal<'a> {
         let mut removed = 0;
         if level == 0 {
             let first = entry::index(range.start, 0);
-            let present = table.count(0).cast_signed();
-            for (offset, slot) in table.entries()[first..=entry::index(range.end - 1, 0)].iter().enumerate() {
-                if slot.load(Ordering::Relaxed) & entry::PRESENT != 0 {
-                    let old = slot.swap(0, Ordering::AcqRel);
-                    removed += 1;
-                    self.add_frame(range.start + (offset * PAGE_SIZE) as u64, entry::page(old));
-                    if removed == present {
-                        break;
-                    }
-                }
-            }
+            table.each_present(first..entry::index(range.end - 1, 0) + 1, |index, slot| {
+                let old = slot.swap(0, Ordering::AcqRel);
+                removed += 1;
+                self.add_frame(range.start + ((index - first) * PAGE_SIZE) as u64, entry::page(old));
+            });
             self.pages += removed as usize;
         } else {
             for (child, part) in table.children(level, range) {
