@@ -132,8 +132,11 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
         return Err(Errno::EAGAIN);
     }
     let id = request.id.map_or_else(Reservation::new, |id| Reservation::exact(id, &parent.identity()))?;
-    let child_process =
-        if flags.contains(CloneFlags::THREAD) { process.clone() } else { copy_process(parent, id.id, request)? };
+    let child_process = if flags.contains(CloneFlags::THREAD) {
+        process.clone()
+    } else {
+        copy_process(parent, id.id, request, &[user.registers.rsp, user.fs_base()])?
+    };
     let thread = copy_thread(parent, id.id, charge, &child_process, request);
     if flags.contains(CloneFlags::VFORK) {
         *thread.vfork_parent.lock() = Some(process.clone());
@@ -178,11 +181,14 @@ fn charge_thread(parent: &Thread) -> Result<Charge> {
     limits::THREADS.charge(identity.uid, 1, limit).ok_or(Errno::EAGAIN)
 }
 
-fn copy_process(parent: &Thread, id: i32, request: &CloneRequest) -> Result<Arc<Process>> {
+/// Makes the process of a new thread, which will write to the addresses `written` first.
+fn copy_process(parent: &Thread, id: i32, request: &CloneRequest, written: &[u64]) -> Result<Arc<Process>> {
     let process = parent.process();
     let flags = request.flags;
     let space = process.space().ok_or(Errno::ESRCH)?;
-    let space = if flags.contains(CloneFlags::MEMORY) { space } else { space.fork()? };
+    // While other threads run, only a page that nobody may write to can be copied.
+    let written = if process.thread_count() == 1 { written } else { &[] };
+    let space = if flags.contains(CloneFlags::MEMORY) { space } else { space.fork(written)? };
     let dispositions = process.dispositions();
     let dispositions = if flags.contains(CloneFlags::SIGNAL_HANDLERS) {
         dispositions

@@ -128,6 +128,12 @@ impl<T: Piece> IntervalMap<T> {
         self.join_after(index);
     }
 
+    /// Adds a range behind all others, without joining it.
+    pub(crate) fn append(&mut self, range: Range<u64>, value: T) {
+        debug_assert!(self.entries.last().is_none_or(|last| last.end <= range.start));
+        self.entries.push(Entry { start: range.start, end: range.end, value });
+    }
+
     /// Removes what lies in `range`, cutting ranges that reach out of it; calls `removed` for each piece.
     pub(crate) fn remove(&mut self, range: Range<u64>, mut removed: impl FnMut(Range<u64>, T)) {
         let inside = self.cut_out(&range);

@@ -294,6 +294,18 @@ impl Areas {
         Ok(())
     }
 
+    /// `add` of an area behind all others.
+    pub(super) fn append(&mut self, range: Range<u64>, area: Area) -> Result {
+        let length = range.end - range.start;
+        if area.is_promised {
+            self.promise.extend(length)?;
+        }
+        self.total += length;
+        self.peak_total = self.total;
+        self.map.append(range, area);
+        Ok(())
+    }
+
     /// Adds an area whose memory is promised already.
     pub(super) fn enter(&mut self, range: Range<u64>, mut area: Area) {
         area.is_locked |= self.locks_future;

@@ -1,18 +1,20 @@
 //! The copy of an address space for a child process: private pages are shown read-only on both sides until one
 //! writes. Pages that the child can find again in a file are not copied; most children exec before they need them.
 
-use super::AddressSpace;
 use super::address_space::Areas;
 use super::area::{Area, Mapping};
 use super::commit::Promise;
+use super::{AddressSpace, PAGE, budget};
 use crate::errno::{Errno, Result};
+use crate::machine::memory::Access;
 use crate::util::interval_map::IntervalMap;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 impl AddressSpace {
-    /// Makes a copy for a child process; private pages are shared until one side writes.
-    pub(crate) fn fork(&self) -> Result<Arc<AddressSpace>> {
+    /// Makes a copy for a child process; private pages are shared until one side writes, but those at the addresses
+    /// `written`, to which both sides are about to write: copied at once, they cost neither side a fault.
+    pub(crate) fn fork(&self, written: &[u64]) -> Result<Arc<AddressSpace>> {
         let mut areas = self.lock();
         let child = AddressSpace::with_areas(Areas {
             map: IntervalMap::new(),
@@ -38,9 +40,12 @@ impl AddressSpace {
                 cache.add_mapper(&child.this);
             }
             if area.has_private_pages && !area.is_shared && !area.is_wiped_by_fork {
-                child_areas.resident += self.table.share_with(&child.table, range.clone(), false)?;
+                for address in written.iter().map(|address| address & !(PAGE - 1)).filter(|it| range.contains(it)) {
+                    child_areas.resident += self.copy_writable(&child, address);
+                }
+                child_areas.resident += self.table.share_with(&child.table, range.clone())?;
             }
-            child_areas.add(range, Area { is_locked: false, ..area.clone() })?;
+            child_areas.append(range, Area { is_locked: false, ..area.clone() })?;
         }
         for (&address, frame) in &areas.set_aside {
             if child_areas.map.find(address).is_some_and(|(_, area)| !area.is_wiped_by_fork) {
@@ -51,5 +56,19 @@ impl AddressSpace {
         drop(child_areas);
         drop(areas);
         Ok(child)
+    }
+
+    /// Gives `child` a copy of the page at `address` if it may be written now; returns how many pages that were. Not where
+    /// there are large pages, which are shared whole.
+    fn copy_writable(&self, child: &AddressSpace, address: u64) -> usize {
+        if self.table.large_pages() > 0 {
+            return 0;
+        }
+        let Some((frame, access)) = self.table.look_up(address).filter(|(_, access)| access.contains(Access::WRITE))
+        else {
+            return 0;
+        };
+        let Ok(copy) = budget::copy_of(&frame) else { return 0 };
+        child.table.map_missing(address, &mut [Some(copy)], access).unwrap_or(0)
     }
 }

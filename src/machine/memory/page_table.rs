@@ -254,41 +254,40 @@ impl PageTable {
         self.cpus.flush(lost.take());
     }
 
-    /// Maps each page of `range` that is mapped here into `child` too, at the same address and without
-    /// write access in both (if `share_writable` is false): the fork of a private area.
-    pub(crate) fn share_with(
-        &self,
-        child: &PageTable,
-        range: Range<u64>,
-        share_writable: bool,
-    ) -> Result<usize, OutOfMemory> {
-        let mut shared = 0;
+    /// Maps each page of `range` that is mapped here, and not in `child`, into `child` too, at the same address and
+    /// without write access in both: the fork of a private area. Returns how many pages.
+    pub(crate) fn share_with(&self, child: &PageTable, range: Range<u64>) -> Result<usize, OutOfMemory> {
+        let mut pages = 0;
         let mut protected = Stale::new();
         let result = self.each_table(self.root, ROOT_LEVEL, clip(range), &mut |table, level, base, indexes| {
             let span = entry::span(level);
             let target = child.make_table(base + indexes.start as u64 * span, level)?;
             let mut copied = 0;
             table.each_present(indexes, |index, slot| {
+                let shared = &target.entries()[index];
+                if shared.load(Ordering::Relaxed) & entry::PRESENT != 0 {
+                    return;
+                }
                 let mut present = slot.load(Ordering::Relaxed);
-                if present & entry::WRITE != 0 && !share_writable {
+                if present & entry::WRITE != 0 {
                     present = slot.fetch_and(!entry::WRITE, Ordering::AcqRel) & !entry::WRITE;
                     protected.add(base + index as u64 * span);
                     protected.add(base + (index as u64 + 1) * span - PAGE_SIZE as u64);
                 }
                 share_frames(present, level);
-                target.entries()[index].store(present & !entry::DIRTY, Ordering::Release);
+                shared.store(present & !entry::DIRTY, Ordering::Release);
                 copied += 1;
             });
             target.count(copied);
-            let pages = copied as usize * (span as usize / PAGE_SIZE);
-            shared += pages;
+            let shared = copied as usize * (span as usize / PAGE_SIZE);
+            pages += shared;
             if level > 0 {
-                child.large_pages.fetch_add(pages, Ordering::Relaxed);
+                child.large_pages.fetch_add(shared, Ordering::Relaxed);
             }
             Ok(())
         });
         self.cpus.flush(protected.take());
-        result.map(|()| shared)
+        result.map(|()| pages)
     }
 
     /// Moves the pages of `from` (a range of pages) to start at `to`, as mremap needs. Nothing is mapped there. If
