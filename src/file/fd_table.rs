@@ -211,7 +211,7 @@ impl FdTable {
 
     /// Returns how many descriptors the table has room for now; none at or above is open.
     pub(crate) fn capacity(&self) -> usize {
-        self.entries.lock().files.len()
+        self.entries.lock().used.len() * 64
     }
 
     /// Returns all open descriptors in order.
@@ -265,12 +265,12 @@ impl Entries {
     /// Makes room for descriptor `index`. ENOMEM.
     fn grow_to(&mut self, index: usize) -> Result {
         if index >= self.files.len() {
-            let length = (index + 1).next_multiple_of(64);
+            let length = (index + 1).next_multiple_of(8);
             let missing = length - self.files.len();
             self.files.try_reserve(missing)?;
             self.files.resize(length, None);
-            self.used.resize(length / 64, 0);
-            self.close_on_exec.resize(length / 64, 0);
+            self.used.resize(length.div_ceil(64), 0);
+            self.close_on_exec.resize(length.div_ceil(64), 0);
         }
         Ok(())
     }
