@@ -298,7 +298,9 @@ impl Thread {
 
     /// Marks that something is due (and ends interruptible sleeps), or that nothing is. Under the process' lock.
     pub(super) fn set_attention(&self, is_due: bool) {
-        self.attention.store(is_due, Ordering::Release);
+        if !self.attention.swap(is_due, Ordering::AcqRel) && !is_due {
+            return;
+        }
         let Some(task) = self.task() else { return };
         if is_due {
             task.interrupt();
