@@ -81,17 +81,20 @@ impl UserContext {
 
     /// Makes a copy.
     pub(in crate::machine) fn duplicate(&self) -> UserContext {
-        self.save();
         let copy = UserContext {
             area: allocate(),
-            fs_base: self.fs_base.clone(),
-            gs_base: self.gs_base.clone(),
+            fs_base: Cell::new(self.fs_base()),
+            gs_base: Cell::new(self.gs_base()),
             breakpoints: [0; 4],
             breakpoint_control: 0,
             loaded_on: Cell::new(usize::MAX),
         };
-        // SAFETY: both areas have `size()` bytes and are not the same.
-        unsafe { core::ptr::copy_nonoverlapping(self.area.as_ptr(), copy.area.as_ptr(), size()) };
+        if self.is_live() {
+            copy.store_registers();
+        } else {
+            // SAFETY: both areas have `size()` bytes and are not the same.
+            unsafe { core::ptr::copy_nonoverlapping(self.area.as_ptr(), copy.area.as_ptr(), size()) };
+        }
         copy
     }
 
@@ -100,15 +103,7 @@ impl UserContext {
         if !self.is_live() {
             return;
         }
-        // SAFETY: the area is aligned, large enough for all of XCR0's components, and nobody else's.
-        unsafe {
-            if format().components != 0 {
-                asm!("xsave64 [{}]", in(reg) self.area.as_ptr(), in("eax") u32::MAX, in("edx") u32::MAX,
-                    options(nostack, preserves_flags));
-            } else {
-                asm!("fxsave64 [{}]", in(reg) self.area.as_ptr(), options(nostack, preserves_flags));
-            }
-        }
+        self.store_registers();
         // Without FSGSBASE, user mode cannot have changed the bases.
         if features().contains(Features::FSGSBASE) {
             let fs_base: u64;
@@ -118,6 +113,19 @@ impl UserContext {
                 self.gs_base.set(Msr::new(KERNEL_GS_BASE).read());
             }
             self.fs_base.set(fs_base);
+        }
+    }
+
+    /// Stores the extended state that this CPU's registers have.
+    fn store_registers(&self) {
+        // SAFETY: the area is aligned, large enough for all of XCR0's components, and nobody else's.
+        unsafe {
+            if format().components != 0 {
+                asm!("xsave64 [{}]", in(reg) self.area.as_ptr(), in("eax") u32::MAX, in("edx") u32::MAX,
+                    options(nostack, preserves_flags));
+            } else {
+                asm!("fxsave64 [{}]", in(reg) self.area.as_ptr(), options(nostack, preserves_flags));
+            }
         }
     }
 
