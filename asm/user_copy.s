@@ -1,8 +1,8 @@
 # Access to user memory that may fail at any byte.
 #
 # Who comes here: `machine::user` and `machine::memory`, with user addresses below USER_END, on a kernel
-# stack. An access that faults does not end in the page-fault handler: the handler looks its rip up in
-# `user_copy_table` (start, end, where to go on) and resumes there with all registers as they were.
+# stack. An access that faults, or of which the CPU does not like what it finds (XRSTOR), does not end in the
+# handler of the exception: that looks its rip up in `user_copy_table` (start, end, where to go on) and resumes there with all registers as they were.
 #
 # All count down what is left in rcx and advance rsi and rdi with it, so that after a fault in a wide step
 # the rest is tried byte by byte, and the count returned is exact.
@@ -242,6 +242,40 @@ user_exchange_word:
     movl %eax, %eax                             # clears the upper half
     ret
 .size user_exchange_u32, . - user_exchange_u32
+
+# user_store_state(to: rdi) -> rax: not zero if the access failed
+#   XSAVE's area, whose header must be clear; only where the CPU has XSAVE.
+.balign 16
+.global user_store_state
+.type user_store_state, @function
+user_store_state:
+    movl $-1, %eax
+    movl %eax, %edx
+    OPEN_USER
+user_store_area:
+    xsave64 (%rdi)
+    FAULTS_TO user_store_area, user_load_failed
+    CLOSE_USER
+    xorl %eax, %eax
+    ret
+.size user_store_state, . - user_store_state
+
+# user_load_state(from: rdi) -> rax: not zero if the access failed or the CPU does not accept the state
+#   Then a part may be loaded.
+.balign 16
+.global user_load_state
+.type user_load_state, @function
+user_load_state:
+    movl $-1, %eax
+    movl %eax, %edx
+    OPEN_USER
+user_load_area:
+    xrstor64 (%rdi)
+    FAULTS_TO user_load_area, user_load_failed
+    CLOSE_USER
+    xorl %eax, %eax
+    ret
+.size user_load_state, . - user_load_state
 
 .section .rodata.user_copy_table, "a"
 .global user_copy_table_end

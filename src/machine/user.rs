@@ -182,8 +182,25 @@ impl UserMode {
         is_allowed
     }
 
-    /// Calls `take` on the extended state, in place (the bytes that FXSAVE leaves to software are free to use); then
-    /// resets the state if that answers `true`. Does not allocate.
+    /// Stores the extended state in XSAVE's standard format at `to` in the loaded address space, where its header must be
+    /// clear; then resets the state. `false` (and unchanged) if not all of that memory is there, or the registers do not
+    /// have it (after a switch) or there is no XSAVE.
+    #[must_use]
+    pub(crate) fn store_extended_state(&mut self, to: u64) -> bool {
+        let size = extended_state_size();
+        accessible(to, size) == size && self.context.store_to_user(core::ptr::without_provenance_mut(to as usize))
+    }
+
+    /// Loads the extended state from `from` in the loaded address space. `false` as
+    /// `store_extended_state` or if the CPU would not accept it: then the state is undefined until
+    /// `take_over_extended_state`.
+    #[must_use]
+    pub(crate) fn load_extended_state(&mut self, from: u64) -> bool {
+        let size = extended_state_size();
+        accessible(from, size) == size && self.context.load_from_user(core::ptr::without_provenance(from as usize))
+    }
+
+    /// Calls `take` on the extended state, in place; then resets the state if that answers `true`. Does not allocate.
     #[must_use]
     pub(crate) fn hand_over_extended_state(&mut self, take: impl FnOnce(&mut [u8]) -> bool) -> bool {
         self.context.hand_over(take)

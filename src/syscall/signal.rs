@@ -160,7 +160,7 @@ pub(crate) fn rt_sigtimedwait(
         Ok(taken) => taken,
     };
     if let Some(info) = info.non_null() {
-        info.write(&taken)?;
+        info.cast().write(&taken.whole())?;
     }
     Ok(taken.signal().number() as usize)
 }

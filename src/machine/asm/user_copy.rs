@@ -30,6 +30,10 @@ unsafe extern "C" {
     pub(in crate::machine) fn user_load_u32(address: *const u32) -> u64;
     /// Compares and exchanges a word of user memory, returns what it held; all ones if that failed.
     pub(in crate::machine) fn user_exchange_u32(address: *mut u32, old: u32, new: u32) -> u64;
+    /// Stores the extended state by XSAVE. Returns not zero if that failed.
+    pub(in crate::machine) fn user_store_state(area: *mut u8) -> u64;
+    /// Loads the extended state by XRSTOR. Returns not zero if that failed: then a part may be loaded.
+    pub(in crate::machine) fn user_load_state(area: *const u8) -> u64;
 
     /// Not zero where STAC and CLAC exist.
     pub(in crate::machine) static user_copy_smap: AtomicU8;
@@ -39,8 +43,8 @@ unsafe extern "C" {
     static user_copy_table_end: [Fixup; 0];
 }
 
-/// Returns where to resume after a page fault of the kernel at `rip` on a user address; `None` if that
-/// instruction may not fault.
+/// Returns where to resume after a fault of the kernel at `rip` on a user address; `None` if that instruction may not
+/// fault.
 pub(in crate::machine) fn user_copy_fixup(rip: u64) -> Option<u64> {
     let start = (&raw const user_copy_table).cast::<Fixup>();
     let end = (&raw const user_copy_table_end).cast::<Fixup>();

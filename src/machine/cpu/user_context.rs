@@ -6,6 +6,7 @@
 
 use super::features::{Features, features, read_leaf};
 use super::per_cpu::{self, PerCpu};
+use crate::machine::asm::{user_load_state, user_load_u32, user_store_state};
 use alloc::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use core::arch::asm;
 use core::cell::Cell;
@@ -36,6 +37,18 @@ const MXCSR_MASK: usize = 28;
 const CONTROL_WORD_RESET: u16 = 0x37f;
 const MXCSR_RESET: u32 = 0x1f80;
 const MXCSR_MASK_DEFAULT: u32 = 0xffbf;
+
+/// The extended state after reset: its header says so of all components beyond FXSAVE's, whatever follows.
+#[repr(align(64))]
+struct ResetState([u8; LEGACY_SIZE + HEADER_SIZE]);
+
+static RESET: ResetState = {
+    let mut bytes = [0; LEGACY_SIZE + HEADER_SIZE];
+    [bytes[CONTROL_WORD], bytes[CONTROL_WORD + 1]] = CONTROL_WORD_RESET.to_le_bytes();
+    let mxcsr = MXCSR_RESET.to_le_bytes();
+    [bytes[MXCSR], bytes[MXCSR + 1]] = [mxcsr[0], mxcsr[1]];
+    ResetState(bytes)
+};
 
 /// One task's user state outside the general registers.
 pub(in crate::machine) struct UserContext {
@@ -252,6 +265,34 @@ impl UserContext {
         bytes[..length].copy_from_slice(unsafe { core::slice::from_raw_parts(self.area.as_ptr(), length) });
     }
 
+    /// Stores the extended state at the user address `to`, where XSAVE's header is clear, and resets it; `false` if it is
+    /// not in the registers, the memory cannot be written or the CPU has no XSAVE.
+    pub(in crate::machine) fn store_to_user(&mut self, to: *mut u8) -> bool {
+        // SAFETY: only user memory is written, and the CPU has XSAVE.
+        let is_stored = self.is_active_by_xsave() && unsafe { user_store_state(to) } == 0;
+        if is_stored {
+            // SAFETY: the constant is a state that the CPU accepts.
+            unsafe { load_registers(RESET.0.as_ptr()) };
+        }
+        is_stored
+    }
+
+    /// Loads the extended state from the user address `from`; `false` if the memory cannot be read, what is there is no
+    /// possible state, the registers are not this task's or the CPU has no XSAVE: then the state is to be replaced.
+    pub(in crate::machine) fn load_from_user(&mut self, from: *const u8) -> bool {
+        // QEMU's emulation does not look at MXCSR's reserved bits, which a CPU refuses.
+        // SAFETY: only user memory is read.
+        let mxcsr = unsafe { user_load_u32(from.wrapping_add(MXCSR).cast()) };
+        // SAFETY: only the registers change, which the kernel does not use, and the CPU has XSAVE.
+        self.is_active_by_xsave()
+            && mxcsr & !u64::from(format().mxcsr_mask) == 0
+            && unsafe { user_load_state(from) } == 0
+    }
+
+    fn is_active_by_xsave(&self) -> bool {
+        format().components != 0 && self.is_active(per_cpu::this())
+    }
+
     /// Calls `take` on the extended state, settled, in place; then resets it if that answers `true`.
     pub(in crate::machine) fn hand_over(&mut self, take: impl FnOnce(&mut [u8]) -> bool) -> bool {
         self.settle();
@@ -314,16 +355,8 @@ impl UserContext {
     }
 
     fn load(&self, cpu: &PerCpu) {
-        // SAFETY: the area is aligned and holds a state that the CPU accepts: reset, saved by it, or checked by
-        // `write`. The kernel does not use these registers.
-        unsafe {
-            if format().components != 0 {
-                asm!("xrstor64 [{}]", in(reg) self.area.as_ptr(), in("eax") u32::MAX, in("edx") u32::MAX,
-                    options(nostack, preserves_flags));
-            } else {
-                asm!("fxrstor64 [{}]", in(reg) self.area.as_ptr(), options(nostack, preserves_flags));
-            }
-        }
+        // SAFETY: the area holds a state that the CPU accepts: reset, saved by it, or checked by `write`.
+        unsafe { load_registers(self.area.as_ptr()) };
         if features().contains(Features::FSGSBASE) {
             // SAFETY: the CPU has the instruction and it is enabled; the kernel does not use FS.
             unsafe { asm!("wrfsbase {}", in(reg) self.fs_base.get(), options(nomem, nostack, preserves_flags)) };
@@ -336,14 +369,8 @@ impl UserContext {
     }
 
     fn reset_area(&self) {
-        let area = self.area.as_ptr();
-        // The header says that all components beyond FXSAVE's are as after reset, whatever their bytes are.
-        // SAFETY: the area has `size()` bytes, at least `LEGACY_SIZE`, and is aligned.
-        unsafe {
-            core::ptr::write_bytes(area, 0, size().min(LEGACY_SIZE + HEADER_SIZE));
-            area.add(CONTROL_WORD).cast::<u16>().write(CONTROL_WORD_RESET);
-            area.add(MXCSR).cast::<u32>().write(MXCSR_RESET);
-        }
+        // SAFETY: the area has `size()` bytes.
+        unsafe { core::ptr::copy_nonoverlapping(RESET.0.as_ptr(), self.area.as_ptr(), size().min(RESET.0.len())) };
     }
 }
 
@@ -365,6 +392,22 @@ pub(in crate::machine) fn size() -> usize {
 /// Returns XCR0; 0 where the CPU has no XSAVE.
 pub(in crate::machine) fn components() -> u64 {
     format().components
+}
+
+/// Loads the registers of the extended state, which the kernel does not use.
+///
+/// # Safety
+/// The area must be aligned and hold a state that the CPU accepts.
+unsafe fn load_registers(area: *const u8) {
+    // SAFETY: as the caller promises.
+    unsafe {
+        if format().components != 0 {
+            asm!("xrstor64 [{}]", in(reg) area, in("eax") u32::MAX, in("edx") u32::MAX,
+                options(nostack, preserves_flags));
+        } else {
+            asm!("fxrstor64 [{}]", in(reg) area, options(nostack, preserves_flags));
+        }
+    }
 }
 
 fn allocate() -> NonNull<u8> {

@@ -12,6 +12,7 @@ use x86_64::instructions::port::PortReadOnly;
 const DEBUG: u64 = 1;
 const NMI: u64 = 2;
 const DOUBLE_FAULT: u64 = 8;
+const PROTECTION: u64 = 13;
 const PAGE_FAULT: u64 = 14;
 const FIRST_INTERRUPT: u64 = 32;
 
@@ -23,6 +24,13 @@ const SYSTEM_CONTROL_B: u16 = 0x61;
 extern "C" fn trap_from_kernel(frame: &mut TrapFrame) {
     if frame.vector >= FIRST_INTERRUPT {
         irq::dispatch_interrupt(frame.vector as u8);
+        return;
+    }
+    if frame.vector == PROTECTION
+        && let Some(resume) = user_copy_fixup(frame.rip)
+    {
+        // XRSTOR of what the program left in its memory.
+        frame.rip = resume;
         return;
     }
     if frame.vector != PAGE_FAULT {

@@ -46,7 +46,7 @@ pub(crate) fn deliver(
     user: &mut UserMode,
     mut call: Option<InterruptedCall>,
 ) -> Delivery {
-    loop {
+    while thread.needs_attention() {
         match next_due(thread) {
             Due::End => return Delivery::End,
             Due::Stop => job_control::take_part_in_stop(thread, user, &mut call),

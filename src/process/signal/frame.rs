@@ -4,6 +4,7 @@
 //! From the handler's stack pointer up: the restorer's address, `ucontext`, `siginfo`; above, aligned to 64, the
 //! extended state in XSAVE's standard format with Linux's markers (arch/x86/include/uapi/asm/sigcontext.h).
 
+use super::information::WholeInfo;
 use super::{Action, ActionFlags, SignalInfo, SignalSet};
 use crate::errno::{Errno, Result};
 use crate::machine::user::{Registers, UserMode};
@@ -28,7 +29,7 @@ const MAGIC2_SIZE: usize = 4;
 const SOFTWARE_BYTES: usize = 464;
 /// Size of the FXSAVE area; XSAVE's header follows.
 const FXSAVE_SIZE: usize = 512;
-const XSAVE_HEADER_SIZE: usize = 64;
+const XSAVE_HEADER_WORDS: usize = 8;
 /// The components that the FXSAVE area holds.
 const X87_AND_SSE: u64 = 3;
 /// SS_ONSTACK, SS_DISABLE and SS_AUTODISARM (sigaltstack(2)).
@@ -70,7 +71,7 @@ struct MachineContext {
     reserved: [u64; 8],
 }
 
-/// `struct rt_sigframe`.
+/// `struct rt_sigframe`, without the `siginfo` at its end, which only handlers with SA_SIGINFO get.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 struct Frame {
@@ -80,7 +81,6 @@ struct Frame {
     stack: UserStack,
     context: MachineContext,
     mask: u64,
-    info: SignalInfo,
 }
 
 /// `struct _fpx_sw_bytes`.
@@ -94,7 +94,9 @@ struct SoftwareBytes {
     padding: [u32; 7],
 }
 
-const _: () = assert!(size_of::<MachineContext>() == 256 && size_of::<Frame>() == 8 + 304 + 128);
+const FRAME_SIZE: u64 = (size_of::<Frame>() + size_of::<WholeInfo>()) as u64;
+
+const _: () = assert!(size_of::<MachineContext>() == 256 && FRAME_SIZE == 8 + 304 + 128);
 
 /// Pushes the frame of a handler and points the registers at it. `mask` comes back at its return. EFAULT if the
 /// stack cannot be written or overflows.
@@ -110,7 +112,7 @@ pub(super) fn push(
     let top = stack_top(&alternate, user.registers.rsp, action.flags);
     let state_size = UserMode::extended_state_size();
     let state_address = align_down(top.wrapping_sub((state_size + MAGIC2_SIZE) as u64), 64);
-    let frame_address = align_down(state_address.wrapping_sub(size_of::<Frame>() as u64), 16).wrapping_sub(8);
+    let frame_address = align_down(state_address.wrapping_sub(FRAME_SIZE), 16).wrapping_sub(8);
     // The alternate stack must not be left at its lower end without notice.
     if is_on(&alternate, user.registers.rsp) && !is_on(&alternate, frame_address) {
         return Err(Errno::EFAULT);
@@ -136,9 +138,12 @@ pub(super) fn push(
         stack: describe(&alternate, user.registers.rsp),
         context,
         mask: mask.bits(),
-        info: *info,
     };
     UserPtr::<Frame>::new(space, frame_address).write(&frame)?;
+    let info_address = frame_address + size_of::<Frame>() as u64;
+    if action.flags.contains(ActionFlags::SIGNAL_INFO) {
+        UserPtr::<WholeInfo>::new(space, info_address).write(&info.whole())?;
+    }
     write_state(space, user, state_address)?;
     if alternate.flags & SS_AUTODISARM != 0 {
         thread.set_alternate_stack(AlternateStack::default());
@@ -146,7 +151,7 @@ pub(super) fn push(
 
     let registers = &mut user.registers;
     registers.rdi = info.signal().number() as u64;
-    registers.rsi = frame_address + core::mem::offset_of!(Frame, info) as u64;
+    registers.rsi = info_address;
     registers.rdx = frame_address + core::mem::offset_of!(Frame, flags) as u64;
     registers.rax = 0;
     registers.rip = action.handler;
@@ -205,13 +210,22 @@ fn stack_top(alternate: &AlternateStack, stack_pointer: u64, flags: ActionFlags)
     }
 }
 
-/// Copies the extended state to the frame, from where it lies; the handler starts with a fresh one, as on Linux.
+/// Stores the extended state in the frame; the handler starts with a fresh one, as on Linux.
 fn write_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
-    let is_written = user.hand_over_extended_state(|bytes| {
-        let size = bytes.len();
-        if size == FXSAVE_SIZE {
-            return space.copy_out(address, bytes) == size;
-        }
+    let size = UserMode::extended_state_size();
+    if size > FXSAVE_SIZE {
+        // XSAVE leaves what the header says of components that the CPU does not have.
+        UserPtr::<[u64; XSAVE_HEADER_WORDS]>::new(space, address + FXSAVE_SIZE as u64)
+            .write(&[0; XSAVE_HEADER_WORDS])?;
+        UserPtr::<u32>::new(space, address + size as u64).write(&FP_XSTATE_MAGIC2)?;
+    }
+    // The CPU does it alone where all pages are there, which they are by now but for bad luck.
+    let is_stored = user.store_extended_state(address)
+        || user.hand_over_extended_state(|bytes| space.copy_out(address, bytes) == size);
+    if !is_stored {
+        return Err(Errno::EFAULT);
+    }
+    if size > FXSAVE_SIZE {
         let software = SoftwareBytes {
             magic1: FP_XSTATE_MAGIC1,
             extended_size: (size + MAGIC2_SIZE) as u32,
@@ -219,34 +233,34 @@ fn write_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Resul
             state_size: size as u32,
             padding: [0; 7],
         };
-        bytes[SOFTWARE_BYTES..FXSAVE_SIZE].copy_from_slice(software.as_bytes());
-        space.copy_out(address, bytes) == size
-            && UserPtr::<u32>::new(space, address + size as u64).write(&FP_XSTATE_MAGIC2).is_ok()
-    });
-    if is_written { Ok(()) } else { Err(Errno::EFAULT) }
+        UserPtr::<SoftwareBytes>::new(space, address + SOFTWARE_BYTES as u64).write(&software)?;
+    }
+    Ok(())
 }
 
 /// Reads the state back: all of it where the markers are right, else its FXSAVE part alone (as Linux does for frames
 /// that were copied short).
 fn read_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
+    let size = UserMode::extended_state_size();
+    let software = UserPtr::<SoftwareBytes>::new(space, address.wrapping_add(SOFTWARE_BYTES as u64)).read()?;
+    let has_all = software.magic1 == FP_XSTATE_MAGIC1
+        && software.state_size as usize == size
+        && UserPtr::<u32>::new(space, address.wrapping_add(size as u64)).read() == Ok(FP_XSTATE_MAGIC2);
+    if has_all && user.load_extended_state(address) {
+        return Ok(());
+    }
+    // Not all pages were there, or the CPU does not accept it.
     let is_read = user.take_over_extended_state(|bytes| {
-        let size = bytes.len();
         let (legacy, rest) = bytes.split_at_mut(FXSAVE_SIZE);
         if space.copy_in(address, legacy) < FXSAVE_SIZE {
             return false;
         }
-        let software = SoftwareBytes::read_from_bytes(&legacy[SOFTWARE_BYTES..]);
-        let has_all = software.is_ok_and(|software| {
-            software.magic1 == FP_XSTATE_MAGIC1
-                && software.state_size as usize == size
-                && UserPtr::<u32>::new(space, address + size as u64).read() == Ok(FP_XSTATE_MAGIC2)
-        });
         legacy[SOFTWARE_BYTES..].fill(0);
         if has_all {
             return space.copy_in(address + FXSAVE_SIZE as u64, rest) == rest.len();
         }
         // x87 and SSE from the frame, the rest as after reset.
-        if let Some((header, _)) = rest.split_at_mut_checked(XSAVE_HEADER_SIZE) {
+        if let Some((header, _)) = rest.split_at_mut_checked(XSAVE_HEADER_WORDS * size_of::<u64>()) {
             header.fill(0);
             header[..size_of::<u64>()].copy_from_slice(&X87_AND_SSE.to_ne_bytes());
         }

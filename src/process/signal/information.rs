@@ -1,10 +1,11 @@
-//! What is known about one sent signal: `siginfo_t`, kept in the layout that user space sees (sigaction(2)).
+//! What is known about one sent signal: `siginfo_t`, kept in the layout that user space sees (sigaction(2)), without the
+//! part that no signal uses.
 
 use super::Signal;
 use crate::file::Events;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// A sent signal: Linux's 128-byte `siginfo_t`.
+/// A sent signal: the start of Linux's `siginfo_t`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub(crate) struct SignalInfo {
@@ -13,7 +14,15 @@ pub(crate) struct SignalInfo {
     code: i32,
     padding: i32,
     /// The union; its fields depend on the code.
-    payload: [u64; 14],
+    payload: [u64; 4],
+}
+
+/// `siginfo_t`: 128 bytes.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub(crate) struct WholeInfo {
+    used: SignalInfo,
+    unused: [u64; 10],
 }
 
 /// Why a child's parent is told (the `si_code` of SIGCHLD).
@@ -58,7 +67,7 @@ pub(crate) mod code {
 
 impl SignalInfo {
     fn new(signal: Signal, code: i32, payload: &[u64]) -> SignalInfo {
-        let mut info = SignalInfo { number: signal.number(), errno: 0, code, padding: 0, payload: [0; 14] };
+        let mut info = SignalInfo { number: signal.number(), errno: 0, code, padding: 0, payload: [0; 4] };
         info.payload[..payload.len()].copy_from_slice(payload);
         info
     }
@@ -147,8 +156,13 @@ impl SignalInfo {
     }
 
     /// Returns the union's words.
-    pub(crate) fn payload(&self) -> &[u64; 14] {
+    pub(crate) fn payload(&self) -> &[u64; 4] {
         &self.payload
+    }
+
+    /// Returns all that user space sees.
+    pub(crate) fn whole(self) -> WholeInfo {
+        WholeInfo { used: self, unused: [0; 10] }
     }
 }
 

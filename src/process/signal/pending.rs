@@ -50,7 +50,7 @@ impl Pending {
         let signal = synchronous.first().or_else(|| candidates.first())?;
         let place = self.queue.iter().position(|(info, _)| info.signal() == signal);
         let info = place.and_then(|place| self.queue.remove(place)).map(|(info, _)| info);
-        if !self.queue.iter().any(|(other, _)| other.signal() == signal) {
+        if !signal.is_queued() || !self.queue.iter().any(|(other, _)| other.signal() == signal) {
             self.set.remove(signal);
         }
         Some(info.unwrap_or_else(|| SignalInfo::sent(signal, code::USER, 0, 0)))

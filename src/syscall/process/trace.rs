@@ -115,7 +115,7 @@ fn steer(ctx: &Ctx<'_>, thread: &Arc<Thread>, request: u32, address: u64, data: 
         raw::PTRACE_GETEVENTMSG => out.write(&thread.with_trace(tracer, |trace| trace.message())?)?,
         raw::PTRACE_GETSIGINFO => {
             let info = thread.with_trace(tracer, |trace| trace.info().copied())?.ok_or(Errno::EINVAL)?;
-            out.cast().write(&info)?;
+            out.cast().write(&info.whole())?;
         }
         raw::PTRACE_SETSIGINFO => {
             let new = out.cast::<SignalInfo>().read()?;

@@ -91,7 +91,8 @@ pub(crate) fn waitid(
         Some(child) => {
             let status = child.exit_code_or_signal();
             let (user, system) = (child.usage.user_ns / TICK_NS, child.usage.system_ns / TICK_NS);
-            info.write(&SignalInfo::child(Signal::CHLD, child.change, child.id, child.uid, status, user, system))?;
+            let news = SignalInfo::child(Signal::CHLD, child.change, child.id, child.uid, status, user, system);
+            info.cast().write(&news.whole())?;
         }
     }
     Ok(0)
