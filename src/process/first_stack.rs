@@ -88,7 +88,8 @@ impl FirstStack<'_> {
         let words = 1 + self.argv.len() + 1 + self.envp.len() + 1 + self.auxiliary.len() * 2;
         let pointer = (random - words as u64 * 8) & !15;
 
-        let mut image = StackImage::new(pointer, top)?;
+        self.map(space, pointer, top)?;
+        let mut image = StackImage::new(pointer, platform + PLATFORM.len() as u64)?;
         image.put_word(self.argv.len() as u64);
         image.put_pointers(arguments.start, self.argv);
         image.put_pointers(environment.start, self.envp);
@@ -100,14 +101,13 @@ impl FirstStack<'_> {
         random::fill(&mut random_data);
         image.put_at(random, &random_data);
         image.put_at(platform, PLATFORM);
+        image.write(space)?;
+
+        let mut image = StackImage::new(arguments.start, top)?;
         image.put_strings(arguments.start, self.argv);
         image.put_strings(environment.start, self.envp);
         image.put_at(name, self.name);
-
-        self.map(space, pointer, top)?;
-        if space.write_remote(pointer, &image.bytes) < image.bytes.len() {
-            return Err(Errno::ENOMEM);
-        }
+        image.write(space)?;
         Ok(FilledStack { pointer, arguments, environment, auxiliary: self.auxiliary })
     }
 
@@ -127,7 +127,7 @@ impl FirstStack<'_> {
     }
 }
 
-/// The stack's bytes before they are copied to where they belong.
+/// A part of the stack's bytes before they are copied to where they belong.
 struct StackImage {
     start: u64,
     bytes: Vec<u8>,
@@ -142,6 +142,11 @@ impl StackImage {
         bytes.try_reserve_exact(length)?;
         bytes.resize(length, 0);
         Ok(StackImage { start, bytes, filled: 0 })
+    }
+
+    fn write(&self, space: &AddressSpace) -> Result {
+        let written = space.write_remote(self.start, &self.bytes);
+        if written == self.bytes.len() { Ok(()) } else { Err(Errno::ENOMEM) }
     }
 
     fn put_word(&mut self, word: u64) {
