@@ -88,30 +88,37 @@ impl Table {
         allocator::counter(self.page).fetch_add(change.cast_unsigned(), Ordering::Relaxed).wrapping_add_signed(change)
     }
 
-    /// Returns what is below this table (on `level`, above the lowest) for `range` (not empty), each with its part of the
-    /// range.
-    pub(super) fn children(self, level: u32, range: Range<u64>) -> impl Iterator<Item = (Child, Range<u64>)> {
-        // Most tables are nearly empty: the count says when the rest need not be looked at.
-        let present = self.count(0) as usize;
-        let span = span(level);
-        let base = range.start & !(span - 1);
-        let first = index(range.start, level);
-        let last = index(range.end - 1, level);
-        let all = self.entries()[first..=last].iter().enumerate().filter_map(move |(offset, slot)| {
-            let present = slot.load(Ordering::Acquire);
-            if present & PRESENT == 0 {
-                return None;
+    /// Calls `visit` with what is below this table (on `level`, above the lowest) for `range` (not empty), each with its part
+    /// of the range, until that fails.
+    #[inline(always)]
+    pub(super) fn each_child(
+        self,
+        level: u32,
+        range: Range<u64>,
+        mut visit: impl FnMut(Child, Range<u64>) -> Result<(), OutOfMemory>,
+    ) -> Result<(), OutOfMemory> {
+        let mut left = self.count(0);
+        let mut start = range.start;
+        for slot in &self.entries()[index(range.start, level)..=index(range.end - 1, level)] {
+            // Most tables are nearly empty: the count says when the rest need not be looked at.
+            if left == 0 {
+                break;
             }
-            let start = base + offset as u64 * span;
-            let child = if present & LARGE != 0 {
-                Child::LargePage
-            } else {
-                // SAFETY: above the lowest level, what is no large page is a table.
-                Child::Table(unsafe { Table::of(present) })
-            };
-            Some((child, start.max(range.start)..(start + span).min(range.end)))
-        });
-        all.take(present)
+            let end = ((start | (span(level) - 1)) + 1).min(range.end);
+            let present = slot.load(Ordering::Acquire);
+            if present & PRESENT != 0 {
+                left -= 1;
+                let child = if present & LARGE != 0 {
+                    Child::LargePage
+                } else {
+                    // SAFETY: above the lowest level, what is no large page is a table.
+                    Child::Table(unsafe { Table::of(present) })
+                };
+                visit(child, start..end)?;
+            }
+            start = end;
+        }
+        Ok(())
     }
 
     /// Calls `visit` with the index of each present entry among `indexes`, and the entry.
@@ -119,20 +126,21 @@ impl Table {
     pub(super) fn each_present(self, indexes: Range<usize>, mut visit: impl FnMut(usize, &AtomicU64)) {
         const GROUP: usize = 8;
         let mut left = self.count(0);
-        let groups = indexes.clone().step_by(GROUP).zip(self.entries()[indexes].chunks(GROUP));
-        for (first, group) in groups {
-            // Most tables are nearly empty: the count says when the rest need not be looked at.
+        let mut index = indexes.start;
+        for group in self.entries()[indexes].chunks(GROUP) {
             if left == 0 {
                 return;
             }
             if group.iter().fold(0, |bits, slot| bits | slot.load(Ordering::Relaxed)) & PRESENT == 0 {
+                index += GROUP;
                 continue;
             }
-            for (index, slot) in (first..).zip(group) {
+            for slot in group {
                 if slot.load(Ordering::Relaxed) & PRESENT != 0 {
                     left -= 1;
                     visit(index, slot);
                 }
+                index += 1;
             }
         }
     }

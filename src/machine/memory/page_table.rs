@@ -379,16 +379,13 @@ impl PageTable {
         if level == 0 {
             return visit(table, 0, base, entry::index(range.start, 0)..entry::index(range.end - 1, 0) + 1);
         }
-        for (child, part) in table.children(level, range) {
-            match child {
-                Child::Table(below) => self.each_table(below, level - 1, part, visit)?,
-                Child::LargePage => {
-                    let index = entry::index(part.start, level);
-                    visit(table, level, base, index..index + 1)?;
-                }
+        table.each_child(level, range, |child, part| match child {
+            Child::Table(below) => self.each_table(below, level - 1, part, visit),
+            Child::LargePage => {
+                let index = entry::index(part.start, level);
+                visit(table, level, base, index..index + 1)
             }
-        }
-        Ok(())
+        })
     }
 
     /// Returns the entry for `address` below which there is none, present or not, and its level.

@@ -60,7 +60,7 @@ impl<'a> Removal<'a> {
             });
             self.pages += removed as usize;
         } else {
-            for (child, part) in table.children(level, range) {
+            let all = table.each_child(level, range, |child, part| {
                 let start = part.start;
                 let slot = &table.entries()[entry::index(start, level)];
                 match child {
@@ -78,7 +78,9 @@ impl<'a> Removal<'a> {
                         }
                     }
                 }
-            }
+                Ok(())
+            });
+            debug_assert!(all.is_ok());
         }
         table.count(-removed);
     }
