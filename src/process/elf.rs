@@ -5,7 +5,7 @@ use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, StatusFlags};
 use crate::fs::{Path, View, open_to_run};
 use crate::machine::memory::{PAGE_SIZE, USER_END};
-use crate::util::elf_layout::{HEADER_SIZE, Header, Layout, Malformed, PROGRAM_HEADER_SIZE, Segment};
+use crate::util::elf_layout::{Header, Layout, Malformed, PROGRAM_HEADER_SIZE, Segment};
 use crate::vm::{
     AddressSpace, Destination, MapRequest, Mapping, PageCache, Placement, Protection, random_offset, round_up,
 };
@@ -20,6 +20,9 @@ const RELOCATABLE_BASE: u64 = USER_END / 3 * 2 / PAGE * PAGE;
 
 /// How far that is moved up at random, at most (28 bits of pages).
 const BASE_RANDOM: u64 = (1 << 28) * PAGE;
+
+/// How much of a file is read at first.
+pub(super) const START_LENGTH: usize = 1024;
 
 /// A file open for execution.
 pub(super) struct Executable {
@@ -70,8 +73,15 @@ impl Executable {
         Ok(Executable { path, open })
     }
 
+    /// Reads the start of the file, which has all headers of most programs; zeros where it is shorter.
+    pub(super) fn start(&self) -> Result<[u8; START_LENGTH]> {
+        let mut start = [0; START_LENGTH];
+        self.read(0, &mut start)?;
+        Ok(start)
+    }
+
     /// Reads from `offset` until `bytes` is full or the file ends; returns how many bytes.
-    pub(super) fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<usize> {
         let mut to = Destination::kernel(bytes);
         while to.remaining() > 0 {
             let position = offset + to.done() as u64;
@@ -88,18 +98,24 @@ impl Executable {
 }
 
 impl Image {
-    /// Reads and checks the headers: ENOEXEC.
-    pub(super) fn read(executable: &Executable) -> Result<Image> {
-        let mut start = [0; HEADER_SIZE];
-        let length = executable.read(0, &mut start)?;
-        let header = Header::parse(&start[..length])?;
-
+    /// Checks the headers of the file that begins with `start`: ENOEXEC.
+    pub(super) fn read(executable: &Executable, start: &[u8; START_LENGTH]) -> Result<Image> {
+        let header = Header::parse(start)?;
+        let file_size = executable.cache()?.size();
         let table = header.program_headers.clone();
-        let mut bytes = alloc::vec![0; (table.end - table.start) as usize];
-        if executable.read(table.start, &mut bytes)? < bytes.len() {
+        if table.end > file_size {
             return Err(Errno::ENOEXEC);
         }
-        let layout = Layout::parse(&header, &bytes, executable.cache()?.size())?;
+        let mut read = Vec::new();
+        let bytes = match start.get(table.start as usize..table.end as usize) {
+            Some(bytes) => bytes,
+            None => {
+                read.resize((table.end - table.start) as usize, 0);
+                executable.read(table.start, &mut read)?;
+                &read
+            }
+        };
+        let layout = Layout::parse(&header, bytes, file_size)?;
         let interpreter = layout.interpreter.clone().map(|place| read_name(executable, place)).transpose()?;
         let program_header_count = (bytes.len() / PROGRAM_HEADER_SIZE) as u64;
         Ok(Image { header, layout, interpreter, program_header_count })

@@ -1,7 +1,7 @@
 //! A new program in place of the old: finds the interpreter, maps the ELF segments, lays out the first stack.
 //! Does not touch the calling process: the result replaces its parts only when nothing can fail any more.
 
-use super::elf::{Executable, Image};
+use super::elf::{Executable, Image, START_LENGTH};
 use super::first_stack::{self, FirstStack};
 use super::thread_group::ProgramInformation;
 use crate::errno::{Errno, Result};
@@ -63,20 +63,20 @@ pub(crate) fn load_program(
     stack_limit: u64,
     set_id: SetId,
 ) -> Result<Program> {
-    let mut executable = Executable::open(view, file)?;
+    let executable = Executable::open(view, file)?;
     if argv.is_empty() {
         // Linux 5.18: programs may rely on argv[0].
         argv.push(Vec::new());
     }
     first_stack::check_size(name, &argv, &envp, stack_limit)?;
-    executable = resolve_scripts(view, executable, name, &mut argv)?;
+    let (executable, start) = resolve_scripts(view, executable, name, &mut argv)?;
     first_stack::check_size(name, &argv, &envp, stack_limit)?;
 
-    let image = Image::read(&executable)?;
+    let image = Image::read(&executable, &start)?;
     let interpreter = match &image.interpreter {
         Some(name) => {
             let found = Executable::open_interpreter(view, view.look_up(name, true)?)?;
-            let image = Image::read(&found).map_err(|error| match error {
+            let image = Image::read(&found, &found.start()?).map_err(|error| match error {
                 Errno::ENOEXEC => Errno::ELIBBAD,
                 other => other,
             })?;
@@ -131,17 +131,22 @@ pub(crate) fn load_program(
     })
 }
 
-/// Follows `#!` lines to the file that runs, putting each interpreter and its argument before the script's name.
-fn resolve_scripts(view: &View, first: Executable, name: &[u8], argv: &mut Vec<Vec<u8>>) -> Result<Executable> {
+/// Follows `#!` lines to the file that runs, putting each interpreter and its argument before the script's name. Returns
+/// how the file begins, too.
+fn resolve_scripts(
+    view: &View,
+    first: Executable,
+    name: &[u8],
+    argv: &mut Vec<Vec<u8>>,
+) -> Result<(Executable, [u8; START_LENGTH])> {
     let mut executable = first;
     let mut script = Vec::from(name);
     for _ in 0..=MAX_INTERPRETERS {
-        let mut start = [0; script_line::LINE_LIMIT];
-        executable.read(0, &mut start)?;
-        if !start.starts_with(b"#!") {
-            return Ok(executable);
-        }
-        let line = script_line::parse(&start).ok_or(Errno::ENOEXEC)?;
+        let start = executable.start()?;
+        let Some((line, _)) = start.split_first_chunk().filter(|(line, _)| line.starts_with(b"#!")) else {
+            return Ok((executable, start));
+        };
+        let line = script_line::parse(line).ok_or(Errno::ENOEXEC)?;
         let interpreter = Vec::from(line.interpreter);
         let before = [Some(interpreter.clone()), line.argument.map(Vec::from), Some(script)];
         argv.splice(0..1, before.into_iter().flatten());

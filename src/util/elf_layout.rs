@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 /// Bytes of the ELF header.
-pub(crate) const HEADER_SIZE: usize = 64;
+const HEADER_SIZE: usize = 64;
 
 /// Bytes of one program header.
 pub(crate) const PROGRAM_HEADER_SIZE: usize = 56;
