@@ -213,7 +213,11 @@ impl PageTable {
     /// `unmap` of all `ranges` together.
     pub(crate) fn unmap_all(&self, ranges: impl Iterator<Item = Range<u64>>) -> usize {
         let mut removal = Removal::new(&self.cpus);
-        for range in ranges {
+        let mut ranges = ranges.peekable();
+        while let Some(mut range) = ranges.next() {
+            while let Some(next) = ranges.next_if(|next| next.start == range.end) {
+                range.end = next.end;
+            }
             removal.remove(self.root, ROOT_LEVEL, clip(range));
         }
         removal.finish();
