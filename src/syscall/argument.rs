@@ -118,6 +118,30 @@ impl<'c, T> Argument<'c> for UserPtr<'c, T> {
     }
 }
 
+/// What a system call answers where it does not fail.
+pub(crate) trait Answer {
+    /// Returns it as `rax` shows it.
+    fn in_rax(self) -> u64;
+}
+
+impl Answer for () {
+    fn in_rax(self) -> u64 {
+        0
+    }
+}
+
+macro_rules! integer_answers {
+    ($($type:ty)*) => {
+        $(impl Answer for $type {
+            fn in_rax(self) -> u64 {
+                self as u64
+            }
+        })*
+    };
+}
+
+integer_answers!(i32 u32 u64 usize);
+
 /// A function that serves a system call; `Arguments` is the tuple of its argument types.
 pub(crate) trait Handler<'c, Arguments> {
     /// Converts the registers and calls the function; returns what `rax` will hold.
@@ -144,14 +168,14 @@ pub(crate) trait Handler<'c, Arguments> {
 
 macro_rules! handlers {
     ($($argument:ident),*) => {
-        impl<'c, F, $($argument: Argument<'c>),*> Handler<'c, ($($argument,)*)> for F
+        impl<'c, F, R: Answer, $($argument: Argument<'c>),*> Handler<'c, ($($argument,)*)> for F
         where
-            F: Fn(&'c Ctx<'_>, $($argument),*) -> Result<usize>,
+            F: Fn(&'c Ctx<'_>, $($argument),*) -> Result<R>,
         {
             #[inline(always)]
             fn call(&self, registers: &mut Registers<'c, '_>) -> u64 {
                 let result = self(registers.ctx, $($argument::take(registers)),*);
-                result.map_or_else(Errno::in_rax, |value| value as u64)
+                result.map_or_else(Errno::in_rax, Answer::in_rax)
             }
         }
     };

@@ -14,27 +14,24 @@ const TIME_OMIT: i64 = (1 << 30) - 2;
 const SECOND_NS: i64 = 1_000_000_000;
 
 /// chmod(2), fchmod(2), fchmodat(2) (the system call without flags).
-pub(crate) fn chmod<S: Subject>(ctx: &Ctx<'_>, subject: S, mode: u32) -> Result<usize> {
+pub(crate) fn chmod<S: Subject>(ctx: &Ctx<'_>, subject: S, mode: u32) -> Result {
     let (view, path) = subject.place(ctx)?;
-    view.change_mode(&path, mode)?;
-    Ok(0)
+    view.change_mode(&path, mode)
 }
 
 /// chown(2), lchown(2), fchown(2).
-pub(crate) fn chown<S: Subject>(ctx: &Ctx<'_>, subject: S, uid: u32, gid: u32) -> Result<usize> {
+pub(crate) fn chown<S: Subject>(ctx: &Ctx<'_>, subject: S, uid: u32, gid: u32) -> Result {
     let (view, path) = subject.place(ctx)?;
-    view.change_owner(&path, id(uid), id(gid))?;
-    Ok(0)
+    view.change_owner(&path, id(uid), id(gid))
 }
 
 /// fchownat(2).
-pub(crate) fn fchownat(ctx: &Ctx<'_>, at: At<'_>, uid: u32, gid: u32, flags: u32) -> Result<usize> {
+pub(crate) fn fchownat(ctx: &Ctx<'_>, at: At<'_>, uid: u32, gid: u32, flags: u32) -> Result {
     if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
     let (view, path) = find_place(ctx, at, flags)?;
-    view.change_owner(&path, id(uid), id(gid))?;
-    Ok(0)
+    view.change_owner(&path, id(uid), id(gid))
 }
 
 /// "If the owner or group is specified as -1, then that ID is not changed" (chown(2)).
@@ -43,7 +40,7 @@ fn id(value: u32) -> Option<u32> {
 }
 
 /// utime(2): two times in seconds.
-pub(crate) fn utime(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 2]>) -> Result<usize> {
+pub(crate) fn utime(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 2]>) -> Result {
     let times = match times.non_null() {
         Some(times) => times.read()?.map(|seconds| NewTime::At(seconds.saturating_mul(SECOND_NS))),
         None => [NewTime::Now; 2],
@@ -52,7 +49,7 @@ pub(crate) fn utime(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 2]>) -> 
 }
 
 /// utimes(2), futimesat(2): two times in seconds and microseconds; a NULL name means the open file itself.
-pub(crate) fn utimes(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>) -> Result<usize> {
+pub(crate) fn utimes(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>) -> Result {
     let times = match times.non_null() {
         Some(times) => {
             let [access, access_us, modification, modification_us] = times.read()?;
@@ -67,13 +64,13 @@ pub(crate) fn utimes(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>) ->
 }
 
 /// utimensat(2).
-pub(crate) fn utimensat(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>, flags: u32) -> Result<usize> {
+pub(crate) fn utimensat(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>, flags: u32) -> Result {
     let times = match times.non_null() {
         Some(times) => {
             let [access, access_ns, modification, modification_ns] = times.read()?;
             // "Nothing to do, we must not even check the path" (Linux fs/utimes.c).
             if (access_ns, modification_ns) == (TIME_OMIT, TIME_OMIT) {
-                return Ok(0);
+                return Ok(());
             }
             [new_time(access, access_ns)?, new_time(modification, modification_ns)?]
         }
@@ -85,7 +82,7 @@ pub(crate) fn utimensat(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>,
     change_times(ctx, at, times, flags)
 }
 
-fn change_times(ctx: &Ctx<'_>, at: At<'_>, times: [NewTime; 2], flags: u32) -> Result<usize> {
+fn change_times(ctx: &Ctx<'_>, at: At<'_>, times: [NewTime; 2], flags: u32) -> Result {
     let (view, path) = if at.name.is_null() && at.directory != Fd::CURRENT {
         if flags != 0 {
             return Err(Errno::EINVAL);
@@ -94,8 +91,7 @@ fn change_times(ctx: &Ctx<'_>, at: At<'_>, times: [NewTime; 2], flags: u32) -> R
     } else {
         find_place(ctx, at, flags)?
     };
-    view.change_times(&path, times[0], times[1])?;
-    Ok(0)
+    view.change_times(&path, times[0], times[1])
 }
 
 fn new_time(seconds: i64, nanoseconds: i64) -> Result<NewTime> {

@@ -1,6 +1,6 @@
 //! What a call knows about its caller.
 
-use super::argument::Fd;
+use super::argument::{Answer, Fd};
 use crate::errno::{Errno, Result};
 use crate::file::{FdTable, OpenFile};
 use crate::fs::{Identity, View, path_of};
@@ -12,7 +12,7 @@ use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
 
 /// How a call goes on that a signal interrupted (restart_syscall(2)).
-pub(crate) type RestartCall = Box<dyn FnOnce(&Ctx<'_>) -> Result<usize> + Send>;
+pub(crate) type RestartCall = Box<dyn FnOnce(&Ctx<'_>) -> Result<u64> + Send>;
 
 /// The caller of a system call.
 ///
@@ -93,8 +93,8 @@ impl<'a> Ctx<'a> {
     }
 
     /// Keeps how the call goes on if no handler runs; the answer of the interrupted call.
-    pub(crate) fn restart_later(&self, call: impl FnOnce(&Ctx<'_>) -> Result<usize> + Send + 'static) -> Errno {
-        let call: RestartCall = Box::new(call);
+    pub(crate) fn restart_later<R: Answer>(&self, call: impl FnOnce(&Ctx<'_>) -> Result<R> + Send + 'static) -> Errno {
+        let call: RestartCall = Box::new(move |ctx| call(ctx).map(Answer::in_rax));
         self.thread.set_restart(Some(Box::new(call)));
         Errno::RESTART_BLOCK
     }

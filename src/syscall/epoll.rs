@@ -35,13 +35,7 @@ pub(crate) fn epoll_create1(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
 }
 
 /// epoll_ctl(2).
-pub(crate) fn epoll_ctl(
-    ctx: &Ctx<'_>,
-    epoll: Fd,
-    operation: i32,
-    fd: Fd,
-    event: UserPtr<'_, EpollEvent>,
-) -> Result<usize> {
+pub(crate) fn epoll_ctl(ctx: &Ctx<'_>, epoll: Fd, operation: i32, fd: Fd, event: UserPtr<'_, EpollEvent>) -> Result {
     const ADD: i32 = 1;
     const DELETE: i32 = 2;
     const MODIFY: i32 = 3;
@@ -79,7 +73,6 @@ pub(crate) fn epoll_ctl(
         DELETE => epoll.remove(fd.0, &file),
         _ => Err(Errno::EINVAL),
     }
-    .map(|()| 0)
 }
 
 /// epoll_wait(2).

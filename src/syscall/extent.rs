@@ -8,7 +8,7 @@ use crate::file::FileKind;
 use crate::process::Resource;
 
 /// ftruncate(2).
-pub(crate) fn ftruncate(ctx: &Ctx<'_>, fd: Fd, length: i64) -> Result<usize> {
+pub(crate) fn ftruncate(ctx: &Ctx<'_>, fd: Fd, length: i64) -> Result {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let file = operable(ctx, fd)?;
     // "EBADF or EINVAL: fd is not open for writing": Linux says EINVAL.
@@ -18,11 +18,11 @@ pub(crate) fn ftruncate(ctx: &Ctx<'_>, fd: Fd, length: i64) -> Result<usize> {
     if size > ctx.process().limit(Resource::FileSize) {
         return Err(beyond_file_limit(ctx));
     }
-    file.file().truncate(size).map(|()| 0)
+    file.file().truncate(size)
 }
 
 /// fallocate(2).
-pub(crate) fn fallocate(ctx: &Ctx<'_>, fd: Fd, mode: u32, offset: i64, length: i64) -> Result<usize> {
+pub(crate) fn fallocate(ctx: &Ctx<'_>, fd: Fd, mode: u32, offset: i64, length: i64) -> Result {
     const KEEP_SIZE: u32 = 1;
     const PUNCH_HOLE: u32 = 2;
     const ALL: u32 = 0x7f;
@@ -46,16 +46,16 @@ pub(crate) fn fallocate(ctx: &Ctx<'_>, fd: Fd, mode: u32, offset: i64, length: i
     if mode & KEEP_SIZE == 0 && end as u64 > ctx.process().limit(Resource::FileSize) {
         return Err(beyond_file_limit(ctx));
     }
-    file.file().allocate(mode, offset as u64, length as u64).map(|()| 0)
+    file.file().allocate(mode, offset as u64, length as u64)
 }
 
 /// fsync(2).
-pub(crate) fn fsync(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
-    operable(ctx, fd)?.file().sync().map(|()| 0)
+pub(crate) fn fsync(ctx: &Ctx<'_>, fd: Fd) -> Result {
+    operable(ctx, fd)?.file().sync()
 }
 
 /// sync_file_range(2): writes the whole file out, which is more than was asked.
-pub(crate) fn sync_file_range(ctx: &Ctx<'_>, fd: Fd, offset: i64, length: i64, flags: u32) -> Result<usize> {
+pub(crate) fn sync_file_range(ctx: &Ctx<'_>, fd: Fd, offset: i64, length: i64, flags: u32) -> Result {
     let file = operable(ctx, fd)?;
     if flags & !7 != 0 || offset < 0 || length < 0 || offset.checked_add(length).is_none() {
         return Err(Errno::EINVAL);
@@ -67,11 +67,11 @@ pub(crate) fn sync_file_range(ctx: &Ctx<'_>, fd: Fd, offset: i64, length: i64, f
     if flags != 0 {
         file.file().sync()?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// posix_fadvise(2): the advice is checked; nothing follows from it but speed.
-pub(crate) fn fadvise64(ctx: &Ctx<'_>, fd: Fd, _offset: i64, length: i64, advice: i32) -> Result<usize> {
+pub(crate) fn fadvise64(ctx: &Ctx<'_>, fd: Fd, _offset: i64, length: i64, advice: i32) -> Result {
     let file = operable(ctx, fd)?;
     if file.file().metadata()?.kind == FileKind::Fifo {
         return Err(Errno::ESPIPE);
@@ -79,7 +79,7 @@ pub(crate) fn fadvise64(ctx: &Ctx<'_>, fd: Fd, _offset: i64, length: i64, advice
     if length < 0 || !(0..=5).contains(&advice) {
         return Err(Errno::EINVAL);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// readahead(2): pages are read when they are used; the call only checks.

@@ -26,19 +26,19 @@ pub(crate) fn fcntl(ctx: &Ctx<'_>, fd: Fd, command: u32, argument: u64) -> Resul
         F_GETFL => Ok(file.flags().bits() as usize),
         _ if file.flags().contains(StatusFlags::PATH) => Err(Errno::EBADF),
         F_SETFL => Ok(set_flags(fd, &file, StatusFlags::from_bits_retain(argument as u32))),
-        F_GETLK => get_lock(&file, LockOwner::process(ctx.files(), ctx.process().id()), ctx, argument),
+        F_GETLK => get_lock(&file, LockOwner::process(ctx.files(), ctx.process().id()), ctx, argument).map(|()| 0),
         F_SETLK | F_SETLKW => {
             let owner = LockOwner::process(ctx.files(), ctx.process().id());
-            set_lock(ctx, &file, owner, argument, command == F_SETLKW)
+            set_lock(ctx, &file, owner, argument, command == F_SETLKW).map(|()| 0)
         }
-        F_OFD_GETLK => get_lock(&file, LockOwner::open_file(&file), ctx, argument),
+        F_OFD_GETLK => get_lock(&file, LockOwner::open_file(&file), ctx, argument).map(|()| 0),
         F_OFD_SETLK | F_OFD_SETLKW => {
-            set_lock(ctx, &file, LockOwner::open_file(&file), argument, command == F_OFD_SETLKW)
+            set_lock(ctx, &file, LockOwner::open_file(&file), argument, command == F_OFD_SETLKW).map(|()| 0)
         }
         F_GETPIPE_SZ => file.downcast::<PipeEnd>().map(|pipe| pipe.capacity()).ok_or(Errno::EBADF),
         F_SETPIPE_SZ => set_pipe_size(ctx, &file, argument),
         F_GET_SEALS => Ok(file.downcast::<RegularFile>().ok_or(Errno::EINVAL)?.page_cache()?.seals().bits() as usize),
-        F_ADD_SEALS => add_seals(&file, argument),
+        F_ADD_SEALS => add_seals(&file, argument).map(|()| 0),
         F_SETOWN | F_GETOWN | F_SETSIG | F_GETSIG | F_SETOWN_EX | F_GETOWN_EX => {
             signal_io::control(ctx, &file, command, argument)
         }
@@ -92,12 +92,12 @@ fn set_pipe_size(ctx: &Ctx<'_>, file: &OpenFile, argument: u64) -> Result<usize>
     Ok(size)
 }
 
-fn add_seals(file: &OpenFile, argument: u64) -> Result<usize> {
+fn add_seals(file: &OpenFile, argument: u64) -> Result {
     if !file.is_writable() {
         return Err(Errno::EPERM);
     }
     let seals = Seals::from_bits(argument as u32).ok_or(Errno::EINVAL)?;
-    file.downcast::<RegularFile>().ok_or(Errno::EINVAL)?.add_seals(seals).map(|()| 0)
+    file.downcast::<RegularFile>().ok_or(Errno::EINVAL)?.add_seals(seals)
 }
 
 /// `struct flock` (fcntl(2)).
@@ -154,7 +154,7 @@ impl Flock {
     }
 }
 
-fn get_lock(file: &OpenFile, owner: LockOwner, ctx: &Ctx<'_>, argument: u64) -> Result<usize> {
+fn get_lock(file: &OpenFile, owner: LockOwner, ctx: &Ctx<'_>, argument: u64) -> Result {
     let pointer = UserPtr::<Flock>::new(ctx.space(), argument);
     let mut flock = pointer.read()?;
     let kind = flock.kind()?.ok_or(Errno::EINVAL)?;
@@ -170,26 +170,25 @@ fn get_lock(file: &OpenFile, owner: LockOwner, ctx: &Ctx<'_>, argument: u64) -> 
             flock.process_id = held.owner.process_id();
         }
     }
-    pointer.write(&flock)?;
-    Ok(0)
+    pointer.write(&flock)
 }
 
-fn set_lock(ctx: &Ctx<'_>, file: &OpenFile, owner: LockOwner, argument: u64, wait: bool) -> Result<usize> {
+fn set_lock(ctx: &Ctx<'_>, file: &OpenFile, owner: LockOwner, argument: u64, wait: bool) -> Result {
     let flock = UserPtr::<Flock>::new(ctx.space(), argument).read()?;
     let (first, last) = flock.range(file)?;
     flock.check_owner(owner)?;
     let Some(kind) = flock.kind()? else {
-        return locks::unset_record(file, owner, first, last).map(|()| 0);
+        return locks::unset_record(file, owner, first, last);
     };
     let is_allowed = if kind == LockKind::Shared { file.is_readable() } else { file.is_writable() };
     if !is_allowed {
         return Err(Errno::EBADF);
     }
-    locks::set_record(ctx.files(), file, RangeLock { owner, kind, first, last }, wait).map(|()| 0)
+    locks::set_record(ctx.files(), file, RangeLock { owner, kind, first, last }, wait)
 }
 
 /// flock(2).
-pub(crate) fn flock(ctx: &Ctx<'_>, fd: Fd, operation: u32) -> Result<usize> {
+pub(crate) fn flock(ctx: &Ctx<'_>, fd: Fd, operation: u32) -> Result {
     const NON_BLOCKING: u32 = 4;
     let kind = match operation & !NON_BLOCKING {
         1 => Some(LockKind::Shared),
@@ -198,7 +197,7 @@ pub(crate) fn flock(ctx: &Ctx<'_>, fd: Fd, operation: u32) -> Result<usize> {
         _ => return Err(Errno::EINVAL),
     };
     let file = operable(ctx, fd)?;
-    locks::set_whole(&file, kind, operation & NON_BLOCKING == 0).map(|()| 0)
+    locks::set_whole(&file, kind, operation & NON_BLOCKING == 0)
 }
 
 /// ioctl(2): the requests that every open file knows, else the file's own.

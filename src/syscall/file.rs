@@ -132,16 +132,16 @@ pub(crate) fn lseek(ctx: &Ctx<'_>, fd: Fd, offset: i64, whence: u32) -> Result<u
 }
 
 /// close(2).
-pub(crate) fn close(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
+pub(crate) fn close(ctx: &Ctx<'_>, fd: Fd) -> Result {
     // "a failed close should be used only for diagnostic purposes": an interrupted one is EINTR, never restarted.
     match ctx.files().close(fd.0) {
         Err(Errno::RESTART | Errno::RESTART_NO_HANDLER | Errno::RESTART_BLOCK) => Err(Errno::EINTR),
-        result => result.map(|()| 0),
+        result => result,
     }
 }
 
 /// close_range(2).
-pub(crate) fn close_range(ctx: &Ctx<'_>, first: u32, last: u32, flags: u32) -> Result<usize> {
+pub(crate) fn close_range(ctx: &Ctx<'_>, first: u32, last: u32, flags: u32) -> Result {
     const UNSHARE: u32 = 1 << 1;
     const MARK_CLOSE_ON_EXEC: u32 = 1 << 2;
     if flags & !(UNSHARE | MARK_CLOSE_ON_EXEC) != 0 || first > last {
@@ -156,7 +156,7 @@ pub(crate) fn close_range(ctx: &Ctx<'_>, first: u32, last: u32, flags: u32) -> R
         ctx.thread().set_files(files);
         ctx.set_replaced();
     }
-    Ok(0)
+    Ok(())
 }
 
 /// dup(2).
@@ -183,12 +183,12 @@ pub(crate) fn dup3(ctx: &Ctx<'_>, old: Fd, new: Fd, flags: u32) -> Result<usize>
 }
 
 /// pipe(2).
-pub(crate) fn pipe(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>) -> Result<usize> {
+pub(crate) fn pipe(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>) -> Result {
     pipe2(ctx, descriptors, 0)
 }
 
 /// pipe2(2).
-pub(crate) fn pipe2(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>, flags: u32) -> Result<usize> {
+pub(crate) fn pipe2(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>, flags: u32) -> Result {
     let status = StatusFlags::from_bits_truncate(flags & !CLOSE_ON_EXEC);
     if flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits() | StatusFlags::DIRECT.bits()) != 0 {
         return Err(Errno::EINVAL);
@@ -201,7 +201,7 @@ pub(crate) fn pipe2(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>, flags: u3
     let (read_fd, write_fd) = reserve_pair(ctx, descriptors)?;
     read_fd.fill(OpenFile::new(read_end, status), close_on_exec);
     write_fd.fill(OpenFile::new(write_end, status | StatusFlags::WRITE_ONLY), close_on_exec);
-    Ok(0)
+    Ok(())
 }
 
 /// Puts `file` at the lowest free descriptor. EMFILE.

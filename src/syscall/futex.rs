@@ -60,8 +60,8 @@ pub(crate) fn futex(
     };
     let second_key = || Key::new(ctx.space(), second.address(), is_private);
     match command {
-        WAIT => wait(ctx, word.address(), is_private, value, ANY, deadline_ns),
-        WAIT_BITSET => wait(ctx, word.address(), is_private, value, value3, deadline_ns),
+        WAIT => wait(ctx, word.address(), is_private, value, ANY, deadline_ns).map(|()| 0),
+        WAIT_BITSET => wait(ctx, word.address(), is_private, value, value3, deadline_ns).map(|()| 0),
         LOCK_PI | LOCK_PI2 => priority::lock(ctx.thread(), place(word)?, deadline_ns, Patience::Wait).map(|()| 0),
         TRYLOCK_PI => priority::lock(ctx.thread(), place(word)?, None, Patience::Try).map(|()| 0),
         UNLOCK_PI => priority::unlock(ctx.thread(), place(word)?).map(|()| 0),
@@ -102,14 +102,7 @@ fn at_least_one(count: u32) -> usize {
     usize::try_from(count as i32).unwrap_or(1).max(1)
 }
 
-fn wait(
-    ctx: &Ctx<'_>,
-    address: u64,
-    is_private: bool,
-    value: u32,
-    bits: u32,
-    deadline_ns: Option<u64>,
-) -> Result<usize> {
+fn wait(ctx: &Ctx<'_>, address: u64, is_private: bool, value: u32, bits: u32, deadline_ns: Option<u64>) -> Result {
     if bits == 0 {
         return Err(Errno::EINVAL);
     }
@@ -119,7 +112,7 @@ fn wait(
         (Err(Errno::RESTART_NO_HANDLER), Some(deadline_ns)) => {
             Err(ctx.restart_later(move |ctx| wait(ctx, address, is_private, value, bits, Some(deadline_ns))))
         }
-        (result, _) => result.map(|()| 0),
+        (result, _) => result,
     }
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn inotify_add_watch(ctx: &Ctx<'_>, fd: Fd, name: UserStr<'_>, mask: 
 }
 
 /// inotify_rm_watch(2).
-pub(crate) fn inotify_rm_watch(ctx: &Ctx<'_>, fd: Fd, number: i32) -> Result<usize> {
+pub(crate) fn inotify_rm_watch(ctx: &Ctx<'_>, fd: Fd, number: i32) -> Result {
     let inotify = ctx.file(fd)?.downcast::<Inotify>().ok_or(Errno::EINVAL)?;
-    inotify.remove(number).map(|()| 0)
+    inotify.remove(number)
 }

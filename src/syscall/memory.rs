@@ -143,19 +143,19 @@ fn file_maximum(file: &OpenFile, protection: Protection, is_shared: bool) -> Res
 }
 
 /// munmap(2).
-pub(crate) fn munmap(ctx: &Ctx<'_>, address: u64, length: u64) -> Result<usize> {
-    ctx.space().unmap(address, length).map(|()| 0)
+pub(crate) fn munmap(ctx: &Ctx<'_>, address: u64, length: u64) -> Result {
+    ctx.space().unmap(address, length)
 }
 
 /// mprotect(2).
-pub(crate) fn mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32) -> Result<usize> {
+pub(crate) fn mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32) -> Result {
     let direction = protection & (linux::PROT_GROWSDOWN | linux::PROT_GROWSUP);
     let kinds = protection & !direction;
     if direction == linux::PROT_GROWSDOWN | linux::PROT_GROWSUP || !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
     }
     if length == 0 {
-        return Ok(0);
+        return Ok(());
     }
     if checked_end(address, length).is_none_or(|end| end <= address) {
         return Err(Errno::ENOMEM);
@@ -165,12 +165,12 @@ pub(crate) fn mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32
     }
     let protection = Protection::from_bits_truncate(kinds);
     if direction == 0 {
-        return ctx.space().protect(address, length, protection).map(|()| 0);
+        return ctx.space().protect(address, length, protection);
     }
     // "Apply the protection mode … to the start of a mapping that grows downward"; nothing grows upward here.
     let start = if direction == linux::PROT_GROWSDOWN { ctx.space().growing_area_start(address) } else { None };
     let start = start.ok_or(Errno::EINVAL)?;
-    ctx.space().protect(start, address - start + length, protection).map(|()| 0)
+    ctx.space().protect(start, address - start + length, protection)
 }
 
 /// mremap(2).
@@ -201,7 +201,7 @@ pub(crate) fn brk(ctx: &Ctx<'_>, address: u64) -> Result<usize> {
 }
 
 /// madvise(2). Advice that only hints at the future is checked and needs nothing done.
-pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> Result<usize> {
+pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> Result {
     let is_known = matches!(
         advice,
         linux::MADV_NORMAL
@@ -229,7 +229,7 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
     }
     let end = checked_end(address, length).ok_or(Errno::EINVAL)?;
     if end == address {
-        return Ok(0);
+        return Ok(());
     }
 
     let space = ctx.space();
@@ -256,7 +256,7 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
         _ if space.is_mapped(address, length) => {}
         _ => return Err(Errno::ENOMEM),
     }
-    Ok(0)
+    Ok(())
 }
 
 /// MADV_REMOVE: punches a hole into the file behind a shared writable mapping.
@@ -310,7 +310,7 @@ pub(crate) fn msync(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Res
 }
 
 /// mincore(2).
-pub(crate) fn mincore(ctx: &Ctx<'_>, address: u64, length: u64, vector: UserPtr<'_, u8>) -> Result<usize> {
+pub(crate) fn mincore(ctx: &Ctx<'_>, address: u64, length: u64, vector: UserPtr<'_, u8>) -> Result {
     const CHUNK: u64 = 512;
     if !address.is_multiple_of(PAGE) {
         return Err(Errno::EINVAL);
@@ -329,45 +329,45 @@ pub(crate) fn mincore(ctx: &Ctx<'_>, address: u64, length: u64, vector: UserPtr<
         }
         start = chunk.end;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// mlock(2).
-pub(crate) fn mlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result<usize> {
+pub(crate) fn mlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result {
     lock(ctx, address, length, true)
 }
 
 /// mlock2(2).
-pub(crate) fn mlock2(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Result<usize> {
+pub(crate) fn mlock2(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Result {
     if flags & !linux::MLOCK_ONFAULT != 0 {
         return Err(Errno::EINVAL);
     }
     lock(ctx, address, length, flags == 0)
 }
 
-fn lock(ctx: &Ctx<'_>, address: u64, length: u64, brings_in: bool) -> Result<usize> {
+fn lock(ctx: &Ctx<'_>, address: u64, length: u64, brings_in: bool) -> Result {
     if !may_lock(ctx) {
         return Err(Errno::EPERM);
     }
     let (start, length) = whole_pages(address, length)?;
     if length == 0 {
-        return Ok(0);
+        return Ok(());
     }
     let locked = ctx.space().statistics().locked.saturating_add(length);
     if locked > ctx.process().limit(Resource::LockedMemory) && !can_lock_any(ctx) {
         return Err(Errno::ENOMEM);
     }
-    ctx.space().set_locked(start, length, true, brings_in).map(|()| 0)
+    ctx.space().set_locked(start, length, true, brings_in)
 }
 
 /// munlock(2).
-pub(crate) fn munlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result<usize> {
+pub(crate) fn munlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result {
     let (start, length) = whole_pages(address, length)?;
-    ctx.space().set_locked(start, length, false, false).map(|()| 0)
+    ctx.space().set_locked(start, length, false, false)
 }
 
 /// mlockall(2).
-pub(crate) fn mlockall(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
+pub(crate) fn mlockall(ctx: &Ctx<'_>, flags: u32) -> Result {
     let has = |flag: u32| flags & flag != 0;
     let all = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
     if flags == 0 || flags & !all != 0 || flags == linux::MCL_ONFAULT {
@@ -381,13 +381,13 @@ pub(crate) fn mlockall(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
         return Err(Errno::ENOMEM);
     }
     ctx.space().set_all_locked(has(linux::MCL_CURRENT), has(linux::MCL_FUTURE), !has(linux::MCL_ONFAULT));
-    Ok(0)
+    Ok(())
 }
 
 /// munlockall(2).
-pub(crate) fn munlockall(ctx: &Ctx<'_>) -> Result<usize> {
+pub(crate) fn munlockall(ctx: &Ctx<'_>) -> Result {
     ctx.space().set_all_locked(false, false, false);
-    Ok(0)
+    Ok(())
 }
 
 /// memfd_create(2). Huge pages are not offered: EINVAL, as on kernels built without.

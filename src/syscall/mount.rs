@@ -17,7 +17,7 @@ pub(crate) fn mount(
     kind: UserStr<'_>,
     flags: u64,
     options: UserStr<'_>,
-) -> Result<usize> {
+) -> Result {
     /// "The mountflags argument may have the magic number 0xC0ED in the top 16 bits" (mount(2), NOTES).
     const MAGIC_MASK: u64 = 0xffff_0000;
     const MAGIC: u64 = 0xc0ed_0000;
@@ -32,38 +32,35 @@ pub(crate) fn mount(
         flags,
         options: options.as_deref().unwrap_or_default(),
     };
-    ctx.view(Fd::CURRENT)?.mount(&target, &request)?;
-    Ok(0)
+    ctx.view(Fd::CURRENT)?.mount(&target, &request)
 }
 
 /// umount2(2).
-pub(crate) fn umount2(ctx: &Ctx<'_>, target: UserStr<'_>, flags: u32) -> Result<usize> {
+pub(crate) fn umount2(ctx: &Ctx<'_>, target: UserStr<'_>, flags: u32) -> Result {
     let target = read_name(target)?;
-    ctx.view(Fd::CURRENT)?.unmount(&target, flags)?;
-    Ok(0)
+    ctx.view(Fd::CURRENT)?.unmount(&target, flags)
 }
 
 /// pivot_root(2).
-pub(crate) fn pivot_root(ctx: &Ctx<'_>, new_root: UserStr<'_>, put_old: UserStr<'_>) -> Result<usize> {
+pub(crate) fn pivot_root(ctx: &Ctx<'_>, new_root: UserStr<'_>, put_old: UserStr<'_>) -> Result {
     let (new_root, put_old) = (read_name(new_root)?, read_name(put_old)?);
-    ctx.view(Fd::CURRENT)?.pivot_root(&new_root, &put_old)?;
-    Ok(0)
+    ctx.view(Fd::CURRENT)?.pivot_root(&new_root, &put_old)
 }
 
 /// sync(2): "always successful".
-pub(crate) fn sync(_ctx: &Ctx<'_>) -> Result<usize> {
+pub(crate) fn sync(_ctx: &Ctx<'_>) -> Result {
     for mount in namespace().mounts() {
         // What failed stays to be written; sync has no way to say so.
         let _ = mount.volume().file_system().sync();
     }
-    Ok(0)
+    Ok(())
 }
 
 /// syncfs(2).
-pub(crate) fn syncfs(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
+pub(crate) fn syncfs(ctx: &Ctx<'_>, fd: Fd) -> Result {
     let file = ctx.file(fd)?;
     if let Some(path) = path_of(&file) {
         path.mount().volume().file_system().sync()?;
     }
-    Ok(0)
+    Ok(())
 }

@@ -63,8 +63,8 @@ pub(crate) fn mq_open(
 }
 
 /// mq_unlink(2).
-pub(crate) fn mq_unlink(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
-    mqueue::unlink(&read_name(name)?, &ctx.identity()).map(|()| 0)
+pub(crate) fn mq_unlink(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
+    mqueue::unlink(&read_name(name)?, &ctx.identity())
 }
 
 /// mq_timedsend(2).
@@ -75,7 +75,7 @@ pub(crate) fn mq_timedsend(
     length: usize,
     priority: u32,
     limit: UserPtr<'_, TimeSpec>,
-) -> Result<usize> {
+) -> Result {
     if priority >= PRIORITIES {
         return Err(Errno::EINVAL);
     }
@@ -89,7 +89,7 @@ pub(crate) fn mq_timedsend(
     }
     let text = text.slice(length)?.read_all()?;
     let wait = Wait { is_non_blocking: open.flags().is_non_blocking(), deadline_ns };
-    queue.send(text, priority, wait, (ctx.process().id(), ctx.identity().uid)).map(|()| 0)
+    queue.send(text, priority, wait, (ctx.process().id(), ctx.identity().uid))
 }
 
 /// mq_timedreceive(2).
@@ -119,13 +119,13 @@ pub(crate) fn mq_timedreceive(
 }
 
 /// mq_notify(2).
-pub(crate) fn mq_notify(ctx: &Ctx<'_>, fd: Fd, event: UserPtr<'_, SignalEvent>) -> Result<usize> {
+pub(crate) fn mq_notify(ctx: &Ctx<'_>, fd: Fd, event: UserPtr<'_, SignalEvent>) -> Result {
     const SIGNAL: i32 = 0;
     const NONE: i32 = 1;
     const THREAD: i32 = 2;
     let Some(event) = event.non_null() else {
         find(ctx, fd)?.1.unsubscribe(ctx.process().id());
-        return Ok(0);
+        return Ok(());
     };
     let event = event.read()?;
     let signal = match event.notify {
@@ -139,7 +139,7 @@ pub(crate) fn mq_notify(ctx: &Ctx<'_>, fd: Fd, event: UserPtr<'_, SignalEvent>) 
         _ => return Err(Errno::EINVAL),
     };
     let subscriber = Notification { process: Arc::downgrade(ctx.process()), id: ctx.process().id(), signal, event };
-    find(ctx, fd)?.1.subscribe(Arc::new(subscriber)).map(|()| 0)
+    find(ctx, fd)?.1.subscribe(Arc::new(subscriber))
 }
 
 /// mq_getsetattr(2).
@@ -148,7 +148,7 @@ pub(crate) fn mq_getsetattr(
     fd: Fd,
     new: UserPtr<'_, QueueAttributes>,
     old: UserPtr<'_, QueueAttributes>,
-) -> Result<usize> {
+) -> Result {
     let non_blocking = StatusFlags::NON_BLOCKING;
     let new = new.non_null().map(UserPtr::read).transpose()?;
     if new.is_some_and(|new| new.flags & !i64::from(non_blocking.bits()) != 0) {
@@ -171,7 +171,7 @@ pub(crate) fn mq_getsetattr(
             ..QueueAttributes::default()
         })?;
     }
-    Ok(0)
+    Ok(())
 }
 
 fn find(ctx: &Ctx<'_>, fd: Fd) -> Result<(Arc<OpenFile>, Arc<QueueFile>)> {

@@ -158,7 +158,7 @@ pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, siz
 }
 
 /// access(2), faccessat(2), faccessat2(2): with the real ids, unless AT_EACCESS.
-pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFlags) -> Result<usize> {
+pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFlags) -> Result {
     let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
     if flags & !(EFFECTIVE_ACCESS | NO_FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
@@ -166,14 +166,13 @@ pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFla
     let name = read_name(at.name)?;
     if name.is_empty() && flags & EMPTY_PATH != 0 {
         return match find(ctx, at.directory, &name, flags)? {
-            Target::Place(view, path) => with_access_ids(view, flags).check_access(&path, access).map(|()| 0),
-            Target::File(_) => Ok(0),
+            Target::Place(view, path) => with_access_ids(view, flags).check_access(&path, access),
+            Target::File(_) => Ok(()),
         };
     }
     let view = with_access_ids(view_for(ctx, at.directory, &name)?, flags);
     let path = view.look_up(&name, flags & NO_FOLLOW == 0)?;
-    view.check_access(&path, access)?;
-    Ok(0)
+    view.check_access(&path, access)
 }
 
 /// Returns the view as access(2) checks: with the real ids, and root's capabilities only for the real root.
@@ -190,12 +189,12 @@ fn with_access_ids(mut view: View, flags: u32) -> View {
 }
 
 /// mkdir(2), mkdirat(2).
-pub(crate) fn mkdir(ctx: &Ctx<'_>, at: At<'_>, mode: u32) -> Result<usize> {
+pub(crate) fn mkdir(ctx: &Ctx<'_>, at: At<'_>, mode: u32) -> Result {
     create(ctx, at, NewNode::Directory, mode & 0o1777)
 }
 
 /// mknod(2), mknodat(2).
-pub(crate) fn mknod(ctx: &Ctx<'_>, at: At<'_>, mode: u32, device: u32) -> Result<usize> {
+pub(crate) fn mknod(ctx: &Ctx<'_>, at: At<'_>, mode: u32, device: u32) -> Result {
     let number = DeviceNumber { major: device >> 8 & 0xfff, minor: device & 0xff | device >> 12 & 0xf_ff00 };
     let node = match mode & 0o170000 {
         0 | 0o100000 => NewNode::Regular,
@@ -210,7 +209,7 @@ pub(crate) fn mknod(ctx: &Ctx<'_>, at: At<'_>, mode: u32, device: u32) -> Result
 }
 
 /// symlink(2), symlinkat(2).
-pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, at: At<'_>) -> Result<usize> {
+pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, at: At<'_>) -> Result {
     let target = read_name(target)?;
     if target.is_empty() {
         return Err(Errno::ENOENT);
@@ -218,14 +217,14 @@ pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, at: At<'_>) -> Result<
     create(ctx, at, NewNode::Symlink(target.to_vec()), 0o777)
 }
 
-fn create(ctx: &Ctx<'_>, at: At<'_>, node: NewNode, mode: u32) -> Result<usize> {
+fn create(ctx: &Ctx<'_>, at: At<'_>, node: NewNode, mode: u32) -> Result {
     let (view, name) = read_at(ctx, at)?;
     view.create(&name, node, mode)?;
-    Ok(0)
+    Ok(())
 }
 
 /// link(2), linkat(2).
-pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result<usize> {
+pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result {
     if flags & !(FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
@@ -240,17 +239,16 @@ pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFl
         Target::Place(_, path) => path,
         Target::File(_) => return Err(Errno::EXDEV),
     };
-    view_for(ctx, new.directory, &new_name)?.link(&target, &new_name)?;
-    Ok(0)
+    view_for(ctx, new.directory, &new_name)?.link(&target, &new_name)
 }
 
 /// rmdir(2).
-pub(crate) fn rmdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
+pub(crate) fn rmdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
     unlink(ctx, At::here(name), AtFlags(REMOVE_DIRECTORY))
 }
 
 /// unlink(2), unlinkat(2).
-pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Result<usize> {
+pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Result {
     if flags & !REMOVE_DIRECTORY != 0 {
         return Err(Errno::EINVAL);
     }
@@ -260,17 +258,16 @@ pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Resu
     } else {
         view.unlink(&name)?
     }
-    Ok(0)
+    Ok(())
 }
 
 /// rename(2), renameat(2), renameat2(2). RENAME_WHITEOUT is for overlay file systems, which there are none of: EINVAL.
-pub(crate) fn rename(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result<usize> {
+pub(crate) fn rename(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result {
     let flags = RenameFlags::from_bits(flags).filter(|flags| !flags.is_all()).ok_or(Errno::EINVAL)?;
     let (old_name, new_name) = (read_name(old.name)?, read_name(new.name)?);
     let old_view = view_for(ctx, old.directory, &old_name)?;
     let new_view = view_for(ctx, new.directory, &new_name)?;
-    old_view.rename(&old_name, &new_view, &new_name, flags)?;
-    Ok(0)
+    old_view.rename(&old_name, &new_view, &new_name, flags)
 }
 
 /// readlink(2), readlinkat(2): an empty name means the link that the directory's descriptor was opened on.
@@ -287,11 +284,10 @@ pub(crate) fn readlink(ctx: &Ctx<'_>, at: At<'_>, buffer: UserPtr<'_, u8>, size:
 }
 
 /// truncate(2).
-pub(crate) fn truncate(ctx: &Ctx<'_>, name: UserStr<'_>, size: i64) -> Result<usize> {
+pub(crate) fn truncate(ctx: &Ctx<'_>, name: UserStr<'_>, size: i64) -> Result {
     let size = u64::try_from(size).map_err(|_| Errno::EINVAL)?;
     let (view, path) = find_place(ctx, At::here(name), 0)?;
-    view.truncate(&path, size)?;
-    Ok(0)
+    view.truncate(&path, size)
 }
 
 /// getcwd(2): returns the length with the NUL.
@@ -317,31 +313,31 @@ pub(crate) fn getcwd(ctx: &Ctx<'_>, buffer: UserPtr<'_, u8>, size: usize) -> Res
 }
 
 /// chdir(2).
-pub(crate) fn chdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
+pub(crate) fn chdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
     let (view, path) = find_place(ctx, At::here(name), 0)?;
     require_directory(&view, &path)?;
     ctx.thread().shared_directories().set_working(path);
-    Ok(0)
+    Ok(())
 }
 
 /// fchdir(2).
-pub(crate) fn fchdir(ctx: &Ctx<'_>, fd: Fd) -> Result<usize> {
+pub(crate) fn fchdir(ctx: &Ctx<'_>, fd: Fd) -> Result {
     let file = ctx.file(fd)?;
     let path = path_of(&file).ok_or(Errno::ENOTDIR)?;
     require_directory(&ctx.view(Fd::CURRENT)?, &path)?;
     ctx.thread().shared_directories().set_working(path);
-    Ok(0)
+    Ok(())
 }
 
 /// chroot(2).
-pub(crate) fn chroot(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result<usize> {
+pub(crate) fn chroot(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
     let (view, path) = find_place(ctx, At::here(name), 0)?;
     require_directory(&view, &path)?;
     if !view.identity.can(Capabilities::SYS_CHROOT) {
         return Err(Errno::EPERM);
     }
     ctx.thread().shared_directories().set_root(path);
-    Ok(0)
+    Ok(())
 }
 
 fn require_directory(view: &View, path: &Path) -> Result {

@@ -25,9 +25,9 @@ const RESET_ON_FORK: i32 = 0x4000_0000;
 const ROUND_ROBIN_TURN_NS: u64 = 100_000_000;
 
 /// sched_yield(2).
-pub(crate) fn sched_yield(_: &Ctx<'_>) -> Result<usize> {
+pub(crate) fn sched_yield(_: &Ctx<'_>) -> Result {
     task::yield_now();
-    Ok(0)
+    Ok(())
 }
 
 /// Returns the thread with this id (0: the caller) and its task. EINVAL for a negative id, ESRCH.
@@ -65,17 +65,16 @@ pub(crate) fn sched_getscheduler(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
 }
 
 /// sched_getparam(2).
-pub(crate) fn sched_getparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result<usize> {
+pub(crate) fn sched_getparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result {
     if priority.is_null() {
         return Err(Errno::EINVAL);
     }
     let (thread, task) = find(ctx, id)?;
-    priority.write(&policy_of(&thread, task.class()).1)?;
-    Ok(0)
+    priority.write(&policy_of(&thread, task.class()).1)
 }
 
 /// sched_setscheduler(2): all policies but the deadline one.
-pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: i32, priority: UserPtr<'_, i32>) -> Result<usize> {
+pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: i32, priority: UserPtr<'_, i32>) -> Result {
     if policy < 0 || priority.is_null() {
         return Err(Errno::EINVAL);
     }
@@ -84,7 +83,7 @@ pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: i32, priority: 
 }
 
 /// sched_setparam(2).
-pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result<usize> {
+pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result {
     if priority.is_null() {
         return Err(Errno::EINVAL);
     }
@@ -93,7 +92,7 @@ pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>)
     set(ctx, id, policy_of(&thread, task.class()).0, priority, thread.scheduling().resets_on_fork)
 }
 
-fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool) -> Result<usize> {
+fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool) -> Result {
     /// The idle policy weighs less than any nice value; here as much as the greatest.
     const IDLE_NICE: i8 = 19;
     let (thread, task) = find(ctx, id)?;
@@ -127,7 +126,7 @@ fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool)
     let fair_policy = if matches!(class, Class::Fair { .. }) { policy } else { OTHER };
     thread.set_scheduling(Scheduling { fair_policy, nice, resets_on_fork });
     priority::reconsider(&thread);
-    Ok(0)
+    Ok(())
 }
 
 /// sched_get_priority_max(2).
@@ -149,18 +148,17 @@ pub(crate) fn sched_get_priority_min(_: &Ctx<'_>, policy: i32) -> Result<usize> 
 }
 
 /// sched_rr_get_interval(2).
-pub(crate) fn sched_rr_get_interval(ctx: &Ctx<'_>, id: i32, interval: UserPtr<'_, TimeSpec>) -> Result<usize> {
+pub(crate) fn sched_rr_get_interval(ctx: &Ctx<'_>, id: i32, interval: UserPtr<'_, TimeSpec>) -> Result {
     let (_, task) = find(ctx, id)?;
     let turn_ns = match task.class() {
         Class::RealTime { round_robin: false, .. } => 0,
         _ => ROUND_ROBIN_TURN_NS,
     };
-    interval.write(&TimeSpec::from_ns(turn_ns))?;
-    Ok(0)
+    interval.write(&TimeSpec::from_ns(turn_ns))
 }
 
 /// sched_setaffinity(2).
-pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserPtr<'_, u8>) -> Result<usize> {
+pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserPtr<'_, u8>) -> Result {
     let mut bytes = [0; size_of::<u64>()];
     let count = bytes.len().min(length as usize);
     if count > 0 {
@@ -173,7 +171,7 @@ pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserP
         return Err(Errno::EINVAL);
     }
     task.set_affinity(mask);
-    Ok(0)
+    Ok(())
 }
 
 /// sched_getaffinity(2). The raw call returns how many bytes it wrote.
@@ -210,7 +208,7 @@ pub(crate) fn sched_getattr(
     attributes: UserPtr<'_, Attributes>,
     size: u32,
     flags: u32,
-) -> Result<usize> {
+) -> Result {
     if attributes.is_null() || id < 0 || flags != 0 || !(ATTRIBUTES_SIZE..=4096).contains(&size) {
         return Err(Errno::EINVAL);
     }
@@ -220,12 +218,11 @@ pub(crate) fn sched_getattr(
     let (policy, priority) = policy_of(&thread, class);
     let nice = if let Class::Fair { nice } = class { i32::from(nice) } else { 0 };
     let (policy, priority) = (policy as u32, priority as u32);
-    attributes.write(&Attributes { size: ATTRIBUTES_SIZE, policy, flags, nice, priority, ..Attributes::default() })?;
-    Ok(0)
+    attributes.write(&Attributes { size: ATTRIBUTES_SIZE, policy, flags, nice, priority, ..Attributes::default() })
 }
 
 /// sched_setattr(2): what sched_setscheduler(2) sets, and the nice value of a normal thread.
-pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attributes>, flags: u32) -> Result<usize> {
+pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attributes>, flags: u32) -> Result {
     const RESET_ON_FORK: u64 = 1;
     if attributes.is_null() || id < 0 || flags != 0 {
         return Err(Errno::EINVAL);
@@ -252,5 +249,5 @@ pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attr
     if is_fair {
         task.set_class(Class::Fair { nice: wanted.nice.clamp(-20, 19) as i8 });
     }
-    Ok(0)
+    Ok(())
 }

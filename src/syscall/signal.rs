@@ -47,7 +47,7 @@ pub(crate) fn rt_sigaction(
     new: UserPtr<'_, UserAction>,
     old: UserPtr<'_, UserAction>,
     size: usize,
-) -> Result<usize> {
+) -> Result {
     check_size(size)?;
     let new = new.non_null().map(UserPtr::read).transpose()?;
     let signal = Signal::from_number(number).ok_or(Errno::EINVAL)?;
@@ -74,7 +74,7 @@ pub(crate) fn rt_sigaction(
             mask: before.mask.bits(),
         })?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// rt_sigprocmask(2).
@@ -84,7 +84,7 @@ pub(crate) fn rt_sigprocmask(
     new: UserPtr<'_, u64>,
     old: UserPtr<'_, u64>,
     size: usize,
-) -> Result<usize> {
+) -> Result {
     check_size(size)?;
     let before = ctx.thread().blocked();
     if let Some(new) = new.non_null() {
@@ -100,18 +100,17 @@ pub(crate) fn rt_sigprocmask(
     if let Some(old) = old.non_null() {
         old.write(&before.bits())?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// rt_sigpending(2).
-pub(crate) fn rt_sigpending(ctx: &Ctx<'_>, set: UserPtr<'_, u64>, size: usize) -> Result<usize> {
+pub(crate) fn rt_sigpending(ctx: &Ctx<'_>, set: UserPtr<'_, u64>, size: usize) -> Result {
     if size > SET_SIZE {
         return Err(Errno::EINVAL);
     }
     let pending =
         ctx.thread().pending_signals().union(ctx.process().pending_signals()).intersection(ctx.thread().blocked());
-    set.cast::<u8>().slice(size)?.write_all(&pending.bits().to_ne_bytes()[..size])?;
-    Ok(0)
+    set.cast::<u8>().slice(size)?.write_all(&pending.bits().to_ne_bytes()[..size])
 }
 
 /// rt_sigsuspend(2).
@@ -166,7 +165,7 @@ pub(crate) fn rt_sigtimedwait(
 }
 
 /// kill(2).
-pub(crate) fn kill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result<usize> {
+pub(crate) fn kill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result {
     let signal = signal_or_none(number)?;
     let info = signal.map(|signal| sent_by(ctx, signal, code::USER));
     match id {
@@ -203,23 +202,23 @@ pub(crate) fn kill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result<usize> {
             answer?;
         }
     }
-    Ok(0)
+    Ok(())
 }
 
 /// tkill(2).
-pub(crate) fn tkill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result<usize> {
+pub(crate) fn tkill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result {
     send_to_thread(ctx, None, id, number)
 }
 
 /// tgkill(2).
-pub(crate) fn tgkill(ctx: &Ctx<'_>, group: i32, id: i32, number: i32) -> Result<usize> {
+pub(crate) fn tgkill(ctx: &Ctx<'_>, group: i32, id: i32, number: i32) -> Result {
     if group <= 0 {
         return Err(Errno::EINVAL);
     }
     send_to_thread(ctx, Some(group), id, number)
 }
 
-fn send_to_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32, number: i32) -> Result<usize> {
+fn send_to_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32, number: i32) -> Result {
     if id <= 0 {
         return Err(Errno::EINVAL);
     }
@@ -230,11 +229,11 @@ fn send_to_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32, number: i32) -> Re
         check_room(thread.process(), signal)?;
         thread.send_signal(sent_by(ctx, signal, code::THREAD));
     }
-    Ok(0)
+    Ok(())
 }
 
 /// rt_sigqueueinfo(2).
-pub(crate) fn rt_sigqueueinfo(ctx: &Ctx<'_>, id: i32, number: i32, info: UserPtr<'_, SignalInfo>) -> Result<usize> {
+pub(crate) fn rt_sigqueueinfo(ctx: &Ctx<'_>, id: i32, number: i32, info: UserPtr<'_, SignalInfo>) -> Result {
     let info = info.read()?;
     let process = match table::find(id) {
         Some(process) => process,
@@ -247,7 +246,7 @@ pub(crate) fn rt_sigqueueinfo(ctx: &Ctx<'_>, id: i32, number: i32, info: UserPtr
         check_room(&process, signal)?;
         process.send_signal(info.directed_as(signal));
     }
-    Ok(0)
+    Ok(())
 }
 
 /// rt_tgsigqueueinfo(2).
@@ -257,7 +256,7 @@ pub(crate) fn rt_tgsigqueueinfo(
     id: i32,
     number: i32,
     info: UserPtr<'_, SignalInfo>,
-) -> Result<usize> {
+) -> Result {
     let info = info.read()?;
     if group <= 0 || id <= 0 {
         return Err(Errno::EINVAL);
@@ -270,11 +269,11 @@ pub(crate) fn rt_tgsigqueueinfo(
         check_room(thread.process(), signal)?;
         thread.send_signal(info.directed_as(signal));
     }
-    Ok(0)
+    Ok(())
 }
 
 /// sigaltstack(2).
-pub(crate) fn sigaltstack(ctx: &Ctx<'_>, new: UserPtr<'_, UserStack>, old: UserPtr<'_, UserStack>) -> Result<usize> {
+pub(crate) fn sigaltstack(ctx: &Ctx<'_>, new: UserPtr<'_, UserStack>, old: UserPtr<'_, UserStack>) -> Result {
     let new = new.non_null().map(UserPtr::read).transpose()?;
     let stack_pointer = ctx.user.borrow().registers.rsp;
     let before = ctx.thread().alternate_stack();
@@ -298,7 +297,7 @@ pub(crate) fn sigaltstack(ctx: &Ctx<'_>, new: UserPtr<'_, UserStack>, old: UserP
     if let Some(old) = old.non_null() {
         old.write(&signal::describe(&before, stack_pointer))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// rt_sigreturn(2): a frame that cannot be restored is a fault.
@@ -314,7 +313,7 @@ pub(crate) fn rt_sigreturn(ctx: &Ctx<'_>) -> Result<usize> {
 }
 
 /// restart_syscall(2).
-pub(crate) fn restart_syscall(ctx: &Ctx<'_>) -> Result<usize> {
+pub(crate) fn restart_syscall(ctx: &Ctx<'_>) -> Result<u64> {
     let restart = ctx.thread().take_restart().ok_or(Errno::EINTR)?;
     let call = restart.downcast::<RestartCall>().map_err(|_| Errno::EINTR)?;
     (*call)(ctx)

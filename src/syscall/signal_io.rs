@@ -23,7 +23,7 @@ pub(super) fn control(ctx: &Ctx<'_>, file: &OpenFile, command: u32, argument: u6
             let id = argument as i32;
             let recipient =
                 if id < 0 { Recipient::Group(id.checked_neg().ok_or(Errno::EINVAL)?) } else { Recipient::Process(id) };
-            set_recipient(ctx, file, recipient)
+            set_recipient(ctx, file, recipient).map(|()| 0)
         }
         F_SETOWN_EX => {
             let [kind, id] = structure.read()?;
@@ -33,7 +33,7 @@ pub(super) fn control(ctx: &Ctx<'_>, file: &OpenFile, command: u32, argument: u6
                 2 => Recipient::Group(id),
                 _ => return Err(Errno::EINVAL),
             };
-            set_recipient(ctx, file, recipient)
+            set_recipient(ctx, file, recipient).map(|()| 0)
         }
         F_GETOWN => Ok(match target.recipient {
             Recipient::Nobody => 0,
@@ -62,7 +62,7 @@ pub(super) fn control(ctx: &Ctx<'_>, file: &OpenFile, command: u32, argument: u6
 }
 
 /// ESRCH where there is no such process, thread or group; 0 is nobody.
-fn set_recipient(ctx: &Ctx<'_>, file: &OpenFile, recipient: Recipient) -> Result<usize> {
+fn set_recipient(ctx: &Ctx<'_>, file: &OpenFile, recipient: Recipient) -> Result {
     let (is_there, recipient) = match recipient {
         Recipient::Nobody | Recipient::Thread(0) | Recipient::Process(0) | Recipient::Group(0) => {
             (true, Recipient::Nobody)
@@ -78,5 +78,5 @@ fn set_recipient(ctx: &Ctx<'_>, file: &OpenFile, recipient: Recipient) -> Result
     file.set_signal_target(|target| {
         (target.recipient, target.uid, target.euid) = (recipient, identity.uid, identity.euid);
     });
-    Ok(0)
+    Ok(())
 }

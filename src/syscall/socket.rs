@@ -34,13 +34,13 @@ pub(crate) fn socketpair(
     kind: u32,
     protocol: u32,
     descriptors: UserPtr<'_, [i32; 2]>,
-) -> Result<usize> {
+) -> Result {
     check_kind(family, kind)?;
     let (one_fd, other_fd) = reserve_pair(ctx, descriptors)?;
     let (one, other) = net::create_pair(family, kind & !FLAGS, protocol)?;
     fill(one_fd, one, kind);
     fill(other_fd, other, kind);
-    Ok(0)
+    Ok(())
 }
 
 /// Linux checks flags, family and type before it asks the family.
@@ -67,17 +67,15 @@ pub(super) fn socket_file(ctx: &Ctx<'_>, fd: Fd) -> Result<Arc<OpenFile>> {
 }
 
 /// bind(2).
-pub(crate) fn bind(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+pub(crate) fn bind(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: i32) -> Result {
     let file = socket_file(ctx, fd)?;
-    net::socket_of(&file)?.socket().bind(&read_address(address, length)?)?;
-    Ok(0)
+    net::socket_of(&file)?.socket().bind(&read_address(address, length)?)
 }
 
 /// listen(2).
-pub(crate) fn listen(ctx: &Ctx<'_>, fd: Fd, backlog: u32) -> Result<usize> {
+pub(crate) fn listen(ctx: &Ctx<'_>, fd: Fd, backlog: u32) -> Result {
     let file = socket_file(ctx, fd)?;
-    net::socket_of(&file)?.socket().listen(backlog)?;
-    Ok(0)
+    net::socket_of(&file)?.socket().listen(backlog)
 }
 
 /// accept(2).
@@ -108,19 +106,18 @@ pub(crate) fn accept4(
 }
 
 /// connect(2).
-pub(crate) fn connect(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+pub(crate) fn connect(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: i32) -> Result {
     let file = operable(ctx, fd)?;
     let address = read_address(address, length)?;
     let socket = net::socket_of(&file)?;
     if address.len() < 2 {
         return Err(Errno::EINVAL);
     }
-    socket.socket().connect(&address, socket.send_wait(file.flags(), 0))?;
-    Ok(0)
+    socket.socket().connect(&address, socket.send_wait(file.flags(), 0))
 }
 
 /// shutdown(2).
-pub(crate) fn shutdown(ctx: &Ctx<'_>, fd: Fd, how: i32) -> Result<usize> {
+pub(crate) fn shutdown(ctx: &Ctx<'_>, fd: Fd, how: i32) -> Result {
     let file = socket_file(ctx, fd)?;
     let how = match how {
         0 => Shutdown::Receive,
@@ -128,38 +125,29 @@ pub(crate) fn shutdown(ctx: &Ctx<'_>, fd: Fd, how: i32) -> Result<usize> {
         2 => Shutdown::Both,
         _ => return Err(Errno::EINVAL),
     };
-    net::socket_of(&file)?.socket().shutdown(how)?;
-    Ok(0)
+    net::socket_of(&file)?.socket().shutdown(how)
 }
 
 /// getsockname(2).
-pub(crate) fn getsockname(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>) -> Result<usize> {
+pub(crate) fn getsockname(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>) -> Result {
     let file = socket_file(ctx, fd)?;
     write_address(address, length, &net::socket_of(&file)?.socket().local_address()?)
 }
 
 /// getpeername(2).
-pub(crate) fn getpeername(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>) -> Result<usize> {
+pub(crate) fn getpeername(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>) -> Result {
     let file = socket_file(ctx, fd)?;
     write_address(address, length, &net::socket_of(&file)?.socket().peer_address()?)
 }
 
 /// setsockopt(2).
-pub(crate) fn setsockopt(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    level: u32,
-    name: u32,
-    value: UserPtr<'_, u8>,
-    length: i32,
-) -> Result<usize> {
+pub(crate) fn setsockopt(ctx: &Ctx<'_>, fd: Fd, level: u32, name: u32, value: UserPtr<'_, u8>, length: i32) -> Result {
     /// More than any option has.
     const VALUE_LIMIT: usize = 4096;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
     let file = socket_file(ctx, fd)?;
     let value = value.slice(length.min(VALUE_LIMIT))?.read_all()?;
-    net::socket_of(&file)?.set_option(level, name, &value)?;
-    Ok(0)
+    net::socket_of(&file)?.set_option(level, name, &value)
 }
 
 /// getsockopt(2): a value that does not fit is cut, but not a list of groups (ERANGE, and its length).
@@ -170,7 +158,7 @@ pub(crate) fn getsockopt(
     name: u32,
     value: UserPtr<'_, u8>,
     length: UserPtr<'_, i32>,
-) -> Result<usize> {
+) -> Result {
     use linux_raw_sys::net::{SO_PEERGROUPS, SOL_SOCKET};
     let file = socket_file(ctx, fd)?;
     let room = usize::try_from(length.read()?).map_err(|_| Errno::EINVAL)?;
@@ -181,8 +169,7 @@ pub(crate) fn getsockopt(
     }
     let count = bytes.len().min(room);
     value.slice(count)?.write_all(&bytes[..count])?;
-    length.write(&(count as i32))?;
-    Ok(0)
+    length.write(&(count as i32))
 }
 
 /// Reads an address argument. EINVAL for an impossible length, EFAULT.
@@ -192,10 +179,9 @@ pub(super) fn read_address(address: UserPtr<'_, u8>, length: i32) -> Result<Vec<
 }
 
 /// Writes an address, as much as there is room for, and its whole length. EINVAL, EFAULT.
-pub(super) fn write_address(address: UserPtr<'_, u8>, length: UserPtr<'_, i32>, bytes: &[u8]) -> Result<usize> {
+pub(super) fn write_address(address: UserPtr<'_, u8>, length: UserPtr<'_, i32>, bytes: &[u8]) -> Result {
     let room = usize::try_from(length.read()?).map_err(|_| Errno::EINVAL)?;
     let count = bytes.len().min(room);
     address.slice(count)?.write_all(&bytes[..count])?;
-    length.write(&(bytes.len() as i32))?;
-    Ok(0)
+    length.write(&(bytes.len() as i32))
 }

@@ -90,27 +90,25 @@ pub(crate) struct Statfs {
 const _: () = assert!(size_of::<Statfs>() == size_of::<linux_raw_sys::general::statfs>());
 
 /// lstat(2).
-pub(crate) fn lstat(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Stat>) -> Result<usize> {
+pub(crate) fn lstat(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Stat>) -> Result {
     stat(ctx, At::here(name), to, AtFlags(NO_FOLLOW))
 }
 
 /// fstat(2).
-pub(crate) fn fstat(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Stat>) -> Result<usize> {
-    to.write(&Stat::new(&metadata_of(&*ctx.file(fd)?)?))?;
-    Ok(0)
+pub(crate) fn fstat(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Stat>) -> Result {
+    to.write(&Stat::new(&metadata_of(&*ctx.file(fd)?)?))
 }
 
 /// stat(2), newfstatat(2).
-pub(crate) fn stat(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Stat>, AtFlags(flags): AtFlags) -> Result<usize> {
+pub(crate) fn stat(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Stat>, AtFlags(flags): AtFlags) -> Result {
     if flags & !(NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    to.write(&look(ctx, at, flags, |metadata, _| Stat::new(metadata))?)?;
-    Ok(0)
+    to.write(&look(ctx, at, flags, |metadata, _| Stat::new(metadata))?)
 }
 
 /// statx(2).
-pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPtr<'_, Statx>) -> Result<usize> {
+pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPtr<'_, Statx>) -> Result {
     /// AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC: not both.
     const SYNC_KIND: u32 = 0x6000;
     const RESERVED: u32 = 0x8000_0000;
@@ -118,8 +116,7 @@ pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPt
     if flags & !known != 0 || flags & SYNC_KIND == SYNC_KIND || mask & RESERVED != 0 {
         return Err(Errno::EINVAL);
     }
-    to.write(&look(ctx, at, flags, Statx::new)?)?;
-    Ok(0)
+    to.write(&look(ctx, at, flags, Statx::new)?)
 }
 
 /// Finds what to tell of, and shows it; a file without a place (a pipe) tells for itself.
@@ -208,18 +205,16 @@ impl StatxTime {
 }
 
 /// statfs(2).
-pub(crate) fn statfs(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Statfs>) -> Result<usize> {
+pub(crate) fn statfs(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Statfs>) -> Result {
     let (_, path) = find_place(ctx, at, 0)?;
-    to.write(&Statfs::new(&path))?;
-    Ok(0)
+    to.write(&Statfs::new(&path))
 }
 
 /// fstatfs(2).
-pub(crate) fn fstatfs(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Statfs>) -> Result<usize> {
+pub(crate) fn fstatfs(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Statfs>) -> Result {
     let file = ctx.file(fd)?;
     let statfs = path_of(&file).map_or_else(Statfs::without_place, |path| Statfs::new(&path));
-    to.write(&statfs)?;
-    Ok(0)
+    to.write(&statfs)
 }
 
 impl Statfs {

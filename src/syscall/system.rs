@@ -18,7 +18,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 const NAME_SIZE: usize = 65;
 
 /// uname(2).
-pub(crate) fn uname(_: &Ctx<'_>, names: UserPtr<'_, [u8; 6 * NAME_SIZE]>) -> Result<usize> {
+pub(crate) fn uname(_: &Ctx<'_>, names: UserPtr<'_, [u8; 6 * NAME_SIZE]>) -> Result {
     let mut bytes = [0; 6 * NAME_SIZE];
     let host = system_name::host_name();
     let domain = system_name::domain_name();
@@ -28,28 +28,27 @@ pub(crate) fn uname(_: &Ctx<'_>, names: UserPtr<'_, [u8; 6 * NAME_SIZE]>) -> Res
         let length = field.len().min(NAME_SIZE - 1);
         slot[..length].copy_from_slice(&field[..length]);
     }
-    names.write(&bytes)?;
-    Ok(0)
+    names.write(&bytes)
 }
 
 /// sethostname(2).
-pub(crate) fn sethostname(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+pub(crate) fn sethostname(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32) -> Result {
     set_name(ctx, name, length, system_name::set_host_name)
 }
 
 /// setdomainname(2).
-pub(crate) fn setdomainname(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32) -> Result<usize> {
+pub(crate) fn setdomainname(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32) -> Result {
     set_name(ctx, name, length, system_name::set_domain_name)
 }
 
-fn set_name(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32, set: fn(&[u8]) -> Result) -> Result<usize> {
+fn set_name(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32, set: fn(&[u8]) -> Result) -> Result {
     require(ctx, Capabilities::SYS_ADMIN)?;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
     if length > system_name::NAME_LIMIT {
         return Err(Errno::EINVAL);
     }
     let name = if length == 0 { vec![] } else { name.slice(length)?.read_all()? };
-    set(&name).map(|()| 0)
+    set(&name)
 }
 
 /// `struct sysinfo` (sysinfo(2)).
@@ -73,7 +72,7 @@ pub(crate) struct SystemInformation {
 }
 
 /// sysinfo(2).
-pub(crate) fn sysinfo(_: &Ctx<'_>, information: UserPtr<'_, SystemInformation>) -> Result<usize> {
+pub(crate) fn sysinfo(_: &Ctx<'_>, information: UserPtr<'_, SystemInformation>) -> Result {
     let frames = memory::statistics();
     // Load averages are fixed-point numbers with 16 bits after the point (SI_LOAD_SHIFT).
     let loads = task::statistics().load.map(|hundredths| (u64::from(hundredths) << 16) / 100);
@@ -85,8 +84,7 @@ pub(crate) fn sysinfo(_: &Ctx<'_>, information: UserPtr<'_, SystemInformation>) 
         processes: u16::try_from(table::thread_count()).unwrap_or(u16::MAX),
         unit: 1,
         ..SystemInformation::default()
-    })?;
-    Ok(0)
+    })
 }
 
 /// getrandom(2): the generator is seeded at start, so no flag ever makes it wait.
@@ -113,14 +111,14 @@ pub(crate) fn getrandom(_: &Ctx<'_>, buffer: UserPtr<'_, u8>, length: usize, fla
 }
 
 /// getcpu(2): all CPUs are of one node.
-pub(crate) fn getcpu(_: &Ctx<'_>, number: UserPtr<'_, u32>, node: UserPtr<'_, u32>) -> Result<usize> {
+pub(crate) fn getcpu(_: &Ctx<'_>, number: UserPtr<'_, u32>, node: UserPtr<'_, u32>) -> Result {
     if let Some(number) = number.non_null() {
         number.write(&(cpu::index() as u32))?;
     }
     if let Some(node) = node.non_null() {
         node.write(&0)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// What syslog(2) says the log's buffer holds (SYSLOG_ACTION_SIZE_BUFFER).
@@ -177,8 +175,8 @@ pub(crate) fn syslog(ctx: &Ctx<'_>, action: i32, buffer: UserPtr<'_, u8>, length
 }
 
 /// vhangup(2).
-pub(crate) fn vhangup(_: &Ctx<'_>) -> Result<usize> {
-    tty::hang_up_own().map(|()| 0)
+pub(crate) fn vhangup(_: &Ctx<'_>) -> Result {
+    tty::hang_up_own()
 }
 
 /// reboot(2). File systems are written out first, which Linux leaves to the caller.

@@ -72,23 +72,22 @@ pub(super) fn read_clock(ctx: &Ctx<'_>, number: i32) -> Result<u64> {
 }
 
 /// clock_gettime(2).
-pub(crate) fn clock_gettime(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result<usize> {
-    result.write(&TimeSpec::from_ns(read_clock(ctx, number)?))?;
-    Ok(0)
+pub(crate) fn clock_gettime(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result {
+    result.write(&TimeSpec::from_ns(read_clock(ctx, number)?))
 }
 
 /// clock_getres(2).
-pub(crate) fn clock_getres(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result<usize> {
+pub(crate) fn clock_getres(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result {
     read_clock(ctx, number)?;
     let resolution = if matches!(number, REALTIME_COARSE | MONOTONIC_COARSE) { COARSE_RESOLUTION_NS } else { 1 };
     if let Some(result) = result.non_null() {
         result.write(&TimeSpec::from_ns(resolution))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// clock_settime(2).
-pub(crate) fn clock_settime(ctx: &Ctx<'_>, number: i32, value: UserPtr<'_, TimeSpec>) -> Result<usize> {
+pub(crate) fn clock_settime(ctx: &Ctx<'_>, number: i32, value: UserPtr<'_, TimeSpec>) -> Result {
     if number != REALTIME {
         return Err(Errno::EINVAL);
     }
@@ -96,28 +95,28 @@ pub(crate) fn clock_settime(ctx: &Ctx<'_>, number: i32, value: UserPtr<'_, TimeS
     set_wall_clock(ctx, ns)
 }
 
-fn set_wall_clock(ctx: &Ctx<'_>, ns: u64) -> Result<usize> {
+fn set_wall_clock(ctx: &Ctx<'_>, ns: u64) -> Result {
     if !ctx.thread().identity().can(Capabilities::SYS_TIME) {
         return Err(Errno::EPERM);
     }
     wall_clock::set(ns);
     crate::process::update_clock();
-    Ok(0)
+    Ok(())
 }
 
 /// gettimeofday(2). The time zone is always UTC.
-pub(crate) fn gettimeofday(_: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: UserPtr<'_, [i32; 2]>) -> Result<usize> {
+pub(crate) fn gettimeofday(_: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: UserPtr<'_, [i32; 2]>) -> Result {
     if let Some(value) = value.non_null() {
         value.write(&TimeVal::from_ns(time::wall_ns()))?;
     }
     if let Some(zone) = zone.non_null() {
         zone.write(&[0, 0])?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// settimeofday(2). A time zone is checked and not kept: the kernel has no use for it.
-pub(crate) fn settimeofday(ctx: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: UserPtr<'_, [i32; 2]>) -> Result<usize> {
+pub(crate) fn settimeofday(ctx: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: UserPtr<'_, [i32; 2]>) -> Result {
     let value = value.non_null().map(|value| value.read()?.to_ns()).transpose()?;
     if let Some(zone) = zone.non_null() {
         let [minutes_west, _] = zone.read()?;
@@ -128,7 +127,7 @@ pub(crate) fn settimeofday(ctx: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: Use
             return Err(Errno::EINVAL);
         }
     }
-    value.map_or(Ok(0), |ns| set_wall_clock(ctx, ns))
+    value.map_or(Ok(()), |ns| set_wall_clock(ctx, ns))
 }
 
 /// time(2).
@@ -147,23 +146,19 @@ struct Sleep {
 }
 
 /// nanosleep(2).
-pub(crate) fn nanosleep(
-    ctx: &Ctx<'_>,
-    duration: UserPtr<'_, TimeSpec>,
-    remaining: UserPtr<'_, TimeSpec>,
-) -> Result<usize> {
+pub(crate) fn nanosleep(ctx: &Ctx<'_>, duration: UserPtr<'_, TimeSpec>, remaining: UserPtr<'_, TimeSpec>) -> Result {
     let duration_ns = duration.read()?.to_ns()?;
     go_on_sleeping(ctx, Sleep { deadline_ns: deadline_after(duration_ns), remaining: remaining.address() })
 }
 
 /// Sleeps, or goes on with it after a stop.
-fn go_on_sleeping(ctx: &Ctx<'_>, sleep: Sleep) -> Result<usize> {
+fn go_on_sleeping(ctx: &Ctx<'_>, sleep: Sleep) -> Result {
     if task::sleep_until(sleep.deadline_ns).is_ok() {
-        return Ok(0);
+        return Ok(());
     }
     let left = time_left(sleep.deadline_ns);
     if left == 0 {
-        return Ok(0);
+        return Ok(());
     }
     if let Some(remaining) = UserPtr::new(ctx.space(), sleep.remaining).non_null() {
         remaining.write(&TimeSpec::from_ns(left))?;
@@ -178,7 +173,7 @@ pub(crate) fn clock_nanosleep(
     flags: u32,
     request: UserPtr<'_, TimeSpec>,
     remaining: UserPtr<'_, TimeSpec>,
-) -> Result<usize> {
+) -> Result {
     const ABSOLUTE: u32 = 1;
     let timer = match clock(number)? {
         ClockKind::Timer(_) if matches!(number, MONOTONIC_RAW | REALTIME_COARSE | MONOTONIC_COARSE) => {
@@ -197,7 +192,7 @@ pub(crate) fn clock_nanosleep(
         TimerClock::Wall => wall_clock::sleep_until(request_ns)?,
         TimerClock::Monotonic => task::sleep_until(request_ns).map_err(|_| Errno::RESTART_NO_HANDLER)?,
     }
-    Ok(0)
+    Ok(())
 }
 
 /// `struct itimerspec`.
@@ -242,7 +237,7 @@ pub(crate) fn timerfd_settime(
     flags: u32,
     new: UserPtr<'_, TimerSpec>,
     old: UserPtr<'_, TimerSpec>,
-) -> Result<usize> {
+) -> Result {
     const ABSOLUTE: u32 = 1;
     const CANCEL_ON_SET: u32 = 2;
     let setting = new.read()?.to_setting();
@@ -260,14 +255,13 @@ pub(crate) fn timerfd_settime(
     if let Some(old) = old.non_null() {
         old.write(&TimerSpec::from_setting(before))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// timerfd_gettime(2).
-pub(crate) fn timerfd_gettime(ctx: &Ctx<'_>, fd: Fd, current: UserPtr<'_, TimerSpec>) -> Result<usize> {
+pub(crate) fn timerfd_gettime(ctx: &Ctx<'_>, fd: Fd, current: UserPtr<'_, TimerSpec>) -> Result {
     let timer = operable(ctx, fd)?.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
-    current.write(&TimerSpec::from_setting(timer.get()))?;
-    Ok(0)
+    current.write(&TimerSpec::from_setting(timer.get()))
 }
 
 /// `struct timex` (adjtimex(2)).

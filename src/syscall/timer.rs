@@ -45,10 +45,9 @@ fn interval_timer(which: u32) -> Result<IntervalTimer> {
 }
 
 /// getitimer(2).
-pub(crate) fn getitimer(ctx: &Ctx<'_>, which: u32, current: UserPtr<'_, IntervalValue>) -> Result<usize> {
+pub(crate) fn getitimer(ctx: &Ctx<'_>, which: u32, current: UserPtr<'_, IntervalValue>) -> Result {
     let timer = ctx.process().timers().interval(ctx.process(), interval_timer(which)?);
-    current.write(&IntervalValue::from_setting(timer.get()))?;
-    Ok(0)
+    current.write(&IntervalValue::from_setting(timer.get()))
 }
 
 /// setitimer(2). A NULL new value disarms, as Linux has it.
@@ -57,7 +56,7 @@ pub(crate) fn setitimer(
     which: u32,
     new: UserPtr<'_, IntervalValue>,
     old: UserPtr<'_, IntervalValue>,
-) -> Result<usize> {
+) -> Result {
     let setting = match new.non_null() {
         None => TimerSetting::default(),
         Some(new) => {
@@ -70,7 +69,7 @@ pub(crate) fn setitimer(
     if let Some(old) = old.non_null() {
         old.write(&IntervalValue::from_setting(before))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// `struct sigevent`.
@@ -90,7 +89,7 @@ pub(crate) fn timer_create(
     number: i32,
     event: UserPtr<'_, SignalEvent>,
     id: UserPtr<'_, i32>,
-) -> Result<usize> {
+) -> Result {
     const SIGNAL: i32 = 0;
     const NONE: i32 = 1;
     const THREAD: i32 = 2;
@@ -129,7 +128,7 @@ pub(crate) fn timer_create(
         timers.delete(made)?;
         return Err(error);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// timer_settime(2).
@@ -139,21 +138,20 @@ pub(crate) fn timer_settime(
     flags: u32,
     new: UserPtr<'_, TimerSpec>,
     old: UserPtr<'_, TimerSpec>,
-) -> Result<usize> {
+) -> Result {
     const ABSOLUTE: u32 = 1;
     let setting = new.non_null().ok_or(Errno::EINVAL)?.read()?.to_setting()?;
     let before = ctx.process().timers().find(id)?.set(setting, flags & ABSOLUTE != 0);
     if let Some(old) = old.non_null() {
         old.write(&TimerSpec::from_setting(before))?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// timer_gettime(2).
-pub(crate) fn timer_gettime(ctx: &Ctx<'_>, id: i32, current: UserPtr<'_, TimerSpec>) -> Result<usize> {
+pub(crate) fn timer_gettime(ctx: &Ctx<'_>, id: i32, current: UserPtr<'_, TimerSpec>) -> Result {
     let timer = ctx.process().timers().find(id)?;
-    current.write(&TimerSpec::from_setting(timer.get()))?;
-    Ok(0)
+    current.write(&TimerSpec::from_setting(timer.get()))
 }
 
 /// timer_getoverrun(2).
@@ -162,6 +160,6 @@ pub(crate) fn timer_getoverrun(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
 }
 
 /// timer_delete(2).
-pub(crate) fn timer_delete(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
-    ctx.process().timers().delete(id).map(|()| 0)
+pub(crate) fn timer_delete(ctx: &Ctx<'_>, id: i32) -> Result {
+    ctx.process().timers().delete(id)
 }

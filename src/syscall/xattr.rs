@@ -38,7 +38,7 @@ pub(crate) fn setxattr<S: Subject>(
     value: UserPtr<'_, u8>,
     size: usize,
     flags: u32,
-) -> Result<usize> {
+) -> Result {
     let (view, path) = find(ctx, subject)?;
     if flags & !FLAGS != 0 {
         return Err(Errno::EINVAL);
@@ -52,7 +52,7 @@ pub(crate) fn setxattr<S: Subject>(
     check(&view, &path, &name, Access::WRITE)?;
     path.inode().set_xattr(&name, &value, flags)?;
     path.tell(Notice::ATTRIBUTES);
-    Ok(0)
+    Ok(())
 }
 
 /// listxattr(2), llistxattr(2), flistxattr(2).
@@ -70,14 +70,14 @@ pub(crate) fn listxattr<S: Subject>(ctx: &Ctx<'_>, subject: S, list: UserPtr<'_,
 }
 
 /// removexattr(2), lremovexattr(2), fremovexattr(2).
-pub(crate) fn removexattr<S: Subject>(ctx: &Ctx<'_>, subject: S, name: UserStr<'_>) -> Result<usize> {
+pub(crate) fn removexattr<S: Subject>(ctx: &Ctx<'_>, subject: S, name: UserStr<'_>) -> Result {
     let (view, path) = find(ctx, subject)?;
     let name = read_attribute_name(name)?;
     path.require_writable()?;
     check(&view, &path, &name, Access::WRITE)?;
     path.inode().remove_xattr(&name)?;
     path.tell(Notice::ATTRIBUTES);
-    Ok(0)
+    Ok(())
 }
 
 /// Files without a place (pipes, sockets) have no extended attributes.

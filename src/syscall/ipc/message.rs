@@ -49,13 +49,13 @@ pub(crate) fn msgget(ctx: &Ctx<'_>, key: i32, flags: i32) -> Result<usize> {
 }
 
 /// msgsnd(2): `buffer` is a `struct msgbuf`, the type before the text.
-pub(crate) fn msgsnd(ctx: &Ctx<'_>, id: i32, buffer: UserPtr<'_, i64>, size: usize, flags: i32) -> Result<usize> {
+pub(crate) fn msgsnd(ctx: &Ctx<'_>, id: i32, buffer: UserPtr<'_, i64>, size: usize, flags: i32) -> Result {
     let kind = buffer.read()?;
     if size > MAX_BYTES.get() || id < 0 || kind < 1 {
         return Err(Errno::EINVAL);
     }
     let text = buffer.add(1).cast::<u8>().slice(size)?.read_all()?;
-    message::send(id, Message { kind, text }, flags, &ctx.identity(), ctx.process().id()).map(|()| 0)
+    message::send(id, Message { kind, text }, flags, &ctx.identity(), ctx.process().id())
 }
 
 /// msgrcv(2).

@@ -59,7 +59,7 @@ pub(crate) fn semget(ctx: &Ctx<'_>, key: i32, count: i32, flags: i32) -> Result<
 }
 
 /// semop(2).
-pub(crate) fn semop(ctx: &Ctx<'_>, id: i32, operations: UserPtr<'_, Operation>, count: u32) -> Result<usize> {
+pub(crate) fn semop(ctx: &Ctx<'_>, id: i32, operations: UserPtr<'_, Operation>, count: u32) -> Result {
     semtimedop(ctx, id, operations, count, UserPtr::new(ctx.space(), 0))
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn semtimedop(
     operations: UserPtr<'_, Operation>,
     count: u32,
     limit: UserPtr<'_, TimeSpec>,
-) -> Result<usize> {
+) -> Result {
     let deadline_ns = read_deadline(limit)?;
     if count == 0 || id < 0 {
         return Err(Errno::EINVAL);
@@ -80,7 +80,7 @@ pub(crate) fn semtimedop(
     }
     let operations = operations.slice(count as usize)?.read_all()?;
     let operator = ctx.thread().undo_list().operator(ctx.process().id());
-    semaphore::operate(id, operations, &ctx.identity(), operator, deadline_ns).map(|()| 0)
+    semaphore::operate(id, operations, &ctx.identity(), operator, deadline_ns)
 }
 
 /// semctl(2): `argument` is `union semun`.

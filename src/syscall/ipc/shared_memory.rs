@@ -93,11 +93,11 @@ pub(crate) fn shmat(ctx: &Ctx<'_>, id: i32, address: u64, flags: i32) -> Result<
 }
 
 /// shmdt(2).
-pub(crate) fn shmdt(ctx: &Ctx<'_>, address: u64) -> Result<usize> {
+pub(crate) fn shmdt(ctx: &Ctx<'_>, address: u64) -> Result {
     if !address.is_multiple_of(PAGE_SIZE as u64) {
         return Err(Errno::EINVAL);
     }
-    shared_memory::detach(address, ctx.space(), ctx.process().id()).map(|()| 0)
+    shared_memory::detach(address, ctx.space(), ctx.process().id())
 }
 
 /// shmctl(2).

@@ -147,15 +147,15 @@ fn event_of(request: &CloneRequest) -> Option<u32> {
 }
 
 /// exit(2): this thread only.
-pub(crate) fn exit(ctx: &Ctx<'_>, code: i32) -> Result<usize> {
+pub(crate) fn exit(ctx: &Ctx<'_>, code: i32) -> Result {
     process::exit::end_thread(ctx.thread(), process::exit::exited(code));
-    Ok(0)
+    Ok(())
 }
 
 /// exit_group(2).
-pub(crate) fn exit_group(ctx: &Ctx<'_>, code: i32) -> Result<usize> {
+pub(crate) fn exit_group(ctx: &Ctx<'_>, code: i32) -> Result {
     process::exit::end_process(ctx.process(), process::exit::exited(code));
-    Ok(0)
+    Ok(())
 }
 
 /// set_tid_address(2).
@@ -165,33 +165,27 @@ pub(crate) fn set_tid_address(ctx: &Ctx<'_>, address: u64) -> Result<usize> {
 }
 
 /// set_robust_list(2).
-pub(crate) fn set_robust_list(ctx: &Ctx<'_>, head: u64, length: u64) -> Result<usize> {
+pub(crate) fn set_robust_list(ctx: &Ctx<'_>, head: u64, length: u64) -> Result {
     if length != ROBUST_LIST_HEAD_SIZE {
         return Err(Errno::EINVAL);
     }
     ctx.thread().set_robust_list(head, length);
-    Ok(0)
+    Ok(())
 }
 
 /// get_robust_list(2).
-pub(crate) fn get_robust_list(
-    ctx: &Ctx<'_>,
-    id: i32,
-    head: UserPtr<'_, u64>,
-    length: UserPtr<'_, u64>,
-) -> Result<usize> {
+pub(crate) fn get_robust_list(ctx: &Ctx<'_>, id: i32, head: UserPtr<'_, u64>, length: UserPtr<'_, u64>) -> Result {
     let thread = if id == 0 { ctx.thread().clone() } else { table::find_thread(id).ok_or(Errno::ESRCH)? };
     let is_own = Arc::ptr_eq(thread.process(), ctx.process());
     if !is_own && ctx.identity().euid != 0 && ctx.identity().euid != thread.identity().uid {
         return Err(Errno::EPERM);
     }
     length.write(&ROBUST_LIST_HEAD_SIZE)?;
-    head.write(&thread.robust_list().0)?;
-    Ok(0)
+    head.write(&thread.robust_list().0)
 }
 
 /// rseq(2).
-pub(crate) fn rseq(ctx: &Ctx<'_>, address: u64, length: u32, flags: i32, signature: u32) -> Result<usize> {
+pub(crate) fn rseq(ctx: &Ctx<'_>, address: u64, length: u32, flags: i32, signature: u32) -> Result {
     const UNREGISTER: i32 = 1;
     /// The first form of `struct rseq`, and its alignment.
     const FIRST_LENGTH: u32 = 32;
@@ -215,11 +209,11 @@ pub(crate) fn rseq(ctx: &Ctx<'_>, address: u64, length: u32, flags: i32, signatu
         }
         rseq::register(ctx.thread(), ctx.space(), &mut user, area)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// unshare(2): directories, descriptors and what SEM_UNDO notes; namespaces are not built in.
-pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result<usize> {
+pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result {
     let known = CloneFlags::DIRECTORIES
         | CloneFlags::FILES
         | CloneFlags::THREAD
@@ -245,7 +239,7 @@ pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result<usize> {
     if flags.contains(CloneFlags::SEMAPHORE_UNDO) {
         ctx.thread().leave_undo_list();
     }
-    Ok(0)
+    Ok(())
 }
 
 /// setns(2): there are no namespace files.

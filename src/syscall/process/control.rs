@@ -208,10 +208,10 @@ pub(crate) fn capget(
     ctx: &Ctx<'_>,
     header: UserPtr<'_, CapabilityHeader>,
     data: UserPtr<'_, CapabilityData>,
-) -> Result<usize> {
+) -> Result {
     let (value, count) = match words(header) {
         // "… a NULL data pointer … used to probe the version."
-        Err(Errno::EINVAL) if data.is_null() => return Ok(0),
+        Err(Errno::EINVAL) if data.is_null() => return Ok(()),
         other => other?,
     };
     if value.id < 0 {
@@ -229,7 +229,7 @@ pub(crate) fn capget(
             inheritable: part(identity.inheritable, word),
         })?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// capset(2).
@@ -237,7 +237,7 @@ pub(crate) fn capset(
     ctx: &Ctx<'_>,
     header: UserPtr<'_, CapabilityHeader>,
     data: UserPtr<'_, CapabilityData>,
-) -> Result<usize> {
+) -> Result {
     let (value, count) = words(header)?;
     check(value.id == 0 || value.id == ctx.thread().id())?;
     let (mut effective, mut permitted, mut inheritable) = (0u64, 0u64, 0u64);
@@ -261,5 +261,5 @@ pub(crate) fn capset(
     check(permitted.contains(effective))?;
     let ambient = old.ambient & permitted & inheritable;
     ctx.thread().set_identity(Identity { effective, permitted, inheritable, ambient, ..Identity::clone(&old) });
-    Ok(0)
+    Ok(())
 }

@@ -13,44 +13,43 @@ const SAME: u32 = u32::MAX;
 const GROUPS_MAX: usize = 65536;
 
 /// getpid(2).
-pub(crate) fn getpid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.process().id() as usize)
+pub(crate) fn getpid(ctx: &Ctx<'_>) -> Result<i32> {
+    Ok(ctx.process().id())
 }
 
 /// gettid(2).
-pub(crate) fn gettid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.thread().id() as usize)
+pub(crate) fn gettid(ctx: &Ctx<'_>) -> Result<i32> {
+    Ok(ctx.thread().id())
 }
 
 /// getppid(2).
-pub(crate) fn getppid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.process().parent_id() as usize)
+pub(crate) fn getppid(ctx: &Ctx<'_>) -> Result<i32> {
+    Ok(ctx.process().parent_id())
 }
 
 /// getpgrp(2).
-pub(crate) fn getpgrp(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.process().group_id() as usize)
+pub(crate) fn getpgrp(ctx: &Ctx<'_>) -> Result<i32> {
+    Ok(ctx.process().group_id())
 }
 
 /// getpgid(2).
-pub(crate) fn getpgid(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
-    Ok(process_of(ctx, id)?.group_id() as usize)
+pub(crate) fn getpgid(ctx: &Ctx<'_>, id: i32) -> Result<i32> {
+    Ok(process_of(ctx, id)?.group_id())
 }
 
 /// getsid(2).
-pub(crate) fn getsid(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
-    Ok(process_of(ctx, id)?.session_id() as usize)
+pub(crate) fn getsid(ctx: &Ctx<'_>, id: i32) -> Result<i32> {
+    Ok(process_of(ctx, id)?.session_id())
 }
 
 /// setpgid(2).
-pub(crate) fn setpgid(ctx: &Ctx<'_>, id: i32, group: i32) -> Result<usize> {
-    job_control::set_group(ctx.process(), id, group)?;
-    Ok(0)
+pub(crate) fn setpgid(ctx: &Ctx<'_>, id: i32, group: i32) -> Result {
+    job_control::set_group(ctx.process(), id, group)
 }
 
 /// setsid(2).
-pub(crate) fn setsid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(job_control::create_session(ctx.process())? as usize)
+pub(crate) fn setsid(ctx: &Ctx<'_>) -> Result<i32> {
+    job_control::create_session(ctx.process())
 }
 
 /// Returns the process `id`, or the caller's for 0. ESRCH.
@@ -65,23 +64,23 @@ fn process_of(ctx: &Ctx<'_>, id: i32) -> Result<Arc<Process>> {
 }
 
 /// getuid(2).
-pub(crate) fn getuid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.identity().uid as usize)
+pub(crate) fn getuid(ctx: &Ctx<'_>) -> Result<u32> {
+    Ok(ctx.identity().uid)
 }
 
 /// geteuid(2).
-pub(crate) fn geteuid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.identity().euid as usize)
+pub(crate) fn geteuid(ctx: &Ctx<'_>) -> Result<u32> {
+    Ok(ctx.identity().euid)
 }
 
 /// getgid(2).
-pub(crate) fn getgid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.identity().gid as usize)
+pub(crate) fn getgid(ctx: &Ctx<'_>) -> Result<u32> {
+    Ok(ctx.identity().gid)
 }
 
 /// getegid(2).
-pub(crate) fn getegid(ctx: &Ctx<'_>) -> Result<usize> {
-    Ok(ctx.identity().egid as usize)
+pub(crate) fn getegid(ctx: &Ctx<'_>) -> Result<u32> {
+    Ok(ctx.identity().egid)
 }
 
 /// The ids of a user or of a group: calls on both are alike.
@@ -115,34 +114,34 @@ const GROUP: Kind = Kind {
 type IdPtr<'c> = UserPtr<'c, u32>;
 
 /// getresuid(2).
-pub(crate) fn getresuid(ctx: &Ctx<'_>, real: IdPtr<'_>, effective: IdPtr<'_>, saved: IdPtr<'_>) -> Result<usize> {
+pub(crate) fn getresuid(ctx: &Ctx<'_>, real: IdPtr<'_>, effective: IdPtr<'_>, saved: IdPtr<'_>) -> Result {
     tell_all(&USER, ctx, [real, effective, saved])
 }
 
 /// getresgid(2).
-pub(crate) fn getresgid(ctx: &Ctx<'_>, real: IdPtr<'_>, effective: IdPtr<'_>, saved: IdPtr<'_>) -> Result<usize> {
+pub(crate) fn getresgid(ctx: &Ctx<'_>, real: IdPtr<'_>, effective: IdPtr<'_>, saved: IdPtr<'_>) -> Result {
     tell_all(&GROUP, ctx, [real, effective, saved])
 }
 
-fn tell_all(kind: &Kind, ctx: &Ctx<'_>, to: [IdPtr<'_>; 3]) -> Result<usize> {
+fn tell_all(kind: &Kind, ctx: &Ctx<'_>, to: [IdPtr<'_>; 3]) -> Result {
     let ids = (kind.get)(&ctx.identity());
     for (to, id) in to.iter().zip([ids.real, ids.effective, ids.saved]) {
         to.write(&id)?;
     }
-    Ok(0)
+    Ok(())
 }
 
 /// setuid(2): with CAP_SETUID all ids, else the effective one only.
-pub(crate) fn setuid(ctx: &Ctx<'_>, uid: u32) -> Result<usize> {
+pub(crate) fn setuid(ctx: &Ctx<'_>, uid: u32) -> Result {
     set_one(&USER, ctx, uid)
 }
 
 /// setgid(2).
-pub(crate) fn setgid(ctx: &Ctx<'_>, gid: u32) -> Result<usize> {
+pub(crate) fn setgid(ctx: &Ctx<'_>, gid: u32) -> Result {
     set_one(&GROUP, ctx, gid)
 }
 
-fn set_one(kind: &Kind, ctx: &Ctx<'_>, id: u32) -> Result<usize> {
+fn set_one(kind: &Kind, ctx: &Ctx<'_>, id: u32) -> Result {
     if id == SAME {
         return Err(Errno::EINVAL);
     }
@@ -154,16 +153,16 @@ fn set_one(kind: &Kind, ctx: &Ctx<'_>, id: u32) -> Result<usize> {
 }
 
 /// setreuid(2).
-pub(crate) fn setreuid(ctx: &Ctx<'_>, real: u32, effective: u32) -> Result<usize> {
+pub(crate) fn setreuid(ctx: &Ctx<'_>, real: u32, effective: u32) -> Result {
     set_two(&USER, ctx, real, effective)
 }
 
 /// setregid(2).
-pub(crate) fn setregid(ctx: &Ctx<'_>, real: u32, effective: u32) -> Result<usize> {
+pub(crate) fn setregid(ctx: &Ctx<'_>, real: u32, effective: u32) -> Result {
     set_two(&GROUP, ctx, real, effective)
 }
 
-fn set_two(kind: &Kind, ctx: &Ctx<'_>, real: u32, effective: u32) -> Result<usize> {
+fn set_two(kind: &Kind, ctx: &Ctx<'_>, real: u32, effective: u32) -> Result {
     change(kind, ctx, |old, is_free| {
         let mut new = old;
         if real != SAME {
@@ -182,16 +181,16 @@ fn set_two(kind: &Kind, ctx: &Ctx<'_>, real: u32, effective: u32) -> Result<usiz
 }
 
 /// setresuid(2).
-pub(crate) fn setresuid(ctx: &Ctx<'_>, real: u32, effective: u32, saved: u32) -> Result<usize> {
+pub(crate) fn setresuid(ctx: &Ctx<'_>, real: u32, effective: u32, saved: u32) -> Result {
     set_all(&USER, ctx, [real, effective, saved])
 }
 
 /// setresgid(2).
-pub(crate) fn setresgid(ctx: &Ctx<'_>, real: u32, effective: u32, saved: u32) -> Result<usize> {
+pub(crate) fn setresgid(ctx: &Ctx<'_>, real: u32, effective: u32, saved: u32) -> Result {
     set_all(&GROUP, ctx, [real, effective, saved])
 }
 
-fn set_all(kind: &Kind, ctx: &Ctx<'_>, ids: [u32; 3]) -> Result<usize> {
+fn set_all(kind: &Kind, ctx: &Ctx<'_>, ids: [u32; 3]) -> Result {
     change(kind, ctx, |old, is_free| {
         let mut new = old;
         for (id, field) in ids.into_iter().zip([&mut new.real, &mut new.effective, &mut new.saved]) {
@@ -234,7 +233,7 @@ impl Ids {
 }
 
 /// Changes the caller's ids to what `choose` makes of the old ones and of whether any are allowed.
-fn change(kind: &Kind, ctx: &Ctx<'_>, choose: impl FnOnce(Ids, bool) -> Result<Ids>) -> Result<usize> {
+fn change(kind: &Kind, ctx: &Ctx<'_>, choose: impl FnOnce(Ids, bool) -> Result<Ids>) -> Result {
     let old = ctx.identity();
     let mut new = Identity::clone(&old);
     (kind.set)(&mut new, choose((kind.get)(&old), old.can(kind.capability))?);
@@ -257,7 +256,7 @@ pub(crate) fn getgroups(ctx: &Ctx<'_>, size: i32, list: UserPtr<'_, u32>) -> Res
 }
 
 /// setgroups(2).
-pub(crate) fn setgroups(ctx: &Ctx<'_>, size: usize, list: UserPtr<'_, u32>) -> Result<usize> {
+pub(crate) fn setgroups(ctx: &Ctx<'_>, size: usize, list: UserPtr<'_, u32>) -> Result {
     let old = ctx.identity();
     allow(old.can(Capabilities::SETGID))?;
     if size > GROUPS_MAX {
@@ -266,7 +265,7 @@ pub(crate) fn setgroups(ctx: &Ctx<'_>, size: usize, list: UserPtr<'_, u32>) -> R
     let mut groups = list.slice(size)?.read_all()?;
     groups.sort_unstable();
     ctx.thread().set_identity(Identity { groups, ..Identity::clone(&old) });
-    Ok(0)
+    Ok(())
 }
 
 fn allow(is_allowed: bool) -> Result {
@@ -275,7 +274,7 @@ fn allow(is_allowed: bool) -> Result {
 
 /// Makes `new` the caller's credentials, with the capabilities that follow from its ids (capabilities(7), "Effect of
 /// user ID changes on capabilities").
-fn commit(ctx: &Ctx<'_>, old: &Identity, mut new: Identity) -> Result<usize> {
+fn commit(ctx: &Ctx<'_>, old: &Identity, mut new: Identity) -> Result {
     const KEEP_CAPABILITIES: u32 = 1 << 4;
     const NO_SETUID_FIXUP: u32 = 1 << 2;
     let bits = ctx.thread().secure_bits();
@@ -298,7 +297,7 @@ fn commit(ctx: &Ctx<'_>, old: &Identity, mut new: Identity) -> Result<usize> {
     }
     note_change(ctx, old, &new);
     ctx.thread().set_identity(new);
-    Ok(0)
+    Ok(())
 }
 
 /// Who acts under other ids than before is not to be looked into by the user before (prctl(2), PR_SET_DUMPABLE).

@@ -21,7 +21,7 @@ pub(crate) fn ioprio_get(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<usize> {
 }
 
 /// ioprio_set(2).
-pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Result<usize> {
+pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Result {
     let (class, level) = (value >> CLASS_SHIFT, value & ((1 << CLASS_SHIFT) - 1));
     let own = ctx.identity();
     match class {
@@ -44,7 +44,7 @@ pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Res
         }
         thread.set_io_priority(value);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// Turns IOPRIO_WHO_PROCESS, _PGRP and _USER into the PRIO_ constants of getpriority(2).

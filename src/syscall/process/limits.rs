@@ -74,14 +74,13 @@ pub(crate) struct UserTimes {
 }
 
 /// getrlimit(2).
-pub(crate) fn getrlimit(ctx: &Ctx<'_>, resource: u32, limit: UserPtr<'_, UserLimit>) -> Result<usize> {
+pub(crate) fn getrlimit(ctx: &Ctx<'_>, resource: u32, limit: UserPtr<'_, UserLimit>) -> Result {
     let value = ctx.process().limits().get(Resource::from_number(resource)?);
-    limit.write(&UserLimit { soft: value.soft, hard: value.hard })?;
-    Ok(0)
+    limit.write(&UserLimit { soft: value.soft, hard: value.hard })
 }
 
 /// setrlimit(2).
-pub(crate) fn setrlimit(ctx: &Ctx<'_>, resource: u32, limit: UserPtr<'_, UserLimit>) -> Result<usize> {
+pub(crate) fn setrlimit(ctx: &Ctx<'_>, resource: u32, limit: UserPtr<'_, UserLimit>) -> Result {
     let limit = limit.read()?;
     set(ctx, ctx.process(), Resource::from_number(resource)?, limit)
 }
@@ -93,7 +92,7 @@ pub(crate) fn prlimit64(
     resource: u32,
     new: UserPtr<'_, UserLimit>,
     old: UserPtr<'_, UserLimit>,
-) -> Result<usize> {
+) -> Result {
     let resource = Resource::from_number(resource)?;
     let new = new.non_null().map(UserPtr::read).transpose()?;
     let process = match id {
@@ -108,10 +107,10 @@ pub(crate) fn prlimit64(
     if let Some(old) = old.non_null() {
         old.write(&UserLimit { soft: before.soft, hard: before.hard })?;
     }
-    Ok(0)
+    Ok(())
 }
 
-fn set(ctx: &Ctx<'_>, process: &Arc<Process>, resource: Resource, limit: UserLimit) -> Result<usize> {
+fn set(ctx: &Ctx<'_>, process: &Arc<Process>, resource: Resource, limit: UserLimit) -> Result {
     let may_raise = ctx.identity().can(Capabilities::SYS_RESOURCE);
     process.limits().set(resource, Limit { soft: limit.soft, hard: limit.hard }, may_raise)?;
     if let (Resource::Stack, Some(space)) = (resource, process.space()) {
@@ -120,7 +119,7 @@ fn set(ctx: &Ctx<'_>, process: &Arc<Process>, resource: Resource, limit: UserLim
     if resource == Resource::CpuTime {
         cpu_limit::watch(process);
     }
-    Ok(0)
+    Ok(())
 }
 
 /// "… the real, effective and saved set user IDs of the target process must match the real user ID of the caller and …
@@ -137,7 +136,7 @@ fn check_may_limit(ctx: &Ctx<'_>, process: &Arc<Process>) -> Result {
 }
 
 /// getrusage(2).
-pub(crate) fn getrusage(ctx: &Ctx<'_>, who: i32, usage: UserPtr<'_, UserUsage>) -> Result<usize> {
+pub(crate) fn getrusage(ctx: &Ctx<'_>, who: i32, usage: UserPtr<'_, UserUsage>) -> Result {
     let value = match who {
         RUSAGE_SELF => {
             let mut usage = ctx.process().usage();
@@ -149,8 +148,7 @@ pub(crate) fn getrusage(ctx: &Ctx<'_>, who: i32, usage: UserPtr<'_, UserUsage>) 
         RUSAGE_THREAD => ctx.thread().usage(),
         _ => return Err(Errno::EINVAL),
     };
-    usage.write(&UserUsage::from(&value))?;
-    Ok(0)
+    usage.write(&UserUsage::from(&value))
 }
 
 /// times(2): in ticks; returns ticks since start.

@@ -30,7 +30,7 @@ pub(crate) fn pidfd_send_signal(
     number: i32,
     info: UserPtr<'_, SignalInfo>,
     flags: u32,
-) -> Result<usize> {
+) -> Result {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
@@ -60,7 +60,7 @@ pub(crate) fn pidfd_send_signal(
     if let Some(signal) = signal {
         process.send_signal(info.directed_as(signal));
     }
-    Ok(0)
+    Ok(())
 }
 
 /// pidfd_getfd(2): a duplicate of another process' descriptor.

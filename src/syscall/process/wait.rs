@@ -54,7 +54,7 @@ pub(crate) fn waitid(
     info: UserPtr<'_, SignalInfo>,
     options: u32,
     usage: UserPtr<'_, UserUsage>,
-) -> Result<usize> {
+) -> Result {
     let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     let mut options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
     let asked_not_to_hang = options.contains(WaitOptions::NO_HANG);
@@ -84,7 +84,7 @@ pub(crate) fn waitid(
     {
         usage.write(&UserUsage::from(&child.usage))?;
     }
-    let Some(info) = info.non_null() else { return Ok(0) };
+    let Some(info) = info.non_null() else { return Ok(()) };
     match child {
         // "If WNOHANG was specified and no children changed state, si_pid and si_signo are 0."
         None => info.cast::<[u8; 128]>().write(&[0; 128])?,
@@ -95,5 +95,5 @@ pub(crate) fn waitid(
             info.cast().write(&news.whole())?;
         }
     }
-    Ok(0)
+    Ok(())
 }
