@@ -18,17 +18,20 @@ pub(crate) struct Scheduling {
 
 /// Small things that prctl(2) and others set.
 #[derive(Clone, Copy)]
-pub(super) struct Attributes {
+pub(crate) struct Attributes {
     pub(super) name: [u8; NAME_LENGTH],
     pub(super) name_length: u8,
     /// The signal that it gets when its parent ends; 0 for none.
-    pub(super) parent_death_signal: i32,
-    pub(super) no_new_privileges: bool,
-    pub(super) secure_bits: u32,
-    pub(super) timer_slack_ns: u64,
+    pub(crate) parent_death_signal: i32,
+    /// PR_SET_NO_NEW_PRIVS: for good.
+    pub(crate) no_new_privileges: bool,
+    /// PR_SET_SECUREBITS.
+    pub(crate) secure_bits: u32,
+    /// PR_SET_TIMERSLACK.
+    pub(crate) timer_slack_ns: u64,
     /// ioprio_set(2).
-    pub(super) io_priority: u32,
-    pub(super) scheduling: Scheduling,
+    pub(crate) io_priority: u32,
+    pub(crate) scheduling: Scheduling,
 }
 
 impl Attributes {
@@ -57,7 +60,7 @@ impl Attributes {
 impl Thread {
     /// Calls `with` on the name, at most `NAME_LENGTH` bytes.
     pub(crate) fn with_name<T>(&self, with: impl FnOnce(&[u8]) -> T) -> T {
-        let attributes = *self.attributes.lock();
+        let attributes = self.attributes();
         with(&attributes.name[..usize::from(attributes.name_length)])
     }
 
@@ -71,63 +74,13 @@ impl Thread {
         self.attributes.lock().set_name(name);
     }
 
-    /// Returns the signal that the thread gets when its parent ends; 0 for none.
-    pub(crate) fn parent_death_signal(&self) -> i32 {
-        self.attributes.lock().parent_death_signal
+    /// Returns the small things that prctl(2) and others set.
+    pub(crate) fn attributes(&self) -> Attributes {
+        *self.attributes.lock()
     }
 
-    /// Sets the signal that the thread gets when its parent ends.
-    pub(crate) fn set_parent_death_signal(&self, signal: i32) {
-        self.attributes.lock().parent_death_signal = signal;
-    }
-
-    /// Returns PR_GET_NO_NEW_PRIVS.
-    pub(crate) fn no_new_privileges(&self) -> bool {
-        self.attributes.lock().no_new_privileges
-    }
-
-    /// Sets PR_SET_NO_NEW_PRIVS, for good.
-    pub(crate) fn set_no_new_privileges(&self) {
-        self.attributes.lock().no_new_privileges = true;
-    }
-
-    /// Returns PR_GET_SECUREBITS.
-    pub(crate) fn secure_bits(&self) -> u32 {
-        self.attributes.lock().secure_bits
-    }
-
-    /// Sets PR_SET_SECUREBITS.
-    pub(crate) fn set_secure_bits(&self, bits: u32) {
-        self.attributes.lock().secure_bits = bits;
-    }
-
-    /// Returns PR_GET_TIMERSLACK in nanoseconds.
-    pub(crate) fn timer_slack_ns(&self) -> u64 {
-        self.attributes.lock().timer_slack_ns
-    }
-
-    /// Sets PR_SET_TIMERSLACK.
-    pub(crate) fn set_timer_slack_ns(&self, slack_ns: u64) {
-        self.attributes.lock().timer_slack_ns = slack_ns;
-    }
-
-    /// Returns what sched_setscheduler(2) set beside the task's class.
-    pub(crate) fn scheduling(&self) -> Scheduling {
-        self.attributes.lock().scheduling
-    }
-
-    /// Changes it.
-    pub(crate) fn set_scheduling(&self, scheduling: Scheduling) {
-        self.attributes.lock().scheduling = scheduling;
-    }
-
-    /// Returns ioprio_get(2).
-    pub(crate) fn io_priority(&self) -> u32 {
-        self.attributes.lock().io_priority
-    }
-
-    /// Sets ioprio_set(2).
-    pub(crate) fn set_io_priority(&self, priority: u32) {
-        self.attributes.lock().io_priority = priority;
+    /// Changes some of them.
+    pub(crate) fn change_attributes(&self, change: impl FnOnce(&mut Attributes)) {
+        change(&mut self.attributes.lock());
     }
 }

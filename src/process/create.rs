@@ -145,7 +145,7 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
         child_process.space().map(|space| space.write_remote(request.child_tid, &id.id.to_ne_bytes()));
     }
     let newborn = make_task(thread, user, entry)?;
-    if parent.scheduling().resets_on_fork {
+    if parent.attributes().scheduling.resets_on_fork {
         let nice = if let Class::Fair { nice } = newborn.task.class() { nice.max(0) } else { 0 };
         newborn.task.set_class(Class::Fair { nice });
     }

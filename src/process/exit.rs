@@ -288,7 +288,7 @@ fn reparent_children(table: &mut table::Table, process: &Process, aftermath: &mu
             aftermath.adopters.push(adopter.clone());
         }
         for thread in child.threads() {
-            if let Some(signal) = Signal::from_number(thread.parent_death_signal()) {
+            if let Some(signal) = Signal::from_number(thread.attributes().parent_death_signal) {
                 aftermath.bereaved.push((thread, signal));
             }
         }

@@ -115,7 +115,7 @@ const KEEP_CAPABILITIES: u32 = 1 << 4;
 
 /// Returns what set-user-ID bits do for `thread` now.
 pub(crate) fn set_id_for(thread: &Thread) -> SetId {
-    match (thread.no_new_privileges(), trace::allows_new_identity(thread)) {
+    match (thread.attributes().no_new_privileges, trace::allows_new_identity(thread)) {
         (true, _) => SetId::Ignored,
         (false, true) => SetId::Count,
         (false, false) => SetId::Watched,
@@ -141,17 +141,17 @@ fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
     if is_changed {
         identity.ambient = Capabilities::empty();
     }
-    let bits = thread.secure_bits();
+    let bits = thread.attributes().secure_bits;
     let counts = bits & NO_ROOT == 0;
     let is_root = counts && (identity.euid == 0 || identity.uid == 0);
     identity.permitted = if is_root { identity.inheritable | identity.bounding } else { identity.ambient };
     identity.effective = if counts && identity.euid == 0 { identity.permitted } else { identity.ambient };
-    thread.set_secure_bits(bits & !KEEP_CAPABILITIES);
+    thread.change_attributes(|own| own.secure_bits = bits & !KEEP_CAPABILITIES);
     let is_own = identity.euid == identity.uid && identity.egid == identity.gid;
     thread.set_identity(identity);
 
     if is_changed {
-        thread.set_parent_death_signal(0);
+        thread.change_attributes(|own| own.parent_death_signal = 0);
     }
     thread.process().set_dumpable(u32::from(!is_changed && is_own && program.is_readable));
 }

@@ -232,7 +232,7 @@ fn set_oom_score_adjustment(subject: &Subject, bytes: &[u8]) -> Result {
 
 /// How late a timer of the thread may be. EPERM for another's without CAP_SYS_NICE.
 fn timer_slack(subject: &Subject) -> String {
-    subject.thread().map(|thread| format!("{}\n", thread.timer_slack_ns())).unwrap_or_default()
+    subject.thread().map(|thread| format!("{}\n", thread.attributes().timer_slack_ns)).unwrap_or_default()
 }
 
 fn set_timer_slack(subject: &Subject, bytes: &[u8]) -> Result {
@@ -241,7 +241,8 @@ fn set_timer_slack(subject: &Subject, bytes: &[u8]) -> Result {
     if !Thread::try_current().is_none_or(may_set) {
         return Err(Errno::EPERM);
     }
-    thread.set_timer_slack_ns(number(bytes)?);
+    let slack_ns = number(bytes)?;
+    thread.change_attributes(|own| own.timer_slack_ns = slack_ns);
     Ok(())
 }
 

@@ -287,7 +287,7 @@ pub(super) fn status(subject: &Subject) -> String {
         ] {
             let _ = writeln!(text, "{name}:\t{:016x}", set.bits());
         }
-        let is_set = thread.as_ref().is_some_and(|thread| thread.no_new_privileges());
+        let is_set = thread.as_ref().is_some_and(|thread| thread.attributes().no_new_privileges);
         let _ = writeln!(text, "NoNewPrivs:\t{}\nSeccomp:\t0\nSeccomp_filters:\t0", u8::from(is_set));
     }
     if let Some(task) = thread.and_then(|thread| thread.task()) {

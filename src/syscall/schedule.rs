@@ -51,7 +51,7 @@ fn check_permission(ctx: &Ctx<'_>, thread: &Thread) -> Result {
 
 fn policy_of(thread: &Thread, class: Class) -> (i32, i32) {
     match class {
-        Class::Fair { .. } => (thread.scheduling().fair_policy, 0),
+        Class::Fair { .. } => (thread.attributes().scheduling.fair_policy, 0),
         Class::RealTime { priority, round_robin: false } => (FIFO, i32::from(priority)),
         Class::RealTime { priority, round_robin: true } => (ROUND_ROBIN, i32::from(priority)),
     }
@@ -60,7 +60,7 @@ fn policy_of(thread: &Thread, class: Class) -> (i32, i32) {
 /// sched_getscheduler(2).
 pub(crate) fn sched_getscheduler(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
     let (thread, task) = find(ctx, id)?;
-    let flag = if thread.scheduling().resets_on_fork { RESET_ON_FORK } else { 0 };
+    let flag = if thread.attributes().scheduling.resets_on_fork { RESET_ON_FORK } else { 0 };
     Ok((policy_of(&thread, task.class()).0 | flag) as usize)
 }
 
@@ -89,14 +89,14 @@ pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>)
     }
     let priority = priority.read()?;
     let (thread, task) = find(ctx, id)?;
-    set(ctx, id, policy_of(&thread, task.class()).0, priority, thread.scheduling().resets_on_fork)
+    set(ctx, id, policy_of(&thread, task.class()).0, priority, thread.attributes().scheduling.resets_on_fork)
 }
 
 fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool) -> Result {
     /// The idle policy weighs less than any nice value; here as much as the greatest.
     const IDLE_NICE: i8 = 19;
     let (thread, task) = find(ctx, id)?;
-    let scheduling = thread.scheduling();
+    let scheduling = thread.attributes().scheduling;
     let class = match (policy, priority) {
         (IDLE, 0) => Class::Fair { nice: IDLE_NICE },
         (OTHER | BATCH, 0) if scheduling.fair_policy == IDLE => Class::Fair { nice: scheduling.nice },
@@ -124,7 +124,7 @@ fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool)
     }
     task.set_class(class);
     let fair_policy = if matches!(class, Class::Fair { .. }) { policy } else { OTHER };
-    thread.set_scheduling(Scheduling { fair_policy, nice, resets_on_fork });
+    thread.change_attributes(|own| own.scheduling = Scheduling { fair_policy, nice, resets_on_fork });
     priority::reconsider(&thread);
     Ok(())
 }
@@ -214,7 +214,7 @@ pub(crate) fn sched_getattr(
     }
     let (thread, task) = find(ctx, id)?;
     let class = task.class();
-    let flags = u64::from(thread.scheduling().resets_on_fork);
+    let flags = u64::from(thread.attributes().scheduling.resets_on_fork);
     let (policy, priority) = policy_of(&thread, class);
     let nice = if let Class::Fair { nice } = class { i32::from(nice) } else { 0 };
     let (policy, priority) = (policy as u32, priority as u32);

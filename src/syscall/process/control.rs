@@ -65,18 +65,18 @@ pub(crate) fn prctl(ctx: &Ctx<'_>, option: u32, a: u64, b: u64, c: u64, d: u64) 
             if a > Signal::COUNT as u64 {
                 return Err(Errno::EINVAL);
             }
-            thread.set_parent_death_signal(a as i32);
+            thread.change_attributes(|own| own.parent_death_signal = a as i32);
         }
-        raw::PR_GET_PDEATHSIG => UserPtr::<i32>::new(ctx.space(), a).write(&thread.parent_death_signal())?,
+        raw::PR_GET_PDEATHSIG => UserPtr::<i32>::new(ctx.space(), a).write(&thread.attributes().parent_death_signal)?,
         raw::PR_GET_DUMPABLE => return Ok(process.dumpable() as usize),
         raw::PR_SET_DUMPABLE if a <= 1 => process.set_dumpable(a as u32),
         raw::PR_SET_NAME => thread.set_name(&read_name(ctx, a)?),
         raw::PR_GET_NAME => write_name(ctx, a)?,
-        raw::PR_GET_KEEPCAPS => return Ok(usize::from(thread.secure_bits() & KEEP_CAPABILITIES != 0)),
+        raw::PR_GET_KEEPCAPS => return Ok(usize::from(thread.attributes().secure_bits & KEEP_CAPABILITIES != 0)),
         raw::PR_SET_KEEPCAPS if a <= 1 => {
-            check(thread.secure_bits() & KEEP_CAPABILITIES << 1 == 0)?;
-            let bits = thread.secure_bits() & !KEEP_CAPABILITIES;
-            thread.set_secure_bits(bits | if a == 1 { KEEP_CAPABILITIES } else { 0 });
+            check(thread.attributes().secure_bits & KEEP_CAPABILITIES << 1 == 0)?;
+            let bits = thread.attributes().secure_bits & !KEEP_CAPABILITIES;
+            thread.change_attributes(|own| own.secure_bits = bits | if a == 1 { KEEP_CAPABILITIES } else { 0 });
         }
         raw::PR_CAPBSET_READ => {
             let capability = capability(a)?;
@@ -89,23 +89,29 @@ pub(crate) fn prctl(ctx: &Ctx<'_>, option: u32, a: u64, b: u64, c: u64, d: u64) 
             thread.set_identity(Identity { bounding, ..Identity::clone(&old) });
         }
         raw::PR_CAP_AMBIENT => return ambient(ctx, a, b, c, d),
-        raw::PR_GET_SECUREBITS => return Ok(thread.secure_bits() as usize),
+        raw::PR_GET_SECUREBITS => return Ok(thread.attributes().secure_bits as usize),
         raw::PR_SET_SECUREBITS => {
             // Each odd bit locks the even one below it, and itself.
-            let old = thread.secure_bits();
+            let old = thread.attributes().secure_bits;
             let locks = old & SECURE_LOCKS;
             let is_locked = (locks >> 1) & (old ^ a as u32) != 0 || locks & !(a as u32) != 0;
             check(ctx.identity().can(Capabilities::SETPCAP) && a as u32 & !SECURE_BITS == 0 && !is_locked)?;
-            thread.set_secure_bits(a as u32);
+            thread.change_attributes(|own| own.secure_bits = a as u32);
         }
-        raw::PR_SET_NO_NEW_PRIVS if (a, b, c, d) == (1, 0, 0, 0) => thread.set_no_new_privileges(),
-        raw::PR_GET_NO_NEW_PRIVS if (a, b, c, d) == (0, 0, 0, 0) => return Ok(usize::from(thread.no_new_privileges())),
+        raw::PR_SET_NO_NEW_PRIVS if (a, b, c, d) == (1, 0, 0, 0) => {
+            thread.change_attributes(|own| own.no_new_privileges = true)
+        }
+        raw::PR_GET_NO_NEW_PRIVS if (a, b, c, d) == (0, 0, 0, 0) => {
+            return Ok(usize::from(thread.attributes().no_new_privileges));
+        }
         raw::PR_SET_CHILD_SUBREAPER => process.set_subreaper(a != 0),
         raw::PR_GET_CHILD_SUBREAPER => {
             UserPtr::<i32>::new(ctx.space(), a).write(&i32::from(process.is_subreaper()))?;
         }
-        raw::PR_SET_TIMERSLACK => thread.set_timer_slack_ns(if a as i64 <= 0 { 50_000 } else { a }),
-        raw::PR_GET_TIMERSLACK => return Ok(thread.timer_slack_ns() as usize),
+        raw::PR_SET_TIMERSLACK => {
+            thread.change_attributes(|own| own.timer_slack_ns = if a as i64 <= 0 { 50_000 } else { a })
+        }
+        raw::PR_GET_TIMERSLACK => return Ok(thread.attributes().timer_slack_ns as usize),
         raw::PR_GET_TID_ADDRESS => UserPtr::<u64>::new(ctx.space(), a).write(&thread.clear_child_tid())?,
         raw::PR_SET_THP_DISABLE if (b, c, d) == (0, 0, 0) => ctx.space().refuse_large_pages(a != 0),
         raw::PR_GET_THP_DISABLE if (a, b, c, d) == (0, 0, 0, 0) => {
@@ -164,7 +170,7 @@ fn ambient(ctx: &Ctx<'_>, operation: u64, number: u64, c: u64, d: u64) -> Result
         raw::PR_CAP_AMBIENT_RAISE => {
             let capability = capability(number)?;
             check(old.permitted.contains(capability) && old.inheritable.contains(capability))?;
-            check(ctx.thread().secure_bits() & NO_AMBIENT_RAISE == 0)?;
+            check(ctx.thread().attributes().secure_bits & NO_AMBIENT_RAISE == 0)?;
             new.ambient |= capability;
         }
         _ => return Err(Errno::EINVAL),

@@ -277,7 +277,7 @@ fn allow(is_allowed: bool) -> Result {
 fn commit(ctx: &Ctx<'_>, old: &Identity, mut new: Identity) -> Result {
     const KEEP_CAPABILITIES: u32 = 1 << 4;
     const NO_SETUID_FIXUP: u32 = 1 << 2;
-    let bits = ctx.thread().secure_bits();
+    let bits = ctx.thread().attributes().secure_bits;
     if bits & NO_SETUID_FIXUP == 0 {
         let had_root = old.uid == 0 || old.euid == 0 || old.suid == 0;
         let has_root = new.uid == 0 || new.euid == 0 || new.suid == 0;
@@ -304,7 +304,7 @@ fn commit(ctx: &Ctx<'_>, old: &Identity, mut new: Identity) -> Result {
 fn note_change(ctx: &Ctx<'_>, old: &Identity, new: &Identity) {
     if (old.euid, old.egid, old.fsuid, old.fsgid) != (new.euid, new.egid, new.fsuid, new.fsgid) {
         ctx.process().set_dumpable(0);
-        ctx.thread().set_parent_death_signal(0);
+        ctx.thread().change_attributes(|own| own.parent_death_signal = 0);
     }
 }
 

@@ -16,7 +16,7 @@ const LEVELS: u32 = 8;
 /// ioprio_get(2): the best of those named.
 pub(crate) fn ioprio_get(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<usize> {
     let threads = threads_of(ctx, scope(which)?, who)?;
-    let value = threads.iter().map(|thread| thread.io_priority()).min().ok_or(Errno::ESRCH)?;
+    let value = threads.iter().map(|thread| thread.attributes().io_priority).min().ok_or(Errno::ESRCH)?;
     Ok(value as usize)
 }
 
@@ -42,7 +42,7 @@ pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Res
         if !is_same && !own.can(Capabilities::SYS_NICE) {
             return Err(Errno::EPERM);
         }
-        thread.set_io_priority(value);
+        thread.change_attributes(|own| own.io_priority = value);
     }
     Ok(())
 }
