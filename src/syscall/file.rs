@@ -1,6 +1,6 @@
 //! Open files: read, write and their relatives, lseek, close, dup, pipe.
 
-use super::argument::Fd;
+use super::argument::{Argument, Fd, Registers};
 use super::context::Ctx;
 use crate::errno::{Errno, Result};
 use crate::file::pipe::new_pipe;
@@ -27,6 +27,39 @@ pub(super) const CLOSE_ON_EXEC: u32 = 0o2000000;
 pub(crate) struct IoVec {
     pub(super) base: u64,
     pub(super) length: u64,
+}
+
+/// An array of `struct iovec`: the argument and its count.
+#[derive(Clone, Copy)]
+pub(crate) struct IoVecs<'c> {
+    pub(super) first: UserPtr<'c, IoVec>,
+    pub(super) count: i32,
+}
+
+impl<'c> Argument<'c> for IoVecs<'c> {
+    fn take(registers: &mut Registers<'c, '_>) -> Self {
+        IoVecs { first: UserPtr::take(registers), count: i32::take(registers) }
+    }
+}
+
+impl IoVecs<'_> {
+    /// Reads the areas: EINVAL for a bad count or length; all together are cut at the most that one call moves.
+    pub(super) fn read(self) -> Result<Vec<(u64, usize)>> {
+        let count = usize::try_from(self.count).ok().filter(|count| *count <= MAX_AREAS).ok_or(Errno::EINVAL)?;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let vectors = self.first.slice(count)?.read_all()?;
+        if vectors.iter().any(|area| i64::try_from(area.length).is_err()) {
+            return Err(Errno::EINVAL);
+        }
+        let mut areas: Vec<_> = vectors.iter().map(|area| (area.base, area.length as usize)).collect();
+        cut(&mut areas, MAX_RW_LENGTH);
+        if areas.iter().any(|(base, length)| !is_user_area(*base, *length)) {
+            return Err(Errno::EFAULT);
+        }
+        Ok(areas)
+    }
 }
 
 /// read(2).
@@ -60,32 +93,32 @@ pub(crate) fn pwrite64(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, length: u
 }
 
 /// readv(2).
-pub(crate) fn readv(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: i32) -> Result<usize> {
+pub(crate) fn readv(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>) -> Result<usize> {
     let file = readable(ctx, fd)?;
-    file.read(&mut Destination::user(ctx.space(), read_areas(vector, count)?))
+    file.read(&mut Destination::user(ctx.space(), areas.read()?))
 }
 
 /// writev(2).
-pub(crate) fn writev(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: i32) -> Result<usize> {
+pub(crate) fn writev(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>) -> Result<usize> {
     let file = writable(ctx, fd)?;
-    let areas = allowed_areas(ctx, &file, None, read_areas(vector, count)?)?;
+    let areas = allowed_areas(ctx, &file, None, areas.read()?)?;
     with_broken_pipe_signal(ctx, &file, file.write(&mut Source::user(ctx.space(), areas)))
 }
 
 /// preadv(2).
-pub(crate) fn preadv(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: i32, offset: i64) -> Result<usize> {
+pub(crate) fn preadv(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>, offset: i64) -> Result<usize> {
     let offset = checked_offset(offset)?;
     let file = ctx.file(fd)?;
     check_seekable(&file)?;
-    file.read_at(&mut Destination::user(ctx.space(), read_areas(vector, count)?), offset)
+    file.read_at(&mut Destination::user(ctx.space(), areas.read()?), offset)
 }
 
 /// pwritev(2).
-pub(crate) fn pwritev(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: i32, offset: i64) -> Result<usize> {
+pub(crate) fn pwritev(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>, offset: i64) -> Result<usize> {
     let offset = checked_offset(offset)?;
     let file = ctx.file(fd)?;
     check_seekable(&file)?;
-    let areas = allowed_areas(ctx, &file, Some(offset), read_areas(vector, count)?)?;
+    let areas = allowed_areas(ctx, &file, Some(offset), areas.read()?)?;
     file.write_at(&mut Source::user(ctx.space(), areas), offset)
 }
 
@@ -93,36 +126,20 @@ pub(crate) fn pwritev(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: 
 const RWF_HARMLESS: u32 = 0x1 | 0x2 | 0x4;
 
 /// preadv2(2): offset -1 means the file position. RWF_NOWAIT and RWF_APPEND are answered by EOPNOTSUPP.
-pub(crate) fn preadv2(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    vector: UserPtr<'_, IoVec>,
-    count: i32,
-    offset: i64,
-    _high: u64,
-    flags: u32,
-) -> Result<usize> {
+pub(crate) fn preadv2(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>, offset: i64, _high: u64, flags: u32) -> Result<usize> {
     match offset {
         _ if flags & !RWF_HARMLESS != 0 => Err(Errno::EOPNOTSUPP),
-        -1 => readv(ctx, fd, vector, count),
-        _ => preadv(ctx, fd, vector, count, offset),
+        -1 => readv(ctx, fd, areas),
+        _ => preadv(ctx, fd, areas, offset),
     }
 }
 
 /// pwritev2(2), as preadv2.
-pub(crate) fn pwritev2(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    vector: UserPtr<'_, IoVec>,
-    count: i32,
-    offset: i64,
-    _high: u64,
-    flags: u32,
-) -> Result<usize> {
+pub(crate) fn pwritev2(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>, offset: i64, _high: u64, flags: u32) -> Result<usize> {
     match offset {
         _ if flags & !RWF_HARMLESS != 0 => Err(Errno::EOPNOTSUPP),
-        -1 => writev(ctx, fd, vector, count),
-        _ => pwritev(ctx, fd, vector, count, offset),
+        -1 => writev(ctx, fd, areas),
+        _ => pwritev(ctx, fd, areas, offset),
     }
 }
 
@@ -293,24 +310,6 @@ fn allowed_areas(
 ) -> Result<Vec<(u64, usize)>> {
     let length = areas.iter().map(|(_, length)| length).sum();
     cut(&mut areas, allowed_length(ctx, file, offset, length)?);
-    Ok(areas)
-}
-
-/// Reads an iovec array: EINVAL for a bad count or length; all together are cut at the most that one call moves.
-pub(super) fn read_areas(vector: UserPtr<'_, IoVec>, count: i32) -> Result<Vec<(u64, usize)>> {
-    let count = usize::try_from(count).ok().filter(|count| *count <= MAX_AREAS).ok_or(Errno::EINVAL)?;
-    if count == 0 {
-        return Ok(Vec::new());
-    }
-    let vectors = vector.slice(count)?.read_all()?;
-    if vectors.iter().any(|area| i64::try_from(area.length).is_err()) {
-        return Err(Errno::EINVAL);
-    }
-    let mut areas: Vec<_> = vectors.iter().map(|area| (area.base, area.length as usize)).collect();
-    cut(&mut areas, MAX_RW_LENGTH);
-    if areas.iter().any(|(base, length)| !is_user_area(*base, *length)) {
-        return Err(Errno::EFAULT);
-    }
     Ok(areas)
 }
 

@@ -2,7 +2,7 @@
 
 use super::argument::Fd;
 use super::context::Ctx;
-use super::file::{IoVec, MAX_AREAS, MAX_RW_LENGTH, read_areas, with_broken_pipe_signal};
+use super::file::{IoVecs, MAX_AREAS, MAX_RW_LENGTH, with_broken_pipe_signal};
 use super::socket::{ADDRESS_LIMIT, read_address, socket_file, write_address};
 use super::time_value::{TimeSpec, deadline_after, time_left};
 use crate::errno::{Errno, Result};
@@ -53,7 +53,7 @@ impl MessageHeader {
         if self.area_count > MAX_AREAS as u64 {
             return Err(Errno::EMSGSIZE);
         }
-        read_areas(UserPtr::<IoVec>::new(ctx.space(), self.areas), self.area_count as i32)
+        IoVecs { first: UserPtr::new(ctx.space(), self.areas), count: self.area_count as i32 }.read()
     }
 
     /// Returns the room for an address. EINVAL.

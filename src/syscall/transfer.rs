@@ -2,7 +2,7 @@
 
 use super::argument::Fd;
 use super::context::Ctx;
-use super::file::{IoVec, MAX_RW_LENGTH, allowed_length, read_areas, readable, with_broken_pipe_signal, writable};
+use super::file::{IoVecs, MAX_RW_LENGTH, allowed_length, readable, with_broken_pipe_signal, writable};
 use crate::errno::{Errno, Result};
 use crate::file::pipe::PipeEnd;
 use crate::file::{FileKind, OpenFile, StatusFlags};
@@ -245,13 +245,13 @@ pub(crate) fn tee(ctx: &Ctx<'_>, input: Fd, out: Fd, length: usize, flags: u32) 
 }
 
 /// vmsplice(2): copies; "gifted" pages stay the caller's, which it can not tell.
-pub(crate) fn vmsplice(ctx: &Ctx<'_>, fd: Fd, vector: UserPtr<'_, IoVec>, count: usize, flags: u32) -> Result<usize> {
+pub(crate) fn vmsplice(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>, flags: u32) -> Result<usize> {
     if flags & !SPLICE_ALL != 0 {
         return Err(Errno::EINVAL);
     }
     let file = ctx.file(fd)?;
     let pipe = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
-    let areas = read_areas(vector, i32::try_from(count).map_err(|_| Errno::EINVAL)?)?;
+    let areas = areas.read()?;
     if file.is_writable() {
         let length: usize = areas.iter().map(|(_, length)| length).sum();
         if length > 0 && flags & SPLICE_NON_BLOCKING != 0 {

@@ -3,8 +3,8 @@
 use crate::errno::{Errno, Result};
 use crate::process::{AccessMode, Thread, may_access, table};
 use crate::syscall::context::Ctx;
-use crate::syscall::file::{IoVec, read_areas};
-use crate::vm::{Destination, Rights, Source, UserPtr};
+use crate::syscall::file::IoVecs;
+use crate::vm::{Destination, Rights, Source};
 use alloc::sync::Arc;
 
 /// Which way the bytes go, seen from the caller.
@@ -18,26 +18,22 @@ enum Direction {
 pub(crate) fn process_vm_readv(
     ctx: &Ctx<'_>,
     id: i32,
-    local: UserPtr<'_, IoVec>,
-    local_count: i32,
-    remote: UserPtr<'_, IoVec>,
-    remote_count: i32,
+    local: IoVecs<'_>,
+    remote: IoVecs<'_>,
     flags: u64,
 ) -> Result<usize> {
-    transfer(ctx, id, (local, local_count), (remote, remote_count), flags, Direction::Read)
+    transfer(ctx, id, local, remote, flags, Direction::Read)
 }
 
 /// process_vm_writev(2).
 pub(crate) fn process_vm_writev(
     ctx: &Ctx<'_>,
     id: i32,
-    local: UserPtr<'_, IoVec>,
-    local_count: i32,
-    remote: UserPtr<'_, IoVec>,
-    remote_count: i32,
+    local: IoVecs<'_>,
+    remote: IoVecs<'_>,
     flags: u64,
 ) -> Result<usize> {
-    transfer(ctx, id, (local, local_count), (remote, remote_count), flags, Direction::Write)
+    transfer(ctx, id, local, remote, flags, Direction::Write)
 }
 
 /// kcmp(2): 0 if both threads share the resource, else 1 or 2 as an order. Semaphores' undo lists are not compared.
@@ -67,16 +63,15 @@ pub(crate) fn kcmp(ctx: &Ctx<'_>, first: i32, second: i32, kind: u32, fd: u64, o
 fn transfer(
     ctx: &Ctx<'_>,
     id: i32,
-    local: (UserPtr<'_, IoVec>, i32),
-    remote: (UserPtr<'_, IoVec>, i32),
+    local: IoVecs<'_>,
+    remote: IoVecs<'_>,
     flags: u64,
     direction: Direction,
 ) -> Result<usize> {
     if flags != 0 {
         return Err(Errno::EINVAL);
     }
-    let local = read_areas(local.0, local.1)?;
-    let remote = read_areas(remote.0, remote.1)?;
+    let (local, remote) = (local.read()?, remote.read()?);
     let thread = table::find_thread(id).ok_or(Errno::ESRCH)?;
     // In this order: a space that an exec replaces after the check is the old one, which the check was about.
     let space = thread.process().space().ok_or(Errno::ESRCH)?;
