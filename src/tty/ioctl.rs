@@ -65,6 +65,13 @@ pub(super) fn serve(
             terminal.set_settings(|settings| settings.set_termio(&new));
             Ok(0)
         }
+        ioctl::TIOCGLCKTRMIOS => put(space, argument, &terminal.settings().locked),
+        ioctl::TIOCSLCKTRMIOS if !is_administrator() => Err(Errno::EPERM),
+        ioctl::TIOCSLCKTRMIOS => {
+            let locked = get(space, argument)?;
+            terminal.set_settings(|settings| settings.locked = locked);
+            Ok(0)
+        }
         ioctl::TIOCGWINSZ => {
             let window = terminal.state.lock().window;
             put(space, argument, &window)

@@ -96,6 +96,8 @@ pub(crate) struct Settings {
     controls: [u8; raw::NCCS as usize],
     input_speed: u32,
     pub(crate) output_speed: u32,
+    /// What cannot be changed: flags that are set, characters that are not zero (TIOCSLCKTRMIOS).
+    pub(crate) locked: Termios,
 }
 
 impl Settings {
@@ -118,6 +120,7 @@ impl Settings {
             controls: DEFAULT_CONTROLS,
             input_speed: bits,
             output_speed: bits,
+            locked: Termios::default(),
         }
     }
 
@@ -187,6 +190,7 @@ impl Settings {
 
     /// Takes over what TCSETS passes; the speed follows the code in `control`.
     pub(crate) fn set_termios(&mut self, from: &Termios) {
+        let from = from.with_locked(&self.locked, &self.to_termios());
         self.input = InputFlags::from_bits_retain(from.input);
         self.output = OutputFlags::from_bits_retain(from.output);
         self.control = from.control;
@@ -239,7 +243,7 @@ fn speed_of_code(code: u32) -> Option<u32> {
 }
 
 /// `struct termios` of the kernel ABI (TCGETS, TCSETS).
-#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Termios {
     input: u32,
@@ -248,6 +252,22 @@ pub(crate) struct Termios {
     local: u32,
     discipline: u8,
     controls: [u8; raw::NCCS as usize],
+}
+
+impl Termios {
+    /// Returns it with what is locked as in `old`.
+    fn with_locked(&self, locked: &Termios, old: &Termios) -> Termios {
+        let flags = |new: u32, locked: u32, old: u32| new & !locked | old & locked;
+        let byte = |new: u8, locked: u8, old: u8| if locked == 0 { new } else { old };
+        Termios {
+            input: flags(self.input, locked.input, old.input),
+            output: flags(self.output, locked.output, old.output),
+            control: flags(self.control, locked.control, old.control),
+            local: flags(self.local, locked.local, old.local),
+            discipline: byte(self.discipline, locked.discipline, old.discipline),
+            controls: core::array::from_fn(|at| byte(self.controls[at], locked.controls[at], old.controls[at])),
+        }
+    }
 }
 
 /// `struct termios2` (TCGETS2, TCSETS2).

@@ -589,6 +589,37 @@ static void leaving(void)
     check_error("its name goes with it", open(name, O_RDWR | O_NOCTTY), ENOENT);
 }
 
+/* What an administrator has locked, nobody changes. */
+static void locking(void)
+{
+    struct termios locked, settings;
+    open_pair();
+    memset(&locked, 1, sizeof locked);
+    check("nothing is locked", ioctl(terminal, TIOCGLCKTRMIOS, &locked) == 0 && !locked.c_iflag && !locked.c_oflag &&
+                                   !locked.c_cflag && !locked.c_lflag && !locked.c_line && !locked.c_cc[VERASE]);
+    locked.c_lflag = ECHO;
+    locked.c_cc[VERASE] = 1;
+    check("locking", ioctl(terminal, TIOCSLCKTRMIOS, &locked) == 0);
+    memset(&locked, 0, sizeof locked);
+    check("shows", ioctl(controller, TIOCGLCKTRMIOS, &locked) == 0 && locked.c_lflag == ECHO && locked.c_cc[VERASE] == 1);
+    tcgetattr(terminal, &settings);
+    settings.c_lflag &= ~(ECHO | ICANON);
+    settings.c_cc[VERASE] = 8;
+    settings.c_cc[VKILL] = 9;
+    tcsetattr(terminal, TCSANOW, &settings);
+    tcgetattr(terminal, &settings);
+    check("what is locked stays", settings.c_lflag & ECHO && settings.c_cc[VERASE] == 0x7f);
+    check("the rest changes", !(settings.c_lflag & ICANON) && settings.c_cc[VKILL] == 9);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setuid(65534);
+        _exit(ioctl(terminal, TIOCSLCKTRMIOS, &locked) == -1 ? errno : 0);
+    }
+    int status;
+    check("users may not lock", waitpid(pid, &status, 0) == pid && WEXITSTATUS(status) == EPERM);
+    close_pair();
+}
+
 int main(void)
 {
     signal(SIGHUP, SIG_IGN);
@@ -601,5 +632,6 @@ int main(void)
     flow();
     job_control();
     leaving();
+    locking();
     return finish();
 }
