@@ -6,12 +6,15 @@ use crate::machine::sync;
 use crate::rank::Rank;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicBool, Ordering, fence};
 
 /// A lock whose waiters sleep. Not under a spin lock, not in interrupt context.
 pub(crate) struct Mutex<T: ?Sized> {
     rank: Rank,
     waiters: WaitQueue,
+    /// A waiter was woken and has not tried to take the lock since. As long as that is so no other one is woken, which
+    /// would most often find the lock taken and sleep again.
+    is_called: AtomicBool,
     value: spin::Mutex<T>,
 }
 
@@ -27,7 +30,8 @@ pub(crate) struct MutexGuard<'a, T: ?Sized> {
 impl<T> Mutex<T> {
     /// Makes an unlocked lock with its place in the global order.
     pub(crate) const fn new(rank: Rank, value: T) -> Self {
-        Mutex { rank, waiters: WaitQueue::new(), value: spin::Mutex::new(value) }
+        let is_called = AtomicBool::new(false);
+        Mutex { rank, waiters: WaitQueue::new(), is_called, value: spin::Mutex::new(value) }
     }
 }
 
@@ -60,11 +64,21 @@ impl<T: ?Sized> Mutex<T> {
 
     #[cold]
     fn wait(&self) -> spin::MutexGuard<'_, T> {
-        self.waiters.wait_until(|| self.value.try_lock())
+        self.waiters.wait_until(|| {
+            self.is_called.store(false, Ordering::Relaxed);
+            // Either this sees the lock free, or who frees it sees that it is to wake somebody.
+            fence(Ordering::SeqCst);
+            self.value.try_lock()
+        })
     }
 
     fn guard<'a>(&'a self, value: spin::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
-        MutexGuard { value, _wake: WakeNext(&self.waiters), _held: Held::note(self.rank), _not_send: PhantomData }
+        MutexGuard {
+            value,
+            _wake: WakeNext(&self.waiters, &self.is_called),
+            _held: Held::note(self.rank),
+            _not_send: PhantomData,
+        }
     }
 }
 
@@ -82,11 +96,11 @@ impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
 }
 
 /// Wakes the next task that wants the lock.
-struct WakeNext<'a>(&'a WaitQueue);
+struct WakeNext<'a>(&'a WaitQueue, &'a AtomicBool);
 
 impl Drop for WakeNext<'_> {
     fn drop(&mut self) {
-        self.0.wake_one();
+        self.0.wake_one_unless(self.1);
     }
 }
 

@@ -97,6 +97,22 @@ impl WaitQueue {
         self.may_have_waiters() && self.wake_longest()
     }
 
+    /// Wakes the task that waits longest and sets `is_called`, unless that is set.
+    #[inline]
+    pub(super) fn wake_one_unless(&self, is_called: &AtomicBool) {
+        if self.may_have_waiters() && !is_called.load(Ordering::Relaxed) {
+            self.call_longest(is_called);
+        }
+    }
+
+    #[inline(never)]
+    fn call_longest(&self, is_called: &AtomicBool) {
+        let mut list = self.list.lock();
+        if !list.first.is_null() && !is_called.swap(true, Ordering::Relaxed) {
+            self.wake_first(&mut list);
+        }
+    }
+
     /// Wakes all tasks that wait here; returns whether there was one. Any context.
     pub(crate) fn wake_all(&self) -> bool {
         if !self.may_have_waiters() {
