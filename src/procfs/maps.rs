@@ -13,18 +13,16 @@ const NAME_COLUMN: usize = 73;
 
 /// /proc/PID/maps: one line an area. ENOMEM.
 pub(super) fn maps(areas: &[AreaDescription]) -> Result<Vec<u8>> {
-    joined(areas, |area| line(area) + "\n")
+    joined(areas, line)
 }
 
 /// /proc/PID/smaps: the lines of maps, each with its sizes. ENOMEM.
 pub(super) fn smaps(areas: &[AreaDescription]) -> Result<Vec<u8>> {
-    joined(areas, |area| {
-        let size = area.end - area.start;
-        let mut text = line(area) + "\n";
-        rows(&mut text, &[("Size", size), ("KernelPageSize", 4096), ("MMUPageSize", 4096)]);
-        rows(&mut text, &sizes(area));
+    joined(areas, |text, area| {
+        line(text, area);
+        rows(text, &[("Size", area.end - area.start), ("KernelPageSize", 4096), ("MMUPageSize", 4096)]);
+        rows(text, &sizes(area));
         let _ = writeln!(text, "THPeligible:           {}\nVmFlags: {}", u8::from(area.takes_large_pages), flags(area));
-        text
     })
 }
 
@@ -62,19 +60,19 @@ fn sizes(area: &AreaDescription) -> [(&'static str, u64); 11] {
 
 fn rows(text: &mut String, rows: &[(&str, u64)]) {
     for (name, bytes) in rows {
-        let _ = writeln!(text, "{:<16}{:>8} kB", format!("{name}:"), bytes >> 10);
+        let _ = writeln!(text, "{name}:{:>width$} kB", bytes >> 10, width = 23 - name.len());
     }
 }
 
 /// Joins the areas' texts: there may be very many, so that memory may be short.
-fn joined(areas: &[AreaDescription], show: impl Fn(&AreaDescription) -> String) -> Result<Vec<u8>> {
-    let mut all = Vec::new();
+fn joined(areas: &[AreaDescription], show: impl Fn(&mut String, &AreaDescription)) -> Result<Vec<u8>> {
+    let mut all = String::new();
     for area in areas {
-        let text = show(area);
-        all.try_reserve(text.len())?;
-        all.extend_from_slice(text.as_bytes());
+        // More than any area's text but for one with a very long name.
+        all.try_reserve(2048)?;
+        show(&mut all, area);
     }
-    Ok(all)
+    Ok(all.into_bytes())
 }
 
 fn flags(area: &AreaDescription) -> String {
@@ -95,7 +93,7 @@ fn flags(area: &AreaDescription) -> String {
     flags
 }
 
-fn line(area: &AreaDescription) -> String {
+fn line(text: &mut String, area: &AreaDescription) {
     let letter = |holds: bool, letter: char| if holds { letter } else { '-' };
     let (device, inode, offset, name) = match &area.mapping {
         Mapping::File { offset, owner: Some(owner), .. } => match owner.downcast_ref::<OpenFile>() {
@@ -109,7 +107,9 @@ fn line(area: &AreaDescription) -> String {
         Mapping::File { offset, .. } => (DeviceNumber::default(), 0, *offset, String::from(area.label)),
         Mapping::Anonymous => (DeviceNumber::default(), 0, 0, String::from(area.label)),
     };
-    let mut line = format!(
+    let start = text.len();
+    let _ = write!(
+        text,
         "{:08x}-{:08x} {}{}{}{} {offset:08x} {:02x}:{:02x} {inode} ",
         area.start,
         area.end,
@@ -121,9 +121,9 @@ fn line(area: &AreaDescription) -> String {
         device.minor,
     );
     if !name.is_empty() {
-        let padding = NAME_COLUMN.saturating_sub(line.len());
-        line.extend(core::iter::repeat_n(' ', padding));
-        line.push_str(&name);
+        let padding = NAME_COLUMN.saturating_sub(text.len() - start);
+        text.extend(core::iter::repeat_n(' ', padding));
+        text.push_str(&name);
     }
-    line
+    text.push('\n');
 }

@@ -27,6 +27,7 @@ pub(super) fn kib(pages: usize) -> usize {
 }
 
 /// /proc/meminfo. Nothing is written to a disk or swapped here, and no page is ranked by its age: these rows are zero.
+/// All files are in memory alone (Linux: shmem), so none of what is cached can be had back.
 pub(super) fn meminfo() -> String {
     let frames = memory::statistics();
     let cached = mounts::pages_in_files();
@@ -45,7 +46,7 @@ pub(super) fn meminfo() -> String {
     let rows = [
         ("MemTotal", kib(frames.total)),
         ("MemFree", kib(frames.free)),
-        ("MemAvailable", kib(frames.free)),
+        ("MemAvailable", kib(frames.available)),
         ("Buffers", 0),
         ("Cached", kib(cached)),
         ("SwapCached", 0),

@@ -193,7 +193,8 @@ pub(super) fn counter(page: u32) -> &'static AtomicU32 {
 pub(crate) fn statistics() -> FrameStatistics {
     let cached: usize = CACHES[..cpu::count()].iter().map(|cache| cache.lock().length()).sum();
     let free = BUDDY.lock().free_pages() + cached;
-    FrameStatistics { total: TOTAL.load(Ordering::Relaxed), free }
+    let reserve = RESERVE.load(Ordering::Relaxed);
+    FrameStatistics { total: total_pages(), free, available: free.saturating_sub(reserve) }
 }
 
 /// Returns how many pages there are in all.

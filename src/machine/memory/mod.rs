@@ -65,6 +65,8 @@ pub(crate) struct FrameStatistics {
     pub(crate) total: usize,
     /// Frames free, per-CPU caches included.
     pub(crate) free: usize,
+    /// Of the free frames, those that programs may have.
+    pub(crate) available: usize,
 }
 
 /// A user address could not be read or written; `done` bytes before it were.
@@ -85,6 +87,6 @@ pub(super) fn start() {
         // SAFETY: just mapped, for ever, all of it, and nobody else gets this address.
         unsafe { boot::set_video_memory(address) };
     }
-    let FrameStatistics { total, free } = statistics();
+    let FrameStatistics { total, free, .. } = statistics();
     log!(Info, "memory: {} KiB managed, {} KiB free", (total * PAGE_SIZE) >> 10, (free * PAGE_SIZE) >> 10);
 }
