@@ -21,27 +21,27 @@ LINUX_ENTRY = 0x100000  # Documentation/arch/x86/boot.rst: code32_start of a bzI
 RAX, RDX, RIP = 0, 3, 16  # as gdb numbers the registers
 
 
-def on_stele(archive, arguments="", options=(), limit=900, **configuration):
+def on_stele(archive, arguments="", options=(), limit=900, kernel=KERNEL, **configuration):
     """Boots Stele from GRUB; returns {row: value}. A row that failed is missing."""
-    image = iso("bench", KERNEL=KERNEL, INITRAMFS=archive, CMDLINE="console=ttyS0 loglevel=4", ARGS=arguments)
-    header = subprocess.run(["readelf", "-h", KERNEL], capture_output=True, text=True, check=True).stdout
+    image = iso("bench", KERNEL=kernel, INITRAMFS=archive, CMDLINE="console=ttyS0 loglevel=4", ARGS=arguments)
+    header = subprocess.run(["readelf", "-h", kernel], capture_output=True, text=True, check=True).stdout
     entry = int(re.search(r"Entry point address:\s+(0x\S+)", header)[1], 16) & 0x7FFF_FFFF  # linked high, loaded low
     return _rows(lambda *more: Machine(image, *options, *more, limit=limit, **configuration), entry)
 
 
-def on_linux(archive, arguments="", options=(), limit=1800, run=0, **configuration):
-    """The same on Linux. What is known of an equal machine and its `run` is not run again."""
+def on_linux(archive, arguments="", options=(), limit=1800, run=0, keep=True, **configuration):
+    """The same on Linux. What is kept of an equal machine and its `run` is not run again."""
     words = f"{LINUX_WORDS} -- {arguments}"
     version = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, check=True).stdout
     digest = hashlib.sha256(pathlib.Path(archive).read_bytes() + version)
     digest.update(repr((linux.kernel().name, words, options, sorted(configuration.items()), run)).encode())
     known = BUILD / f"linux-{digest.hexdigest()[:16]}.txt"
-    if not known.exists():
-        rows = _rows(
-            lambda *more: linux.machine(archive, words, [*options, *more], limit=limit, **configuration), LINUX_ENTRY
-        )
+    if keep and known.exists():
+        return read_rows(known)
+    rows = _rows(lambda *more: linux.machine(archive, words, [*options, *more], limit=limit, **configuration), LINUX_ENTRY)
+    if keep:
         write_rows(known, rows)
-    return read_rows(known)
+    return rows
 
 
 def write_rows(path, rows):

@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import machines  # noqa: E402
 import payload  # noqa: E402
 import prompt  # noqa: E402
+import scaling  # noqa: E402
 
 RUNS = int(os.environ.get("RUNS", "1"))
 
@@ -37,16 +38,17 @@ def measure(names):
     """Returns each run's rows on Linux and on Stele: two lists of {name: value}. Linux runs all, because they are kept."""
     linux, stele = [{} for _ in range(RUNS)], [{} for _ in range(RUNS)]
 
-    def boot(archive, every, **configuration):
+    def boot(pack, every, **configuration):
         wanted = [name for name in every if name in names]
+        archive = pack() if wanted else None
         for run in range(RUNS if wanted else 0):
             configuration = {**machines.COUNTED, **configuration}
-            linux[run] |= machines.on_linux(archive, " ".join(every), run=run, **configuration)
-            stele[run] |= machines.on_stele(archive, " ".join(wanted), **configuration)
+            linux[run] |= machines.on_linux(archive, ",".join(every), run=run, **configuration)
+            stele[run] |= machines.on_stele(archive, ",".join(wanted), **configuration)
 
     ours = [name for name in goals() if name not in [*programs(), *prompt.ROWS]]
-    boot(payload.debian_archive(), programs(), memory="2G")
-    boot(payload.archive(), ours)
+    boot(payload.debian_archive, programs(), memory="2G")
+    boot(payload.archive, ours)
     if set(prompt.ROWS) & set(names):
         linux[0] |= prompt.on_linux()
         stele[0] |= prompt.on_stele()
@@ -95,6 +97,10 @@ def main():
     lines, missing = table(names, linux, stele)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
     lines += ["", f"Instructions; Stele at {commit}. Linux: {spread(linux)}. Stele: {spread(stele)}."]
+    if not sys.argv[1:]:
+        second, complete = scaling.table(payload.archive())
+        lines += ["", *second, "", "Work done in the same time, and one worker's is 1; the best of five attempts each."]
+        missing += [] if complete else ["scaling"]
     print("\n".join(lines))
     if not sys.argv[1:]:
         head = "# The last table of `make bench`\n\n"

@@ -1,6 +1,7 @@
 /* Measures rows by name, or all. As process 1 it prepares the machine, and switches it off at the end.
  *
- *   bench [ROW…]
+ *   bench [ROW,ROW…]
+ *   bench scale
  *
  * A line of /bench/list, `name command`, is a row too: the shell runs the command once, and all that it does counts. */
 #include "rows.h"
@@ -86,13 +87,14 @@ static void run(const char *name, const char *command)
     }
 }
 
-static bool is_chosen(const char *name, char **words)
+/* Whether a name is in a list with commas; all are where there is no list. One word, because Linux gives init only 32. */
+static bool is_chosen(const char *name, const char *list)
 {
-    if (!*words)
-        return true;
-    while (*words && strcmp(*words, name) != 0)
-        words++;
-    return *words;
+    size_t length = strlen(name);
+    for (const char *at = list; at && *at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
+        if (strncmp(at, name, length) == 0 && (at[length] == ',' || at[length] == 0))
+            return true;
+    return !list;
 }
 
 /* What an init does before anything else. */
@@ -115,9 +117,11 @@ int main(int count, char **words)
     setvbuf(stdout, NULL, _IONBF, 0);
     if (is_init)
         prepare(first);
+    if (words[1] && strcmp(words[1], "scale") == 0)
+        scale();
     for (size_t family = 0; family < sizeof families / sizeof *families; family++)
         for (const struct row *row = families[family]; row->name; row++)
-            if (is_chosen(row->name, words + 1))
+            if (is_chosen(row->name, words[1]))
                 measure(row);
     char line[1024];
     FILE *list = fopen("/bench/list", "r");
@@ -125,7 +129,7 @@ int main(int count, char **words)
         char *command = strchr(line, ' ');
         must(command);
         *command++ = 0;
-        if (is_chosen(line, words + 1))
+        if (is_chosen(line, words[1]))
             run(line, command);
     }
     printf("@end\n");

@@ -21,6 +21,9 @@ struct row {
 /* Each family's rows end in one without a name. */
 extern const struct row calls[], files[], memory[], processes[], signals[], handover[], transfers[];
 
+/* Measures and prints the rows of the second table. */
+void scale(void);
+
 /* Ends the row, which then counts as failed, unless the condition holds. */
 #define must(condition)                                                                                                \
     do {                                                                                                               \
