@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 /* Where each side reads and writes: [0] is the parent's. */
 struct line {
@@ -154,6 +155,22 @@ static uint64_t switch_16_64(unsigned count)
     return ring(count, 16, 64 << 10);
 }
 
+static void spin(void *argument)
+{
+    (void)argument;
+    for (;;)
+        __asm__ volatile("");
+}
+
+/* Sleeps of 10 us that end although another process would go on. */
+static uint64_t sleep_beside(unsigned count)
+{
+    pid_t child = start(spin, NULL);
+    uint64_t taken = REPEAT(count, nanosleep(&(struct timespec){.tv_nsec = 10000}, NULL));
+    stop(child);
+    return taken;
+}
+
 const struct row handover[] = {
     {"pipe-pingpong", pipes, 2000},
     {"unix-pingpong", sockets, 2000},
@@ -163,5 +180,6 @@ const struct row handover[] = {
     {"switch-2-64k", switch_2_64, 4000},
     {"switch-16-0k", switch_16_0, 4000},
     {"switch-16-64k", switch_16_64, 4000},
+    {"sleep-10us", sleep_beside, 200},
     {0},
 };

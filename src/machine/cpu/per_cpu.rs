@@ -31,6 +31,8 @@ pub(in crate::machine) struct PerCpu {
     pub(in crate::machine) index: usize,
     /// Why user mode may not go on yet: bits of `Attention`.
     attention: AtomicU8,
+    /// An interrupt is served.
+    pub(in crate::machine) serves_interrupt: AtomicBool,
     /// The interrupt that is served came from user mode.
     pub(in crate::machine) serves_user_interrupt: AtomicBool,
     /// The running task, as `machine::task` knows it; null until it has started.
@@ -55,6 +57,7 @@ impl PerCpu {
             },
             index,
             attention: AtomicU8::new(0),
+            serves_interrupt: AtomicBool::new(false),
             serves_user_interrupt: AtomicBool::new(false),
             current: AtomicPtr::new(core::ptr::null_mut()),
             active_context: AtomicPtr::new(core::ptr::null_mut()),

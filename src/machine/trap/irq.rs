@@ -165,20 +165,23 @@ pub(in crate::machine) fn dispatch_interrupt(vector: u8) {
     }
 
     let Some(controller) = CONTROLLER.get() else { return };
+    if vector < FIRST_LOCAL_VECTOR && controller.is_spurious(vector) {
+        return;
+    }
+    let is_served = &cpu::this().serves_interrupt;
+    is_served.store(true, Ordering::Relaxed);
     if vector >= FIRST_LOCAL_VECTOR {
         if let Some(handler) = LOCAL_HANDLERS[usize::from(vector - FIRST_LOCAL_VECTOR)].get() {
             handler();
         }
     } else {
-        if controller.is_spurious(vector) {
-            return;
-        }
         random::add_entropy(u64::from(vector));
         let handlers = LINES[usize::from(vector)].lock().clone();
         for handler in handlers.iter().flat_map(|handlers| handlers.iter()) {
             (handler.function)();
         }
     }
+    is_served.store(false, Ordering::Relaxed);
     controller.end_of_interrupt(vector);
 }
 
