@@ -10,7 +10,6 @@ use super::timers::Timers;
 use super::{Resource, Session, Thread};
 use crate::file::{Events, Readiness};
 use crate::fs::{Identity, Path};
-use crate::machine::memory::PAGE_SIZE;
 use crate::machine::sync::SpinLock;
 use crate::machine::task::{CpuTime, WaitQueue};
 use crate::machine::time;
@@ -339,7 +338,7 @@ impl Process {
 
     /// Keeps the peak of memory that the process is about to give up.
     pub(super) fn note_peak(&self, space: &AddressSpace) {
-        let pages = space.statistics().peak_resident / PAGE_SIZE as u64;
+        let pages = space.peak_resident_pages();
         let usage = &mut self.state.lock().usage;
         usage.peak_resident_pages = usage.peak_resident_pages.max(pages);
     }

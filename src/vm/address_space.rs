@@ -77,9 +77,8 @@ pub(crate) struct MemoryStatistics {
     /// All areas, and the most there ever were.
     pub(crate) total: u64,
     pub(crate) peak_total: u64,
-    /// Pages present, and the most there ever were.
+    /// Pages present.
     pub(crate) resident: u64,
-    pub(crate) peak_resident: u64,
     /// Private writable areas but the stack.
     pub(crate) data: u64,
     pub(crate) stack: u64,
@@ -188,7 +187,6 @@ impl AddressSpace {
             total: areas.total,
             peak_total: areas.peak_total,
             resident: (areas.resident + areas.set_aside.len()) as u64 * PAGE,
-            peak_resident: areas.peak_resident.max(areas.resident) as u64 * PAGE,
             tables: self.table.table_pages() as u64 * PAGE,
             bookkeeping: (areas.map.len() * size_of::<Area>()) as u64,
             ..MemoryStatistics::default()
@@ -210,6 +208,12 @@ impl AddressSpace {
             }
         }
         sizes
+    }
+
+    /// Returns the most pages that there ever were.
+    pub(crate) fn peak_resident_pages(&self) -> u64 {
+        let areas = self.lock();
+        areas.peak_resident.max(areas.resident) as u64
     }
 
     /// Returns how many bytes are mapped, for RLIMIT_AS.

@@ -2,7 +2,6 @@
 
 use crate::errno::{Errno, Result};
 use crate::fs::Capabilities;
-use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::Class;
 use crate::machine::time;
 use crate::process::{Limit, Process, Resource, Thread, Usage, cpu_limit, job_control::TICK_NS, table};
@@ -140,8 +139,7 @@ pub(crate) fn getrusage(ctx: &Ctx<'_>, who: i32, usage: UserPtr<'_, UserUsage>) 
     let value = match who {
         RUSAGE_SELF => {
             let mut usage = ctx.process().usage();
-            usage.peak_resident_pages =
-                usage.peak_resident_pages.max(ctx.space().statistics().peak_resident / PAGE_SIZE as u64);
+            usage.peak_resident_pages = usage.peak_resident_pages.max(ctx.space().peak_resident_pages());
             usage
         }
         RUSAGE_CHILDREN => ctx.process().children_usage(),
