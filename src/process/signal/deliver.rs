@@ -57,7 +57,7 @@ pub(crate) fn deliver(
                 let is_traced = thread.is_traced();
                 let info = if is_traced { trace::stop_for_signal(thread, user, &mut call, info) } else { Some(info) };
                 let Some(info) = info else { continue };
-                let action = thread.process().dispositions().take_for_delivery(info.signal());
+                let action = thread.process().state.lock().dispositions.take_for_delivery(info.signal());
                 match action.handler {
                     IGNORE => {}
                     DEFAULT => take_default_action(thread, &info),

@@ -7,10 +7,11 @@
 use super::information::WholeInfo;
 use super::{Action, ActionFlags, SignalInfo, SignalSet};
 use crate::errno::{Errno, Result};
-use crate::machine::user::{Registers, UserMode};
+use crate::machine::user::{Registers, UserMode, load_u32};
 use crate::process::{AlternateStack, Thread};
 use crate::vm::{AddressSpace, UserPtr};
 use alloc::sync::Arc;
+use core::mem::offset_of;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Leaf functions may use this much below the stack pointer (System V ABI, "red zone").
@@ -84,7 +85,7 @@ struct Frame {
 }
 
 /// `struct _fpx_sw_bytes`.
-#[derive(Clone, Copy, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, IntoBytes, Immutable)]
 #[repr(C)]
 struct SoftwareBytes {
     magic1: u32,
@@ -92,6 +93,15 @@ struct SoftwareBytes {
     features: u64,
     state_size: u32,
     padding: [u32; 7],
+}
+
+/// The end of FXSAVE's area and XSAVE's header. XSAVE writes neither the bytes for software nor what the header says of
+/// components that the CPU does not have.
+#[derive(Clone, Copy, IntoBytes, Immutable)]
+#[repr(C)]
+struct Middle {
+    software: SoftwareBytes,
+    header: [u64; XSAVE_HEADER_WORDS],
 }
 
 const FRAME_SIZE: u64 = (size_of::<Frame>() + size_of::<WholeInfo>()) as u64;
@@ -152,7 +162,7 @@ pub(super) fn push(
     let registers = &mut user.registers;
     registers.rdi = info.signal().number() as u64;
     registers.rsi = info_address;
-    registers.rdx = frame_address + core::mem::offset_of!(Frame, flags) as u64;
+    registers.rdx = frame_address + offset_of!(Frame, flags) as u64;
     registers.rax = 0;
     registers.rip = action.handler;
     registers.rsp = frame_address;
@@ -213,39 +223,41 @@ fn stack_top(alternate: &AlternateStack, stack_pointer: u64, flags: ActionFlags)
 /// Stores the extended state in the frame; the handler starts with a fresh one, as on Linux.
 fn write_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
     let size = UserMode::extended_state_size();
-    if size > FXSAVE_SIZE {
-        // XSAVE leaves what the header says of components that the CPU does not have.
-        UserPtr::<[u64; XSAVE_HEADER_WORDS]>::new(space, address + FXSAVE_SIZE as u64)
-            .write(&[0; XSAVE_HEADER_WORDS])?;
+    let has_xsave = size > FXSAVE_SIZE;
+    let software = SoftwareBytes {
+        magic1: FP_XSTATE_MAGIC1,
+        extended_size: (size + MAGIC2_SIZE) as u32,
+        features: UserMode::extended_state_components(),
+        state_size: size as u32,
+        padding: [0; 7],
+    };
+    if has_xsave {
+        let middle = Middle { software, header: [0; XSAVE_HEADER_WORDS] };
+        UserPtr::<Middle>::new(space, address + SOFTWARE_BYTES as u64).write(&middle)?;
         UserPtr::<u32>::new(space, address + size as u64).write(&FP_XSTATE_MAGIC2)?;
     }
     // The CPU does it alone where all pages are there, which they are by now but for bad luck.
     let is_stored = user.store_extended_state(address)
-        || user.hand_over_extended_state(|bytes| space.copy_out(address, bytes) == size);
-    if !is_stored {
-        return Err(Errno::EFAULT);
-    }
-    if size > FXSAVE_SIZE {
-        let software = SoftwareBytes {
-            magic1: FP_XSTATE_MAGIC1,
-            extended_size: (size + MAGIC2_SIZE) as u32,
-            features: UserMode::extended_state_components(),
-            state_size: size as u32,
-            padding: [0; 7],
-        };
-        UserPtr::<SoftwareBytes>::new(space, address + SOFTWARE_BYTES as u64).write(&software)?;
-    }
-    Ok(())
+        || user.hand_over_extended_state(|bytes| {
+            if has_xsave {
+                bytes[SOFTWARE_BYTES..FXSAVE_SIZE].copy_from_slice(software.as_bytes());
+            }
+            space.copy_out(address, bytes) == size
+        });
+    if is_stored { Ok(()) } else { Err(Errno::EFAULT) }
 }
 
 /// Reads the state back: all of it where the markers are right, else its FXSAVE part alone (as Linux does for frames
 /// that were copied short).
 fn read_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
     let size = UserMode::extended_state_size();
-    let software = UserPtr::<SoftwareBytes>::new(space, address.wrapping_add(SOFTWARE_BYTES as u64)).read()?;
-    let has_all = software.magic1 == FP_XSTATE_MAGIC1
-        && software.state_size as usize == size
-        && UserPtr::<u32>::new(space, address.wrapping_add(size as u64)).read() == Ok(FP_XSTATE_MAGIC2);
+    let word = |offset: usize| {
+        let address = address.wrapping_add(offset as u64);
+        load_u32(address).map_or_else(|| UserPtr::<u32>::new(space, address).read(), Ok)
+    };
+    let has_all = word(SOFTWARE_BYTES)? == FP_XSTATE_MAGIC1
+        && word(SOFTWARE_BYTES + offset_of!(SoftwareBytes, state_size))? as usize == size
+        && word(size) == Ok(FP_XSTATE_MAGIC2);
     if has_all && user.load_extended_state(address) {
         return Ok(());
     }

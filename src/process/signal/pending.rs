@@ -49,7 +49,8 @@ impl Pending {
         let synchronous = candidates.intersection(SignalSet::SYNCHRONOUS);
         let signal = synchronous.first().or_else(|| candidates.first())?;
         let place = self.queue.iter().position(|(info, _)| info.signal() == signal);
-        let info = place.and_then(|place| self.queue.remove(place)).map(|(info, _)| info);
+        let entry = if place == Some(0) { self.queue.pop_front() } else { place.and_then(|it| self.queue.remove(it)) };
+        let info = entry.map(|(info, _)| info);
         if !signal.is_queued() || !self.queue.iter().any(|(other, _)| other.signal() == signal) {
             self.set.remove(signal);
         }
