@@ -8,7 +8,7 @@ import tempfile
 import threading
 
 from guest import Guest
-from qemu import ROOT, Failure, iso
+from qemu import PROMPT, ROOT, Failure, Machine, iso
 
 MIRROR = "http://deb.debian.org/debian"
 RELEASE = "bookworm"
@@ -111,9 +111,10 @@ class Userland(Guest):
             (self.root / "tests/session").touch()
         self._executable("init", INIT)
 
-    def add_script(self, path, limit=300):
-        """Adds a script for bash."""
-        shutil.copy(path, self.root / "tests" / path.name)
+    def add_script(self, path, *beside, limit=300):
+        """Adds a script for bash, and files that it finds in its own folder."""
+        for file in (path, *beside):
+            shutil.copy(file, self.root / "tests")
         self.add(path.stem, f"/bin/bash /tests/{path.name}", limit)
 
     def image(self, words=""):
@@ -134,7 +135,23 @@ class Userland(Guest):
         return iso(self.name, INITRAMFS=archive, CMDLINE=f"console=ttyS0 loglevel=5 {words}".strip())
 
 
-def on_linux(script):
+    def run(self, limit=600, session=None):
+        """Boots it; returns what `Guest.run` does. Then drives a session at the prompt, if there is one."""
+        with Machine(self.image(), limit=limit, **self.configuration) as machine:
+            try:
+                if session:
+                    machine.expect(PROMPT)
+                    machine.limit = 120
+                    session(machine)
+                    machine.send("echo o > /proc/sysrq-trigger\n")
+                machine.wait_for_end()
+            except Failure:
+                if session:
+                    raise
+            return self._results(machine.output)
+
+
+def on_linux(script, *beside):
     """Runs a script in the same tree on the build host; returns its output and status."""
     tree = root()
     with tempfile.TemporaryDirectory(prefix="stele-host-") as folder:
@@ -145,7 +162,7 @@ mount -t tmpfs tmpfs {folder}
 mkdir {folder}/upper {folder}/work {folder}/root
 mount -t overlay -o lowerdir={tree},upperdir={folder}/upper,workdir={folder}/work overlay {folder}/root
 cd {folder}/root
-mkdir -p tests && cp {script} tests/
+mkdir -p tests && cp {' '.join(map(str, (script, *beside)))} tests/
 mount --rbind /sys sys
 mount -t tmpfs tmpfs dev
 for name in null zero full random urandom tty; do touch dev/$name; mount --bind /dev/$name dev/$name; done

@@ -110,10 +110,10 @@ def _libtest(program, output):
     return {f"{program.partition('.')[2]} {case}": passes for case, passes in found.items()}
 
 
-# Debian's libpython3.11-testsuite: what exercises the kernel, without AF_INET.
+# Debian's libpython3.11-testsuite: what exercises the kernel.
 PYTHON = """
     os posix signal threading pty mmap select epoll fcntl time tempfile shutil resource pwd poll selectors glob stat file
-    fileio
+    fileio subprocess socket
 """.split()
 
 
