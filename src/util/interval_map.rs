@@ -1,11 +1,12 @@
 //! A map from disjoint half-open ranges of addresses to values: the areas of an address space.
 //!
 //! Ranges are cut where an operation covers only a part of them, and joined again where neighbours continue each
-//! other; the value says how (`Piece`). The ranges are a sorted vector: look-ups are binary searches in one block of
+//! other; the value says how (`Piece`). The ranges are a sorted deque: look-ups are binary searches in one block of
 //! memory, which for the few dozen areas that programs have is several times cheaper than a tree (a tree made up nine
-//! tenths of mmap's instructions); a change moves what lies behind it.
+//! tenths of mmap's instructions); a change moves what lies on its shorter side, little where mappings are placed one below
+//! the other.
 
-use alloc::vec::Vec;
+use alloc::collections::VecDeque;
 use core::ops::Range;
 
 /// A value that can be cut and joined with the range it stands for.
@@ -22,7 +23,7 @@ pub(crate) trait Piece: Sized {
 #[derive(Clone)]
 pub(crate) struct IntervalMap<T> {
     /// In ascending order; none is empty.
-    entries: Vec<Entry<T>>,
+    entries: VecDeque<Entry<T>>,
 }
 
 #[derive(Clone)]
@@ -45,7 +46,7 @@ impl<T> Entry<T> {
 impl<T: Piece> IntervalMap<T> {
     /// Makes an empty map.
     pub(crate) const fn new() -> IntervalMap<T> {
-        IntervalMap { entries: Vec::new() }
+        IntervalMap { entries: VecDeque::new() }
     }
 
     /// Returns how many ranges there are.
@@ -90,7 +91,7 @@ impl<T: Piece> IntervalMap<T> {
     /// Returns the ranges that overlap `range`, in order and whole.
     pub(crate) fn overlapping(&self, range: Range<u64>) -> impl Iterator<Item = (Range<u64>, &T)> {
         let first = self.first_ending_after(range.start);
-        self.entries[first..].iter().take_while(move |entry| entry.start < range.end).map(Entry::show)
+        self.entries.range(first..).take_while(move |entry| entry.start < range.end).map(Entry::show)
     }
 
     /// Returns whether nothing overlaps `range`.
@@ -114,7 +115,7 @@ impl<T: Piece> IntervalMap<T> {
     pub(crate) fn insert(&mut self, range: Range<u64>, value: T) {
         debug_assert!(range.start < range.end && self.is_free(range.clone()));
         let index = self.first_starting_from(range.start);
-        let added = Entry { start: range.start, end: range.end, value };
+        let mut added = Entry { start: range.start, end: range.end, value };
         // Joined with the one before, it needs no place of its own.
         if let Some(before) = index.checked_sub(1).and_then(|before| self.entries.get_mut(before))
             && before.end == added.start
@@ -124,18 +125,37 @@ impl<T: Piece> IntervalMap<T> {
             self.join_after(index - 1);
             return;
         }
+        // Nor does it where the one behind continues it.
+        if let Some(next) = self.entries.get_mut(index)
+            && added.end == next.start
+            && added.value.try_join(added.end - added.start, &next.value)
+        {
+            *next = Entry { end: next.end, ..added };
+            return;
+        }
         self.entries.insert(index, added);
-        self.join_after(index);
     }
 
     /// Adds a range behind all others, without joining it.
     pub(crate) fn append(&mut self, range: Range<u64>, value: T) {
-        debug_assert!(self.entries.last().is_none_or(|last| last.end <= range.start));
-        self.entries.push(Entry { start: range.start, end: range.end, value });
+        debug_assert!(self.entries.back().is_none_or(|last| last.end <= range.start));
+        self.entries.push_back(Entry { start: range.start, end: range.end, value });
     }
 
     /// Removes what lies in `range`, cutting ranges that reach out of it; calls `removed` for each piece.
     pub(crate) fn remove(&mut self, range: Range<u64>, mut removed: impl FnMut(Range<u64>, T)) {
+        let index = self.first_ending_after(range.start);
+        let Some(entry) = self.entries.get_mut(index).filter(|entry| entry.start < range.end) else { return };
+        // An end of one range is taken off without moving what lies behind it.
+        if entry.start == range.start && range.end < entry.end {
+            let back = entry.value.split_off(range.end - range.start);
+            entry.start = range.end;
+            return removed(range, core::mem::replace(&mut entry.value, back));
+        }
+        if entry.start < range.start && range.end == entry.end {
+            entry.end = range.start;
+            return removed(range.clone(), entry.value.split_off(range.start - entry.start));
+        }
         let inside = self.cut_out(&range);
         for entry in self.entries.drain(inside) {
             removed(entry.start..entry.end, entry.value);
@@ -145,7 +165,7 @@ impl<T: Piece> IntervalMap<T> {
     /// Changes the values of what lies in `range`, cutting ranges that reach out of it and joining afterwards.
     pub(crate) fn update(&mut self, range: Range<u64>, mut change: impl FnMut(&mut T)) {
         let inside = self.cut_out(&range);
-        for entry in &mut self.entries[inside.clone()] {
+        for entry in self.entries.range_mut(inside.clone()) {
             change(&mut entry.value);
         }
         for index in inside.clone().rev() {
@@ -164,7 +184,7 @@ impl<T: Piece> IntervalMap<T> {
         if let Some(entry) = self.entries.get(above) {
             ceiling = ceiling.min(entry.start.saturating_sub(guard(&entry.value)));
         }
-        for entry in self.entries[..above].iter().rev().take_while(|entry| entry.end > within.start) {
+        for entry in self.entries.range(..above).rev().take_while(|entry| entry.end > within.start) {
             if ceiling.checked_sub(length).is_some_and(|found| found >= entry.end) {
                 return Some(ceiling - length);
             }
@@ -187,7 +207,7 @@ impl<T: Piece> IntervalMap<T> {
         if self.cut_at(first, range.start) {
             first += 1;
         }
-        let last = first + self.entries[first..].partition_point(|entry| entry.end <= range.end);
+        let last = self.first_ending_after(range.end);
         if self.cut_at(last, range.end) {
             return first..last + 1;
         }
@@ -208,7 +228,8 @@ impl<T: Piece> IntervalMap<T> {
 
     /// Joins the entry `index` with the next if they meet and their values can be joined.
     fn join_after(&mut self, index: usize) {
-        if let Some([entry, next]) = self.entries.get_mut(index..index + 2)
+        let mut pair = self.entries.range_mut(index..);
+        if let (Some(entry), Some(next)) = (pair.next(), pair.next())
             && entry.end == next.start
             && entry.value.try_join(entry.end - entry.start, &next.value)
         {

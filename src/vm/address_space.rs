@@ -9,7 +9,7 @@ use super::area::{Area, AreaDescription, Protection};
 use super::commit::Promise;
 use super::{PAGE, PageCache, large_pages};
 use crate::errno::Result;
-use crate::machine::memory::{Access, Frame, LARGE_PAGE_SIZE, PageTable, USER_END};
+use crate::machine::memory::{Frame, LARGE_PAGE_SIZE, PageTable, Stores, USER_END};
 use crate::machine::random;
 use crate::machine::task::{Mutex, MutexGuard};
 use crate::rank::Rank;
@@ -62,6 +62,8 @@ pub(super) struct Areas {
     pub(super) promise: Promise,
     /// Mappings are placed below.
     pub(super) map_base: u64,
+    /// Since something was last removed, a place of so many bytes was sought, and there is none above the address.
+    pub(super) crowded: (u64, u64),
     /// The heap, from its start to its end as brk(2) set it (not rounded).
     pub(super) heap: Range<u64>,
     /// RLIMIT_STACK, in bytes.
@@ -107,6 +109,7 @@ impl AddressSpace {
             promise: Promise::default(),
             // `reserve_stack` sets it at random.
             map_base: USER_END - STACK_ROOM_MINIMUM,
+            crowded: (0, USER_END),
             heap: 0..0,
             stack_limit: 8 << 20,
             locks_future: false,
@@ -275,8 +278,8 @@ impl AddressSpace {
     /// Makes stores to shared mappings of the file fault again, so that they are noticed.
     pub(super) fn write_protect_cache(&self, cache: &PageCache) {
         let areas = self.lock();
-        for (range, _) in areas.map.iter().filter(|(_, area)| area.is_shared && area.shows(cache)) {
-            self.table.protect(range, &mut |access| access - Access::WRITE);
+        for (range, area) in areas.map.iter().filter(|(_, area)| area.is_shared && area.shows(cache)) {
+            self.table.protect(range, area.protection.contains(Protection::EXECUTE), Stores::Forbidden);
         }
     }
 }

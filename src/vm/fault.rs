@@ -59,11 +59,13 @@ impl AddressSpace {
 
     /// Makes the page at `address` ready for the access.
     pub(super) fn resolve(&self, areas: &mut Areas, address: u64, wanted: Wanted, rights: Rights) -> FaultOutcome {
-        if address >= USER_END || areas.map.find(address).is_none() && !areas.grow_down_to(address) {
-            return FaultOutcome::NotMapped;
-        }
-        let Areas { map, set_aside, resident, refuses_large_pages, .. } = areas;
-        let Some((range, area)) = map.find_mut(address) else { return FaultOutcome::NotMapped };
+        let (range, area) = match areas.map.find_mut(address) {
+            Some(found) => found,
+            None => {
+                let is_grown = address < USER_END && areas.grow_down_to(address);
+                return if is_grown { self.resolve(areas, address, wanted, rights) } else { FaultOutcome::NotMapped };
+            }
+        };
         let is_allowed = match rights {
             Rights::Program => area.allows(wanted),
             // A page in the table would be the program's to read.
@@ -74,32 +76,20 @@ impl AddressSpace {
             return FaultOutcome::NotAllowed;
         }
 
-        let mut present = self.table.look_up(address);
-        if present.is_none()
-            && let Some(frame) = set_aside.get(&address)
-        {
-            let frame = frame.clone();
-            let access = area.access() - Access::WRITE;
-            if self.table.map(address, frame.clone(), access).is_err() {
+        if let Some(frame) = areas.set_aside.get(&address) {
+            if self.table.map(address, frame.clone(), area.access() - Access::WRITE).is_err() {
                 return FaultOutcome::OutOfMemory;
             }
-            *resident += 1;
-            set_aside.remove(&address);
-            present = Some((frame, access));
+            areas.resident += 1;
+            areas.set_aside.remove(&address);
         }
 
-        let refuses_large = *refuses_large_pages;
-        let filler = Filler { space: self, area, range, address, set_aside, refuses_large };
-        let result = match present {
-            Some((frame, access)) if wanted == Wanted::Write && !access.contains(Access::WRITE) => {
-                filler.make_writable(frame)
-            }
-            Some(_) => Ok(0),
-            None => filler.fill(wanted == Wanted::Write),
-        };
-        match result {
-            Ok(pages) => {
-                *resident += pages;
+        let refuses_large = areas.refuses_large_pages;
+        let mut filler =
+            Filler { space: self, area, range, address, set_aside: &areas.set_aside, refuses_large, added: 0 };
+        match self.table.replace(address, |shown| filler.choose(shown, wanted == Wanted::Write)) {
+            Ok(()) => {
+                areas.resident += filler.added;
                 FaultOutcome::Resolved
             }
             Err(Errno::ENOMEM | Errno::ENOSPC) => FaultOutcome::OutOfMemory,
@@ -148,26 +138,27 @@ struct Filler<'a> {
     /// Where a page of the file must not be shown, because there is a private one.
     set_aside: &'a BTreeMap<u64, Frame>,
     refuses_large: bool,
+    /// How many pages were added to the address space.
+    added: usize,
 }
 
 impl Filler<'_> {
-    /// Puts a page where there is none; returns how many pages were added. EFAULT beyond the end of the file.
-    fn fill(mut self, is_write: bool) -> Result<usize> {
-        if matches!(self.area.mapping, Mapping::File { .. }) {
-            return self.fill_from_file(is_write);
+    /// Says what the page is to show that shows `shown`, and how; `None` if nothing is to be done any more.
+    fn choose(&mut self, shown: Option<(Frame, Access)>, is_write: bool) -> Result<Option<(Frame, Access)>> {
+        match shown {
+            Some((frame, access)) if is_write && !access.contains(Access::WRITE) => self.make_writable(frame),
+            Some(_) => Ok(None),
+            None if matches!(self.area.mapping, Mapping::File { .. }) => self.fill_from_file(is_write),
+            None if is_write && self.fill_large().is_some() => Ok(None),
+            None => {
+                self.added = 1;
+                if is_write {
+                    return Ok(self.own(budget::zeroed_frame()?));
+                }
+                self.area.has_private_pages = true;
+                Ok(Some((zero_page()?, self.area.access() - Access::WRITE)))
+            }
         }
-        if is_write && self.fill_large().is_some() {
-            return Ok(LARGE_PAGE_SIZE / PAGE as usize);
-        }
-        if is_write {
-            let frame = budget::zeroed_frame()?;
-            self.map_own(frame)?;
-        } else {
-            let access = self.area.access() - Access::WRITE;
-            self.space.table.map(self.address, zero_page()?, access)?;
-            self.area.has_private_pages = true;
-        }
-        Ok(1)
     }
 
     /// Puts a large page where there is nothing yet around the address, if it may be and can be had.
@@ -180,30 +171,31 @@ impl Filler<'_> {
         let frame = if is_free { budget::zeroed_large_frame().ok()? } else { return None };
         self.space.table.map_large(whole.start, frame, self.area.access()).ok()?;
         self.area.has_private_pages = true;
+        self.added = LARGE_PAGE_SIZE / PAGE as usize;
         Some(())
     }
 
-    fn fill_from_file(self, is_write: bool) -> Result<usize> {
+    /// EFAULT beyond the end of the file.
+    fn fill_from_file(&mut self, is_write: bool) -> Result<Option<(Frame, Access)>> {
         let Some((cache, index)) = self.area.file_page(self.address - self.range.start) else {
             return Err(Errno::EFAULT);
         };
         let frame = cache.page(index)?.ok_or(Errno::EFAULT)?;
+        self.added = 1;
         if is_write && !self.area.is_shared {
-            let copy = budget::copy_of(&frame)?;
-            self.map_own(copy)?;
-            return Ok(1);
+            return Ok(self.own(budget::copy_of(&frame)?));
         }
 
         let mut access = self.area.access();
         if is_write {
             cache.mark_dirty(index);
-            self.space.table.map(self.address, frame, access)?;
-            return Ok(1);
+            return Ok(Some((frame, access)));
         }
         if !self.area.is_shared || cache.needs_write_back() {
             access -= Access::WRITE;
         }
-        Ok(self.map_around(cache, index, frame, access)?)
+        self.added = self.map_around(cache, index, frame, access)?;
+        Ok(None)
     }
 
     /// Maps the page `index`, which is `frame`, and its neighbours in the window that are in memory but not mapped;
@@ -232,29 +224,28 @@ impl Filler<'_> {
         self.space.table.map_missing(window_start, &mut frames[..length], access)
     }
 
-    /// A store to a page that is present but not writable; returns how many pages were added (none).
-    fn make_writable(self, frame: Frame) -> Result<usize> {
+    /// A store to a page that is present but not writable.
+    fn make_writable(&mut self, frame: Frame) -> Result<Option<(Frame, Access)>> {
+        let access = self.area.access();
         if self.area.is_shared {
             if let Some((cache, index)) = self.area.file_page(self.address - self.range.start) {
                 cache.mark_dirty(index);
             }
-            self.space.table.map(self.address, frame, self.area.access())?;
-        } else if self.space.table.take_over_large(self.address, &frame, self.area.access()) {
-            return Ok(0);
+            Ok(Some((frame, access)))
+        } else if self.space.table.take_over_large(self.address, &frame, access) {
+            Ok(None)
         } else if frame.references() == 2 {
             // The page table's reference and ours: nobody else has the page.
-            self.map_own(frame)?;
+            Ok(self.own(frame))
         } else {
-            let copy = budget::copy_of(&frame)?;
-            self.map_own(copy)?;
+            Ok(self.own(budget::copy_of(&frame)?))
         }
-        Ok(0)
     }
 
-    /// Maps a page that belongs to this address space alone.
-    fn map_own(self, frame: Frame) -> Result {
+    /// A page that belongs to this address space alone.
+    fn own(&mut self, frame: Frame) -> Option<(Frame, Access)> {
         self.area.has_private_pages = true;
-        Ok(self.space.table.map(self.address, frame, self.area.access())?)
+        Some((frame, self.area.access()))
     }
 }
 

@@ -6,7 +6,7 @@ use super::area::{Area, Mapping};
 use super::commit::Promise;
 use super::{AddressSpace, PAGE, budget};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::Access;
+use crate::machine::memory::{Access, USER_END};
 use crate::util::interval_map::IntervalMap;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -25,6 +25,7 @@ impl AddressSpace {
             peak_total: 0,
             promise: Promise::default(),
             map_base: areas.map_base,
+            crowded: (0, USER_END),
             heap: areas.heap.clone(),
             stack_limit: areas.stack_limit,
             locks_future: false,

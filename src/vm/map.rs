@@ -5,7 +5,7 @@ use super::area::{Area, MapRequest, Mapping, Placement, Protection, Wanted};
 use super::fault::{FaultOutcome, Rights, is_zero_page};
 use super::{PAGE, round_up};
 use crate::errno::{Errno, Result};
-use crate::machine::memory::{Access, USER_END};
+use crate::machine::memory::{Stores, USER_END};
 use crate::machine::task;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -29,8 +29,13 @@ impl AddressSpace {
         let mut areas = self.lock();
         areas.check_count(0)?;
         let start = areas.place(request.placement, length, request.grows_down)?;
-        areas.check_hole(&(start..start + length))?;
-        let removed = self.remove(&mut areas, start..start + length)?;
+        let removed = match request.placement {
+            Placement::Fixed(_) => {
+                areas.check_hole(&(start..start + length))?;
+                self.remove(&mut areas, start..start + length)?
+            }
+            _ => Vec::new(),
+        };
         let mut area = Area::new(&request);
         if let Mapping::File { cache, .. } = &request.mapping {
             cache.add_mapper(&self.this);
@@ -114,12 +119,15 @@ impl AddressSpace {
     fn change_protection(&self, areas: &mut Areas, range: Range<u64>, protection: Protection) {
         if protection.is_empty() {
             self.set_aside(areas, range.clone());
-        } else {
-            let keeps_write = protection.contains(Protection::WRITE);
-            self.table.protect(range.clone(), &mut |mut access| {
-                access.set(Access::EXECUTE, protection.contains(Protection::EXECUTE));
-                if keeps_write { access } else { access - Access::WRITE }
-            });
+        }
+        for (found, area) in areas.map.overlapping(range.clone()) {
+            let stores = match (protection.contains(Protection::WRITE), area.is_shared) {
+                (false, _) => Stores::Forbidden,
+                (true, true) => Stores::Kept,
+                (true, false) => Stores::ToOwn,
+            };
+            let part = found.start.max(range.start)..found.end.min(range.end);
+            self.table.protect(part, protection.contains(Protection::EXECUTE), stores);
         }
         areas.map.update(range, |area| {
             area.protection = protection;
@@ -329,12 +337,9 @@ impl AddressSpace {
     /// Takes everything out of a range. ENOMEM, and nothing changed, without memory to split a large page.
     pub(super) fn remove(&self, areas: &mut Areas, range: Range<u64>) -> Result<Removed> {
         self.table.split(&range)?;
-        let Areas { map, total, promise, resident, peak_resident, .. } = areas;
+        let Areas { map, total, promise, resident, peak_resident, crowded, .. } = areas;
         let mut removed = Vec::new();
         let mut hull: Option<Range<u64>> = None;
-        if map.is_free(range.clone()) {
-            return Ok(removed);
-        }
         map.remove(range.clone(), |piece, area| {
             *total -= piece.end - piece.start;
             if area.is_promised {
@@ -346,6 +351,7 @@ impl AddressSpace {
             }
         });
         if let Some(hull) = hull {
+            *crowded = (0, USER_END);
             *peak_resident = (*peak_resident).max(*resident);
             *resident -= self.table.unmap(hull);
         }
@@ -362,15 +368,20 @@ impl Areas {
 
     /// ENOMEM if a change of all in `range` would cut an area, and there are as many as there may be.
     pub(super) fn check_cuts(&mut self, range: &Range<u64>) -> Result {
-        let is_cut = self.is_within(range.start) || self.is_within(range.end);
-        if is_cut { self.check_count(1) } else { Ok(()) }
+        let is_cut = self.is_nearly_full() && (self.is_within(range.start) || self.is_within(range.end));
+        if is_cut { self.check_count(1) } else { self.make_room() }
     }
 
     /// ENOMEM if taking out `range` would make two areas of one, and there are as many as there may be.
     pub(super) fn check_hole(&mut self, range: &Range<u64>) -> Result {
         let is_inside = |(found, _): (Range<u64>, &Area)| found.start < range.start && range.end < found.end;
-        let is_hole = self.map.find(range.start).is_some_and(is_inside);
+        let is_hole = self.is_nearly_full() && self.map.find(range.start).is_some_and(is_inside);
         if is_hole { self.check_count(1) } else { self.make_room() }
+    }
+
+    /// Returns whether it must be looked at what a change would add.
+    fn is_nearly_full(&self) -> bool {
+        self.map.len() >= MAX_AREAS
     }
 
     /// ENOMEM without memory for what one change adds at most: two cuts, and what comes between.
@@ -396,7 +407,7 @@ impl Areas {
     }
 
     /// Chooses the address of a new area of `length` bytes.
-    pub(super) fn place(&self, placement: Placement, length: u64, grows_down: bool) -> Result<u64> {
+    pub(super) fn place(&mut self, placement: Placement, length: u64, grows_down: bool) -> Result<u64> {
         if length > USER_END {
             return Err(Errno::ENOMEM);
         }
@@ -425,11 +436,14 @@ impl Areas {
                 let below = if grows_down { GUARD_GAP } else { 0 };
                 let guard = |area: &Area| if area.grows_down { GUARD_GAP } else { 0 };
                 let needed = length + below;
-                [LOWEST..self.map_base, LOWEST..USER_END]
-                    .into_iter()
-                    .find_map(|within| self.map.free_top_down(within, needed, guard))
-                    .map(|start| start + below)
-                    .ok_or(Errno::ENOMEM)
+                let (sought, above) = self.crowded;
+                let base = if needed >= sought { self.map_base.min(above) } else { self.map_base };
+                if let Some(start) = self.map.free_top_down(LOWEST..base, needed, guard) {
+                    self.crowded = (needed, start + needed);
+                    return Ok(start + below);
+                }
+                let start = self.map.free_top_down(LOWEST..USER_END, needed, guard).ok_or(Errno::ENOMEM)?;
+                Ok(start + below)
             }
         }
     }

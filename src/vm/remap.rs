@@ -3,7 +3,7 @@
 use super::address_space::{AddressSpace, Areas};
 use super::area::{Area, Mapping, Placement};
 use super::map::{Removed, checked_range};
-use super::round_up;
+use super::{USER_END, round_up};
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -118,6 +118,7 @@ impl AddressSpace {
         }
         let mut moved = None;
         areas.map.remove(old.clone(), |_, area| moved = Some(area));
+        areas.crowded = (0, USER_END);
         areas.total -= old.end - old.start;
         if let Some(area) = moved {
             areas.enter(new..new + new_length, area);

@@ -36,7 +36,7 @@ pub(crate) use heap::heap_pages;
 pub(in crate::machine) use kernel_table::root_address;
 pub(in crate::machine) use kernel_table::{Caching, map_device, map_firmware};
 pub(in crate::machine) use page_table::load_page_table;
-pub(crate) use page_table::{Access, PageTable};
+pub(crate) use page_table::{Access, PageTable, Stores};
 pub(crate) use stack::STACK_SIZE;
 pub(in crate::machine) use stack::{KernelStack, assert_margin, is_below_stack};
 pub(in crate::machine) use tlb::{flush_here, set_shoot_down};

@@ -43,6 +43,19 @@ pub(crate) struct PageState {
     pub(crate) is_in_large_page: bool,
 }
 
+/// Which pages `PageTable::protect` lets be stored to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stores {
+    Forbidden,
+    /// As before.
+    Kept,
+    /// As before, and where nobody else has the page.
+    ToOwn,
+}
+
+/// What sees a table, its level, the address of its first entry, and the entries that are meant.
+type VisitTable<'a> = dyn FnMut(Table, u32, u64, Range<usize>) -> Result<(), OutOfMemory> + 'a;
+
 /// The level of the root table; the lowest is 0.
 const ROOT_LEVEL: u32 = 3;
 
@@ -103,19 +116,41 @@ impl PageTable {
 
     /// Maps `frame` at the page `address`, replacing what was there.
     pub(crate) fn map(&self, address: u64, frame: Frame, access: Access) -> Result<(), OutOfMemory> {
-        let leaf = self.make_table(address, 0)?;
+        self.put(self.make_table(address, 0)?, address, frame, access);
+        Ok(())
+    }
+
+    /// Asks `decide` what the page at `address` is to show, which shows so far what it is told; maps that.
+    pub(crate) fn replace<E: From<OutOfMemory>>(
+        &self,
+        address: u64,
+        decide: impl FnOnce(Option<(Frame, Access)>) -> Result<Option<(Frame, Access)>, E>,
+    ) -> Result<(), E> {
+        let (table, level) = self.lowest_table(address);
+        if let Some((frame, access)) = decide(shown(table, level, address))? {
+            let leaf = if level == 0 { table } else { self.make_table(address, 0)? };
+            self.put(leaf, address, frame, access);
+        }
+        Ok(())
+    }
+
+    fn put(&self, leaf: Table, address: u64, frame: Frame, may: Access) {
         let slot = &leaf.entries()[entry::index(address, 0)];
-        let new = u64::from(frame.into_number()) << 12 | bits(access);
-        let old = slot.swap(new, Ordering::AcqRel);
-        if old & entry::PRESENT == 0 {
+        let new = u64::from(frame.into_number()) << 12 | bits(may);
+        if slot.load(Ordering::Relaxed) & entry::PRESENT == 0 {
+            slot.store(new, Ordering::Release);
             leaf.count(1);
-            return Ok(());
+            return;
         }
 
-        self.cpus.flush(address..address + PAGE_SIZE as u64);
+        let old = slot.swap(new, Ordering::AcqRel);
+        // A CPU that has a translation with less access forgets it when it faults.
+        let is_wider = entry::page(old) == entry::page(new) && access(new).contains(access(old));
+        if !is_wider {
+            self.cpus.flush(address..address + PAGE_SIZE as u64);
+        }
         // SAFETY: the entry's reference is nobody's now, and no CPU has the translation any more.
         drop(unsafe { Frame::from_number(entry::page(old)) });
-        Ok(())
     }
 
     /// Maps the frames that are in `frames` at consecutive pages from `address` on, but leaves alone what is mapped
@@ -167,14 +202,12 @@ impl PageTable {
         if level == 0 || old & entry::PRESENT == 0 {
             return false;
         }
-        // SAFETY: the references are the entry's and stay so, as the handle is never dropped.
-        let is_unshared =
-            ManuallyDrop::new(unsafe { LargeFrame::from_number(entry::page(old)) }).is_unshared(Some(own));
-        if is_unshared {
-            let start = address & !(LARGE_PAGE_SIZE as u64 - 1);
-            self.protect(start..start + LARGE_PAGE_SIZE as u64, &mut |_| access);
+        let is_ours = is_unshared(old, level, Some(own));
+        if is_ours {
+            // A CPU that still has the translation without that forgets it when it faults.
+            slot.fetch_or(bits(access) & entry::WRITE, Ordering::AcqRel);
         }
-        is_unshared
+        is_ours
     }
 
     /// Splits the large pages that reach over the ends of `range`. The tables come from the kernel's reserve: a program
@@ -195,14 +228,8 @@ impl PageTable {
 
     /// Returns the frame at the page `address` (as one more reference) and its access.
     pub(crate) fn look_up(&self, address: u64) -> Option<(Frame, Access)> {
-        let (slot, level) = self.lowest_entry(address);
-        let present = slot.load(Ordering::Acquire);
-        if present & entry::PRESENT == 0 {
-            return None;
-        }
-        let within = (address & (entry::span(level) - 1)) >> 12;
-        // SAFETY: the entry holds a reference, and nobody changes the table meanwhile.
-        Some((unsafe { Frame::share_number(entry::page(present) + within as u32) }, access(present)))
+        let (table, level) = self.lowest_table(address);
+        shown(table, level, address)
     }
 
     /// Removes all pages in `range`, frees tables that became empty, returns how many pages were removed.
@@ -218,7 +245,13 @@ impl PageTable {
             while let Some(next) = ranges.next_if(|next| next.start == range.end) {
                 range.end = next.end;
             }
-            removal.remove(self.root, ROOT_LEVEL, clip(range));
+            let range = clip(range);
+            // Mostly a few pages go, and their table stays.
+            let pages = range.end.saturating_sub(range.start) / PAGE_SIZE as u64;
+            match self.only_table(&range).filter(|table| u64::from(table.count(0)) > pages) {
+                Some(table) => removal.remove(table, 0, range),
+                None => removal.remove(self.root, ROOT_LEVEL, range),
+            }
         }
         removal.finish();
         if removal.freed_tables > 0 {
@@ -240,20 +273,25 @@ impl PageTable {
         self.large_pages.load(Ordering::Relaxed)
     }
 
-    /// Changes the access of each mapped page in `range` to what `change` makes of it.
-    pub(crate) fn protect(&self, range: Range<u64>, change: &mut dyn FnMut(Access) -> Access) {
+    /// Sets for the mapped pages in `range` whether they may be executed, and which may be stored to.
+    pub(crate) fn protect(&self, range: Range<u64>, is_executable: bool, stores: Stores) {
         let mut lost = Stale::new();
         self.each_entry(range, &mut |address, slot, level| {
             let old = slot.load(Ordering::Relaxed);
-            let (before, after) = (access(old), change(access(old)));
-            if before == after {
-                return;
+            let writes = match stores {
+                Stores::Forbidden => 0,
+                Stores::Kept => old & entry::WRITE,
+                Stores::ToOwn if old & entry::WRITE != 0 || is_unshared(old, level, None) => entry::WRITE,
+                Stores::ToOwn => 0,
+            };
+            let new = if is_executable { writes } else { writes | entry::NO_EXECUTE };
+            let changed = (old ^ new) & (entry::WRITE | entry::NO_EXECUTE);
+            if changed != 0 {
+                // The CPU may set the accessed and dirty bits at any time.
+                slot.fetch_xor(changed, Ordering::AcqRel);
+                lost.add(address);
+                lost.add(address + entry::span(level) - PAGE_SIZE as u64);
             }
-            // Two steps, as the CPU may set the accessed and dirty bits at any time.
-            slot.fetch_and(!(entry::WRITE | entry::NO_EXECUTE), Ordering::AcqRel);
-            slot.fetch_or(bits(after) & (entry::WRITE | entry::NO_EXECUTE), Ordering::AcqRel);
-            lost.add(address);
-            lost.add(address + entry::span(level) - PAGE_SIZE as u64);
         });
         self.cpus.flush(lost.take());
     }
@@ -263,7 +301,7 @@ impl PageTable {
     pub(crate) fn share_with(&self, child: &PageTable, range: Range<u64>) -> Result<usize, OutOfMemory> {
         let mut pages = 0;
         let mut protected = Stale::new();
-        let result = self.each_table(self.root, ROOT_LEVEL, clip(range), &mut |table, level, base, indexes| {
+        let result = self.each_table(range, &mut |table, level, base, indexes| {
             let span = entry::span(level);
             let target = child.make_table(base + indexes.start as u64 * span, level)?;
             let mut copied = 0;
@@ -319,7 +357,7 @@ impl PageTable {
             return tables;
         }
 
-        self.each_table(self.root, ROOT_LEVEL, clip(from.clone()), &mut |old, _, base, indexes| {
+        self.each_table(from.clone(), &mut |old, _, base, indexes| {
             for index in indexes {
                 let moved = old.entries()[index].swap(0, Ordering::AcqRel);
                 if moved & entry::PRESENT != 0 {
@@ -359,7 +397,7 @@ impl PageTable {
 
     /// Calls `visit(address, entry, its level)` for each present entry that maps pages in `range`.
     fn each_entry(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &AtomicU64, u32)) {
-        let all = self.each_table(self.root, ROOT_LEVEL, clip(range), &mut |table, level, base, indexes| {
+        let all = self.each_table(range, &mut |table, level, base, indexes| {
             let span = entry::span(level);
             table.each_present(indexes, |index, slot| visit(base + index as u64 * span, slot, level));
             Ok(())
@@ -369,22 +407,30 @@ impl PageTable {
 
     /// Calls `visit` with each lowest-level table that has entries for `range`, its level, the address of its first entry,
     /// and the entries that are in the range; and for each large page with the table, on level 1, that has its entry.
-    fn each_table(
+    fn each_table(&self, range: Range<u64>, visit: &mut VisitTable<'_>) -> Result<(), OutOfMemory> {
+        let range = clip(range);
+        match self.only_table(&range) {
+            Some(table) => visit_lowest(table, &range, visit),
+            None => self.each_table_below(self.root, ROOT_LEVEL, range, visit),
+        }
+    }
+
+    fn each_table_below(
         &self,
         table: Table,
         level: u32,
         range: Range<u64>,
-        visit: &mut dyn FnMut(Table, u32, u64, Range<usize>) -> Result<(), OutOfMemory>,
+        visit: &mut VisitTable<'_>,
     ) -> Result<(), OutOfMemory> {
         if range.is_empty() {
             return Ok(());
         }
-        let base = range.start & !(entry::span(level + 1) - 1);
         if level == 0 {
-            return visit(table, 0, base, entry::index(range.start, 0)..entry::index(range.end - 1, 0) + 1);
+            return visit_lowest(table, &range, visit);
         }
+        let base = range.start & !(entry::span(level + 1) - 1);
         table.each_child(level, range, |child, part| match child {
-            Child::Table(below) => self.each_table(below, level - 1, part, visit),
+            Child::Table(below) => self.each_table_below(below, level - 1, part, visit),
             Child::LargePage => {
                 let index = entry::index(part.start, level);
                 visit(table, level, base, index..index + 1)
@@ -392,15 +438,27 @@ impl PageTable {
         })
     }
 
+    /// Returns the lowest-level table that has all of `range`, the usual case, if there is one.
+    fn only_table(&self, range: &Range<u64>) -> Option<Table> {
+        let is_within_one = range.start < range.end && range.start >> 21 == (range.end - 1) >> 21;
+        let (table, level) = if is_within_one { self.lowest_table(range.start) } else { return None };
+        (level == 0).then_some(table)
+    }
+
     /// Returns the entry for `address` below which there is none, present or not, and its level.
     fn lowest_entry(&self, address: u64) -> (&AtomicU64, u32) {
+        let (table, level) = self.lowest_table(address);
+        (&table.entries()[entry::index(address, level)], level)
+    }
+
+    /// Returns the table in which that is, and its level.
+    fn lowest_table(&self, address: u64) -> (Table, u32) {
         let mut table = self.root;
         let mut level = ROOT_LEVEL;
         loop {
-            let slot = &table.entries()[entry::index(address, level)];
-            let present = slot.load(Ordering::Relaxed);
+            let present = table.entries()[entry::index(address, level)].load(Ordering::Relaxed);
             if level == 0 || present & entry::PRESENT == 0 || present & entry::LARGE != 0 {
-                return (slot, level);
+                return (table, level);
             }
             // SAFETY: above the lowest level, what is no large page is a table.
             table = unsafe { Table::of(present) };
@@ -448,6 +506,34 @@ impl PageTable {
         slot.store(leaf.address() | TABLE_BITS, Ordering::Release);
         Ok(leaf)
     }
+}
+
+fn visit_lowest(table: Table, range: &Range<u64>, visit: &mut VisitTable<'_>) -> Result<(), OutOfMemory> {
+    let base = range.start & !(entry::span(1) - 1);
+    visit(table, 0, base, entry::index(range.start, 0)..entry::index(range.end - 1, 0) + 1)
+}
+
+/// Returns the frame that the entry for `address` in `table`, on `level`, shows there (as one more reference), and its
+/// access.
+fn shown(table: Table, level: u32, address: u64) -> Option<(Frame, Access)> {
+    let present = table.entries()[entry::index(address, level)].load(Ordering::Acquire);
+    if present & entry::PRESENT == 0 {
+        return None;
+    }
+    let within = (address & (entry::span(level) - 1)) >> 12;
+    // SAFETY: the entry holds a reference, and nobody changes the table meanwhile.
+    Some((unsafe { Frame::share_number(entry::page(present) + within as u32) }, access(present)))
+}
+
+/// Returns whether nobody else has what the entry `present`, on `level`, maps, but for the handle `own` of a page of it.
+fn is_unshared(present: u64, level: u32, own: Option<&Frame>) -> bool {
+    let number = entry::page(present);
+    if level == 0 {
+        // SAFETY: the reference is the entry's and stays so, as the handle is never dropped.
+        return ManuallyDrop::new(unsafe { Frame::from_number(number) }).references() == 1;
+    }
+    // SAFETY: the same for each of its frames.
+    ManuallyDrop::new(unsafe { LargeFrame::from_number(number) }).is_unshared(own)
 }
 
 /// Adds a reference for one more entry like `present`, which is on `level`.

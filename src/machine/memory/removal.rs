@@ -4,6 +4,7 @@
 use super::entry::{self, Child, Table};
 use super::tlb::{Cpus, Stale};
 use super::{Frame, LARGE_PAGE_SIZE, LargeFrame, PAGE_SIZE};
+use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -11,7 +12,7 @@ use core::sync::atomic::Ordering;
 pub(super) struct Removal<'a> {
     /// Who may have the translations.
     cpus: &'a Cpus,
-    frames: [u32; 64],
+    frames: [MaybeUninit<u32>; 64],
     frames_length: usize,
     large: [Option<LargeFrame>; 8],
     large_length: usize,
@@ -32,7 +33,7 @@ impl<'a> Removal<'a> {
     pub(super) fn new(cpus: &'a Cpus) -> Removal<'a> {
         Removal {
             cpus,
-            frames: [0; 64],
+            frames: [const { MaybeUninit::uninit() }; 64],
             frames_length: 0,
             large: [const { None }; 8],
             large_length: 0,
@@ -89,7 +90,7 @@ impl<'a> Removal<'a> {
         if self.frames_length == self.frames.len() {
             self.finish();
         }
-        self.frames[self.frames_length] = page;
+        self.frames[self.frames_length].write(page);
         self.frames_length += 1;
         self.stale.add(address);
     }
@@ -120,9 +121,9 @@ impl<'a> Removal<'a> {
     /// Flushes and drops what was gathered.
     pub(super) fn finish(&mut self) {
         self.cpus.flush(self.stale.take());
-        for &page in &self.frames[..self.frames_length] {
-            // SAFETY: the entry's reference is nobody's now, and no CPU has the translation any more.
-            drop(unsafe { Frame::from_number(page) });
+        for page in &self.frames[..self.frames_length] {
+            // SAFETY: so many were written; the entry's reference is nobody's now, and no CPU has the translation any more.
+            drop(unsafe { Frame::from_number(page.assume_init()) });
         }
         self.large[..self.large_length].fill_with(|| None);
         for table in self.tables[..self.tables_length].iter_mut().filter_map(Option::take) {
