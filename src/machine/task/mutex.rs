@@ -64,12 +64,15 @@ impl<T: ?Sized> Mutex<T> {
 
     #[cold]
     fn wait(&self) -> spin::MutexGuard<'_, T> {
-        self.waiters.wait_until(|| {
+        let value = self.waiters.wait_until(|| {
             self.is_called.store(false, Ordering::Relaxed);
             // Either this sees the lock free, or who frees it sees that it is to wake somebody.
             fence(Ordering::SeqCst);
             self.value.try_lock()
-        })
+        });
+        // It may have been called after it had found the lock free: the call is served.
+        self.is_called.store(false, Ordering::Relaxed);
+        value
     }
 
     fn guard<'a>(&'a self, value: spin::MutexGuard<'a, T>) -> MutexGuard<'a, T> {
