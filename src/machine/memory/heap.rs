@@ -10,9 +10,10 @@ use super::kernel_table::{self, HEAP_AREA};
 use super::{PAGE_SIZE, allocator};
 use crate::machine::asm::{DIRECT_MAP, direct_map_address};
 use crate::machine::cpu::{self, MAX_CPUS};
-use crate::machine::sync::IrqLock;
+use crate::machine::sync::{InterruptsOff, IrqLock};
 use crate::rank::Rank;
 use core::alloc::{GlobalAlloc, Layout};
+use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use linked_list_allocator::Heap;
@@ -74,8 +75,14 @@ unsafe impl Send for Lists {}
 // SAFETY: as for `Lists`.
 unsafe impl Send for Shared {}
 
-static OWN: [IrqLock<Lists>; MAX_CPUS] =
-    [const { IrqLock::new(Rank::Heap, Lists([const { Own { first: null_mut(), length: 0 } }; CLASSES.len()])) };
+/// Each CPU's lists. No lock guards them: that CPU alone uses them, with interrupts off.
+struct OwnLists(UnsafeCell<Lists>);
+
+// SAFETY: see above; `with_own` is the only way to them.
+unsafe impl Sync for OwnLists {}
+
+static OWN: [OwnLists; MAX_CPUS] =
+    [const { OwnLists(UnsafeCell::new(Lists([const { Own { first: null_mut(), length: 0 } }; CLASSES.len()]))) };
         MAX_CPUS];
 
 static SHARED: [IrqLock<Shared>; CLASSES.len()] =
@@ -169,33 +176,68 @@ unsafe impl GlobalAlloc for KernelHeap {
     }
 }
 
+/// Calls `action` on this CPU's list of a class. It uses no list of a CPU besides.
+#[inline(always)]
+fn with_own<T>(class: usize, action: impl FnOnce(&mut Own) -> T) -> T {
+    let _off = InterruptsOff::new();
+    // SAFETY: with interrupts off nothing else runs on this CPU, and what is called here does not come here again.
+    let lists = unsafe { &mut *OWN[cpu::index()].0.get() };
+    action(&mut lists.0[class])
+}
+
 fn allocate_small(class: usize) -> *mut u8 {
-    let mut own = OWN[cpu::index()].lock();
-    let own = &mut own.0[class];
-    if own.first.is_null() {
-        SHARED[class].lock().give(own, kept(class) / 2);
-    }
-    if own.first.is_null() && !own.fill(CLASSES[class]) {
-        return null_mut();
-    }
-    own.pop().cast()
+    with_own(class, |own| {
+        if own.first.is_null() && !supply(own, class) {
+            return null_mut();
+        }
+        own.pop().cast()
+    })
+}
+
+/// Gets blocks from the shared list, or else a new page; `false` if there is neither.
+#[cold]
+fn supply(own: &mut Own, class: usize) -> bool {
+    SHARED[class].lock().give(own, kept(class) / 2);
+    !own.first.is_null() || own.fill(CLASSES[class])
 }
 
 /// # Safety
 /// `block` must be a block of the class `class` that belongs to the caller.
 unsafe fn free_small(block: *mut u8, class: usize) {
-    let mut own = OWN[cpu::index()].lock();
-    let own = &mut own.0[class];
-    // SAFETY: the block is the caller's, aligned to 16 and at least as large as a `Free`.
-    unsafe { own.push(block.cast()) };
-    if own.length > kept(class) {
-        SHARED[class].lock().take(own, kept(class) / 2, CLASSES[class]);
-    }
+    with_own(class, |own| {
+        // SAFETY: the block is the caller's, aligned to 16 and at least as large as a `Free`.
+        unsafe { own.push(block.cast()) };
+        if own.length > kept(class) {
+            give_back(own, class);
+        }
+    });
+}
+
+/// Gives blocks to the shared list.
+#[cold]
+fn give_back(own: &mut Own, class: usize) {
+    SHARED[class].lock().take(own, kept(class) / 2, CLASSES[class]);
 }
 
 /// Returns how many blocks of a class a CPU keeps at most.
 fn kept(class: usize) -> usize {
-    (KEPT / CLASSES[class]).clamp(8, 128)
+    const COUNTS: [usize; CLASSES.len()] = {
+        let mut counts = [0; CLASSES.len()];
+        let mut class = 0;
+        while class < counts.len() {
+            let count = KEPT / CLASSES[class];
+            counts[class] = if count < 8 {
+                8
+            } else if count > 128 {
+                128
+            } else {
+                count
+            };
+            class += 1;
+        }
+        counts
+    };
+    COUNTS[class]
 }
 
 fn allocate_pages(count: usize, layout: Layout) -> *mut u8 {
