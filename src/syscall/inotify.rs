@@ -8,6 +8,7 @@ use crate::errno::{Errno, Result};
 use crate::file::notice::Notice;
 use crate::file::{OpenFile, StatusFlags};
 use crate::fs::{Access, Inotify};
+use crate::vm::UserString;
 
 /// inotify_init(2).
 pub(crate) fn inotify_init(ctx: &Ctx<'_>) -> Result<usize> {
@@ -33,7 +34,7 @@ pub(crate) fn inotify_add_watch(ctx: &Ctx<'_>, fd: Fd, name: UserStr<'_>, mask: 
     }
     let inotify = file.downcast::<Inotify>().ok_or(Errno::EINVAL)?;
     let view = ctx.view(Fd::CURRENT)?;
-    let path = view.look_up(&read_name(name)?, !mask.contains(Notice::DO_NOT_FOLLOW))?;
+    let path = view.look_up(read_name(name, &mut UserString::new())?, !mask.contains(Notice::DO_NOT_FOLLOW))?;
     if mask.contains(Notice::ONLY_DIRECTORY) && !path.entry().is_directory() {
         return Err(Errno::ENOTDIR);
     }

@@ -4,7 +4,8 @@ use super::argument::{Fd, UserStr};
 use super::context::Ctx;
 use super::path::read_name;
 use crate::errno::Result;
-use crate::fs::{MountRequest, namespace, path_of};
+use crate::fs::{MountRequest, PATH_LIMIT, namespace, path_of};
+use crate::vm::UserString;
 
 /// The longest option string and type name: a page (mount(2)).
 const OPTIONS_LIMIT: usize = 4096;
@@ -23,28 +24,31 @@ pub(crate) fn mount(
     const MAGIC: u64 = 0xc0ed_0000;
     let flags = if flags & MAGIC_MASK == MAGIC { flags & !MAGIC_MASK } else { flags };
     let kind = kind.non_null().map(|kind| kind.read_string(OPTIONS_LIMIT)).transpose()?;
-    let source = source.non_null().map(read_name).transpose()?;
+    let source = source.non_null().map(|source| source.read_string(PATH_LIMIT)).transpose()?;
     let options = options.non_null().map(|options| options.read_string(OPTIONS_LIMIT)).transpose()?;
-    let target = read_name(target)?;
+    let buffer = &mut UserString::new();
+    let target = read_name(target, buffer)?;
     let request = MountRequest {
         source: source.as_deref(),
         kind: kind.as_deref(),
         flags,
         options: options.as_deref().unwrap_or_default(),
     };
-    ctx.view(Fd::CURRENT)?.mount(&target, &request)
+    ctx.view(Fd::CURRENT)?.mount(target, &request)
 }
 
 /// umount2(2).
 pub(crate) fn umount2(ctx: &Ctx<'_>, target: UserStr<'_>, flags: u32) -> Result {
-    let target = read_name(target)?;
-    ctx.view(Fd::CURRENT)?.unmount(&target, flags)
+    let buffer = &mut UserString::new();
+    let target = read_name(target, buffer)?;
+    ctx.view(Fd::CURRENT)?.unmount(target, flags)
 }
 
 /// pivot_root(2).
 pub(crate) fn pivot_root(ctx: &Ctx<'_>, new_root: UserStr<'_>, put_old: UserStr<'_>) -> Result {
-    let (new_root, put_old) = (read_name(new_root)?, read_name(put_old)?);
-    ctx.view(Fd::CURRENT)?.pivot_root(&new_root, &put_old)
+    let buffers = (&mut UserString::new(), &mut UserString::new());
+    let (new_root, put_old) = (read_name(new_root, buffers.0)?, read_name(put_old, buffers.1)?);
+    ctx.view(Fd::CURRENT)?.pivot_root(new_root, put_old)
 }
 
 /// sync(2): "always successful".

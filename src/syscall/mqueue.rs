@@ -12,7 +12,7 @@ use crate::file::{OpenFile, StatusFlags};
 use crate::ipc::mqueue::{self, Capacity, Creation, QueueFile, Subscriber, Wait};
 use crate::process::signal::{SignalInfo, code};
 use crate::process::{Process, Resource, Signal};
-use crate::vm::UserPtr;
+use crate::vm::{UserPtr, UserString};
 use alloc::sync::{Arc, Weak};
 use linux_raw_sys::general as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -40,7 +40,8 @@ pub(crate) fn mq_open(
     attributes: UserPtr<'_, QueueAttributes>,
 ) -> Result<usize> {
     let attributes = attributes.non_null().map(UserPtr::read).transpose()?;
-    let name = read_name(name)?;
+    let buffer = &mut UserString::new();
+    let name = read_name(name, buffer)?;
     let identity = ctx.identity();
     let creation = (flags & raw::O_CREAT != 0).then(|| Creation {
         permissions: mode & 0o7777 & !ctx.thread().places().1,
@@ -57,14 +58,14 @@ pub(crate) fn mq_open(
         return Err(Errno::ENOENT);
     }
     let fd = reserve(ctx)?;
-    let file = mqueue::open(&name, status, creation, &identity)?;
+    let file = mqueue::open(name, status, creation, &identity)?;
     // A queue's descriptor is always closed by exec (mq_open(3)).
     Ok(fd.fill(file, true) as usize)
 }
 
 /// mq_unlink(2).
 pub(crate) fn mq_unlink(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
-    mqueue::unlink(&read_name(name)?, &ctx.identity())
+    mqueue::unlink(read_name(name, &mut UserString::new())?, &ctx.identity())
 }
 
 /// mq_timedsend(2).

@@ -23,8 +23,8 @@ pub(super) const EMPTY_PATH: u32 = 0x1000;
 const CREATES: u32 = 0o100 | 0o20000000;
 
 /// Reads a path. EFAULT, ENAMETOOLONG.
-pub(super) fn read_name(name: UserStr<'_>) -> Result<UserString> {
-    name.read_short_string(PATH_LIMIT)
+pub(super) fn read_name<'a>(name: UserStr<'_>, buffer: &'a mut UserString) -> Result<&'a [u8]> {
+    name.read_short_string(PATH_LIMIT, buffer)
 }
 
 /// Returns the view for `name` from `directory`, which an absolute name ignores and an empty one never reaches.
@@ -44,9 +44,9 @@ pub(super) enum Target {
 }
 
 /// Returns the view for a name, and the name. EFAULT, ENAMETOOLONG, ENOENT, EBADF.
-pub(super) fn read_at(ctx: &Ctx<'_>, at: At<'_>) -> Result<(View, UserString)> {
-    let name = read_name(at.name)?;
-    Ok((view_for(ctx, at.directory, &name)?, name))
+pub(super) fn read_at<'a>(ctx: &Ctx<'_>, at: At<'_>, buffer: &'a mut UserString) -> Result<(View, &'a [u8])> {
+    let name = read_name(at.name, buffer)?;
+    Ok((view_for(ctx, at.directory, name)?, name))
 }
 
 /// Finds what `directory`, `name` and the AT_* `flags` mean.
@@ -70,7 +70,7 @@ pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Res
 
 /// Like `find`, for calls that change or ask for what only files with a place have.
 pub(super) fn find_place(ctx: &Ctx<'_>, at: At<'_>, flags: u32) -> Result<(View, Path)> {
-    match find(ctx, at.directory, &read_name(at.name)?, flags)? {
+    match find(ctx, at.directory, read_name(at.name, &mut UserString::new())?, flags)? {
         Target::Place(view, path) => Ok((view, path)),
         Target::File(_) => Err(Errno::EINVAL),
     }
@@ -116,9 +116,10 @@ pub(crate) fn creat(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize
 
 /// open(2), openat(2).
 pub(crate) fn open(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mode: u32) -> Result<usize> {
-    let name = read_name(at.name)?;
+    let buffer = &mut UserString::new();
+    let name = read_name(at.name, buffer)?;
     let fd = reserve(ctx)?;
-    let file = view_for(ctx, at.directory, &name)?.open(&name, flags, mode)?;
+    let file = view_for(ctx, at.directory, name)?.open(name, flags, mode)?;
     Ok(fd.fill(file, flags & CLOSE_ON_EXEC != 0) as usize)
 }
 
@@ -147,13 +148,14 @@ pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, siz
     if resolve & RESOLVE_CACHED != 0 {
         return Err(Errno::EAGAIN);
     }
-    let name = read_name(at.name)?;
+    let buffer = &mut UserString::new();
+    let name = read_name(at.name, buffer)?;
     let fd = reserve(ctx)?;
-    let mut view = if restrictions.is_empty() { view_for(ctx, at.directory, &name)? } else { ctx.view(at.directory)? };
+    let mut view = if restrictions.is_empty() { view_for(ctx, at.directory, name)? } else { ctx.view(at.directory)? };
     if restrictions.contains(Restrictions::IN_ROOT) {
         view = view.rooted_at_start();
     }
-    let file = view.open_restricted(&name, flags as u32, mode as u32, restrictions)?;
+    let file = view.open_restricted(name, flags as u32, mode as u32, restrictions)?;
     Ok(fd.fill(file, flags as u32 & CLOSE_ON_EXEC != 0) as usize)
 }
 
@@ -163,15 +165,16 @@ pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFla
     if flags & !(EFFECTIVE_ACCESS | NO_FOLLOW | EMPTY_PATH) != 0 {
         return Err(Errno::EINVAL);
     }
-    let name = read_name(at.name)?;
+    let buffer = &mut UserString::new();
+    let name = read_name(at.name, buffer)?;
     if name.is_empty() && flags & EMPTY_PATH != 0 {
-        return match find(ctx, at.directory, &name, flags)? {
+        return match find(ctx, at.directory, name, flags)? {
             Target::Place(view, path) => with_access_ids(view, flags).check_access(&path, access),
             Target::File(_) => Ok(()),
         };
     }
-    let view = with_access_ids(view_for(ctx, at.directory, &name)?, flags);
-    let path = view.look_up(&name, flags & NO_FOLLOW == 0)?;
+    let view = with_access_ids(view_for(ctx, at.directory, name)?, flags);
+    let path = view.look_up(name, flags & NO_FOLLOW == 0)?;
     view.check_access(&path, access)
 }
 
@@ -210,16 +213,17 @@ pub(crate) fn mknod(ctx: &Ctx<'_>, at: At<'_>, mode: u32, device: u32) -> Result
 
 /// symlink(2), symlinkat(2).
 pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, at: At<'_>) -> Result {
-    let target = read_name(target)?;
+    let target = target.read_string(PATH_LIMIT)?;
     if target.is_empty() {
         return Err(Errno::ENOENT);
     }
-    create(ctx, at, NewNode::Symlink(target.to_vec()), 0o777)
+    create(ctx, at, NewNode::Symlink(target), 0o777)
 }
 
 fn create(ctx: &Ctx<'_>, at: At<'_>, node: NewNode, mode: u32) -> Result {
-    let (view, name) = read_at(ctx, at)?;
-    view.create(&name, node, mode)?;
+    let buffer = &mut UserString::new();
+    let (view, name) = read_at(ctx, at, buffer)?;
+    view.create(name, node, mode)?;
     Ok(())
 }
 
@@ -233,13 +237,13 @@ pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFl
         return Err(Errno::ENOENT);
     }
     let follow = if flags & FOLLOW == 0 { NO_FOLLOW } else { 0 };
-    let old_name = read_name(old.name)?;
-    let new_name = read_name(new.name)?;
-    let target = match find(ctx, old.directory, &old_name, follow | flags & EMPTY_PATH)? {
+    let buffers = (&mut UserString::new(), &mut UserString::new());
+    let (old_name, new_name) = (read_name(old.name, buffers.0)?, read_name(new.name, buffers.1)?);
+    let target = match find(ctx, old.directory, old_name, follow | flags & EMPTY_PATH)? {
         Target::Place(_, path) => path,
         Target::File(_) => return Err(Errno::EXDEV),
     };
-    view_for(ctx, new.directory, &new_name)?.link(&target, &new_name)
+    view_for(ctx, new.directory, new_name)?.link(&target, new_name)
 }
 
 /// rmdir(2).
@@ -252,11 +256,12 @@ pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Resu
     if flags & !REMOVE_DIRECTORY != 0 {
         return Err(Errno::EINVAL);
     }
-    let (view, name) = read_at(ctx, at)?;
+    let buffer = &mut UserString::new();
+    let (view, name) = read_at(ctx, at, buffer)?;
     if flags & REMOVE_DIRECTORY != 0 {
-        view.remove_directory(&name)?
+        view.remove_directory(name)?
     } else {
-        view.unlink(&name)?
+        view.unlink(name)?
     }
     Ok(())
 }
@@ -264,17 +269,19 @@ pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Resu
 /// rename(2), renameat(2), renameat2(2). RENAME_WHITEOUT is for overlay file systems, which there are none of: EINVAL.
 pub(crate) fn rename(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result {
     let flags = RenameFlags::from_bits(flags).filter(|flags| !flags.is_all()).ok_or(Errno::EINVAL)?;
-    let (old_name, new_name) = (read_name(old.name)?, read_name(new.name)?);
-    let old_view = view_for(ctx, old.directory, &old_name)?;
-    let new_view = view_for(ctx, new.directory, &new_name)?;
-    old_view.rename(&old_name, &new_view, &new_name, flags)
+    let buffers = (&mut UserString::new(), &mut UserString::new());
+    let (old_name, new_name) = (read_name(old.name, buffers.0)?, read_name(new.name, buffers.1)?);
+    let old_view = view_for(ctx, old.directory, old_name)?;
+    let new_view = view_for(ctx, new.directory, new_name)?;
+    old_view.rename(old_name, &new_view, new_name, flags)
 }
 
 /// readlink(2), readlinkat(2): an empty name means the link that the directory's descriptor was opened on.
 pub(crate) fn readlink(ctx: &Ctx<'_>, at: At<'_>, buffer: UserPtr<'_, u8>, size: i32) -> Result<usize> {
     let size = usize::try_from(size).ok().filter(|size| *size > 0).ok_or(Errno::EINVAL)?;
-    let name = read_name(at.name)?;
-    let path = match find(ctx, at.directory, &name, NO_FOLLOW | EMPTY_PATH)? {
+    let name = &mut UserString::new();
+    let name = read_name(at.name, name)?;
+    let path = match find(ctx, at.directory, name, NO_FOLLOW | EMPTY_PATH)? {
         Target::Place(_, path) if !name.is_empty() || path.entry().kind() == FileKind::Symlink => path,
         _ => return Err(Errno::ENOENT),
     };

@@ -6,7 +6,7 @@ use super::path::{EMPTY_PATH, NO_AUTOMOUNT, NO_FOLLOW, Target, find, find_place,
 use crate::errno::{Errno, Result};
 use crate::file::{Metadata, Timestamp};
 use crate::fs::{MountFlags, Path, metadata_of, path_of};
-use crate::vm::UserPtr;
+use crate::vm::{UserPtr, UserString};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -130,7 +130,7 @@ fn look<T>(
         // Linux takes a NULL name with AT_EMPTY_PATH for an empty one (since 6.11); glibc counts on neither.
         find(ctx, directory, b"", flags)?
     } else {
-        find(ctx, directory, &read_name(name)?, flags)?
+        find(ctx, directory, read_name(name, &mut UserString::new())?, flags)?
     };
     Ok(match target {
         Target::Place(_, path) => show(&path.entry().inode().metadata(), Some(&path)),

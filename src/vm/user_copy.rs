@@ -43,6 +43,7 @@ impl AddressSpace {
 
     /// Runs `copy(done)`, which goes on after `done` bytes and returns how many more it moved, until all `length`
     /// bytes at the user address `address` are moved or a fault cannot be resolved; returns how many were.
+    #[inline]
     pub(super) fn resume(
         &self,
         address: u64,
@@ -54,7 +55,20 @@ impl AddressSpace {
             return 0;
         }
 
-        let mut done = copy(0);
+        let done = copy(0);
+        if done == length { done } else { self.resume_after_fault(address, length, direction, done, &mut copy) }
+    }
+
+    /// Goes on with a copy that has come as far as `done`.
+    #[cold]
+    fn resume_after_fault(
+        &self,
+        address: u64,
+        length: usize,
+        direction: Direction,
+        mut done: usize,
+        copy: &mut dyn FnMut(usize) -> usize,
+    ) -> usize {
         let mut attempts = 0;
         while done < length {
             let fault = PageFault {

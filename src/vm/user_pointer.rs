@@ -5,7 +5,6 @@ use super::{AddressSpace, Destination, Source};
 use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 use core::marker::PhantomData;
-use core::ops::Deref;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// How long a string may be that needs no memory of the heap: most names are shorter.
@@ -104,15 +103,16 @@ impl<'a> UserPtr<'a, u8> {
         Err(Errno::ENAMETOOLONG)
     }
 
-    /// Reads a string like `read_string`, which is expected to be short.
+    /// Reads a string like `read_string`, which is expected to be short, to `buffer`.
     #[inline]
-    pub(crate) fn read_short_string(self, limit: usize) -> Result<UserString> {
-        let mut string = UserString { short: [0; SHORT], length: 0, long: Vec::new() };
-        match self.space.copy_in_string(self.address, &mut string.short)? {
-            Some(length) => string.length = length,
-            None => string.long = self.read_string(limit)?,
+    pub(crate) fn read_short_string(self, limit: usize, buffer: &mut UserString) -> Result<&[u8]> {
+        match self.space.copy_in_string(self.address, &mut buffer.short)? {
+            Some(length) => Ok(&buffer.short[..length]),
+            None => {
+                buffer.long = self.read_string(limit)?;
+                Ok(&buffer.long)
+            }
         }
-        Ok(string)
     }
 
     /// Returns the buffer of a read call. EFAULT if it cannot lie in user space.
@@ -132,18 +132,17 @@ impl<'a> UserPtr<'a, u8> {
     }
 }
 
-/// A string that was read from user memory.
+/// Room for a string that is read from user memory.
 pub(crate) struct UserString {
     short: [u8; SHORT],
-    length: usize,
     /// The whole string, if it does not fit into `short`.
     long: Vec<u8>,
 }
 
-impl Deref for UserString {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        if self.long.is_empty() { &self.short[..self.length] } else { &self.long }
+impl UserString {
+    /// Makes room.
+    pub(crate) fn new() -> UserString {
+        UserString { short: [0; SHORT], long: Vec::new() }
     }
 }
 
