@@ -97,6 +97,19 @@ impl FdTable {
         Ok(Reservation { table: self, index })
     }
 
+    /// Calls `visit` on the open files of descriptors from `first` on, one for each bit of `wanted`, lowest first. `visit`
+    /// does not sleep. EBADF.
+    pub(crate) fn visit(&self, first: usize, wanted: u64, mut visit: impl FnMut(usize, &Arc<OpenFile>)) -> Result {
+        let entries = self.entries.lock();
+        let mut left = wanted;
+        while left != 0 {
+            let fd = first + left.trailing_zeros() as usize;
+            left &= left - 1;
+            visit(fd, entries.get(fd as i32)?);
+        }
+        Ok(())
+    }
+
     /// Puts `file` at the lowest free descriptor from `from` on. EMFILE at `limit`; ENOMEM.
     pub(crate) fn insert(&self, file: Arc<OpenFile>, from: i32, limit: u64, close_on_exec: bool) -> Result<i32> {
         let mut entries = self.entries.lock();

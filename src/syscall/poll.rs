@@ -250,25 +250,26 @@ fn select_sets(ctx: &Ctx<'_>, count: i32, sets: [UserPtr<'_, u64>; 3], deadline_
 
     let mut watches = Vec::new();
     for word in 0..words {
-        let mut wanted = sets_left.iter().fold(0, |all, set| all | set[word]);
+        let in_sets = sets_left.each_ref().map(|set| set[word]);
+        let wanted = in_sets[0] | in_sets[1] | in_sets[2];
         watches.try_reserve(wanted.count_ones() as usize)?;
-        while wanted != 0 {
-            let fd = word * 64 + wanted.trailing_zeros() as usize;
-            wanted &= wanted - 1;
-            let file = Some(table.get(fd as i32)?);
-            let mut watch = Watch { fd, file, counted: Events::empty(), ..Watch::NOTHING };
-            for (set, (interest, counted)) in sets_left.iter().zip(SELECT_SETS) {
-                if set[word] & 1 << (fd % 64) != 0 {
+        table.visit(word * 64, wanted, |fd, file| {
+            let mut watch = Watch { fd, file: Some(file.clone()), counted: Events::empty(), ..Watch::NOTHING };
+            for (set, (interest, counted)) in in_sets.iter().zip(SELECT_SETS) {
+                if set >> (fd % 64) & 1 != 0 {
                     watch.interest |= interest;
                     watch.counted |= counted;
                 }
             }
             watches.push(watch);
-        }
+        })?;
     }
 
     wait_for_any(&mut watches, deadline_ns)?;
     for (left, (_, counted)) in sets_left.iter_mut().zip(SELECT_SETS) {
+        if left.iter().all(|word| *word == 0) {
+            continue;
+        }
         for watch in watches.iter().filter(|watch| !watch.found.intersects(counted)) {
             left[watch.fd / 64] &= !(1 << (watch.fd % 64));
         }
