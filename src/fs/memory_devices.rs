@@ -65,14 +65,7 @@ impl File for MemoryFile {
         match self.device {
             Device::Null => Ok(0),
             Device::Zero | Device::Full => put_pieces(to, |to, length| to.put_zeros(length)),
-            Device::Random => {
-                let mut piece = [0; 256];
-                put_pieces(to, |to, length| {
-                    let piece = &mut piece[..length.min(256)];
-                    random::fill(piece);
-                    to.put(piece)
-                })
-            }
+            Device::Random => put_random(to),
             Device::Log => read_record(to, position, flags),
         }
     }
@@ -163,6 +156,16 @@ fn put_pieces(
     Ok(done)
 }
 
+#[inline(never)]
+fn put_random(to: &mut Destination<'_>) -> Result<usize> {
+    let mut piece = [0; 256];
+    put_pieces(to, |to, length| {
+        let piece = &mut piece[..length.min(256)];
+        random::fill(piece);
+        to.put(piece)
+    })
+}
+
 /// Returns the number that the next record will have.
 fn next_record() -> u64 {
     let mut next = 0;
@@ -176,6 +179,7 @@ fn next_record() -> u64 {
 }
 
 /// Reads one record as `priority,number,microseconds,-;text` and a newline; waits for one if there is none.
+#[cold]
 fn read_record(to: &mut Destination<'_>, position: &mut u64, flags: StatusFlags) -> Result<usize> {
     let record = loop {
         if let Some(record) = console::records(*position, 1).into_iter().next() {
@@ -209,6 +213,7 @@ fn read_record(to: &mut Destination<'_>, position: &mut u64, flags: StatusFlags)
 }
 
 /// Writes one record; a leading `<N>` gives its priority.
+#[cold]
 fn write_record(from: &mut Source<'_>) -> Result<usize> {
     let length = from.remaining();
     if length > LINE_LIMIT {

@@ -275,13 +275,15 @@ pub(super) fn with_broken_pipe_signal(ctx: &Ctx<'_>, file: &OpenFile, result: Re
 
 /// Returns how much of a write of `length` bytes RLIMIT_FSIZE allows, at `offset` or the file position. EFBIG with
 /// SIGXFSZ if nothing (write(2)).
+#[inline]
 pub(super) fn allowed_length(ctx: &Ctx<'_>, file: &OpenFile, offset: Option<u64>, length: usize) -> Result<usize> {
     let limit = ctx.process().limit(Resource::FileSize);
-    if limit == UNLIMITED
-        || length == 0
-        || file.file().metadata()?.kind != FileKind::Regular
-        || !file.file().is_seekable()
-    {
+    if limit == UNLIMITED { Ok(length) } else { length_below(limit, ctx, file, offset, length) }
+}
+
+#[cold]
+fn length_below(limit: u64, ctx: &Ctx<'_>, file: &OpenFile, offset: Option<u64>, length: usize) -> Result<usize> {
+    if length == 0 || file.file().metadata()?.kind != FileKind::Regular || !file.file().is_seekable() {
         return Ok(length);
     }
     let start = match offset {
