@@ -76,9 +76,17 @@ pub(crate) fn find_thread(id: i32) -> Option<Arc<Thread>> {
     with(|table| table.threads.get(&id).and_then(Weak::upgrade))
 }
 
-/// Returns all processes in order of id, zombies too.
-pub(crate) fn all() -> Vec<Arc<Process>> {
-    with(|table| table.nodes.values().map(|node| node.process.clone()).collect())
+/// Returns all processes in order of id, zombies too. Each is looked for anew, so it needs no memory under the lock; what
+/// comes or goes meanwhile may be seen or not.
+pub(crate) fn all() -> impl Iterator<Item = Arc<Process>> {
+    let mut next = 0;
+    core::iter::from_fn(move || {
+        with(|table| {
+            let (id, node) = table.nodes.range(next..).next()?;
+            next = id + 1;
+            Some(node.process.clone())
+        })
+    })
 }
 
 /// Returns whether the process has ended and waits for its parent to notice.

@@ -187,8 +187,8 @@ fn auxiliary(subject: &Subject) -> Result<Vec<u8>> {
 
 /// The children's ids. Stele notes the parent process, not the thread of it that made a child: the first stands for all.
 fn children(subject: &Subject) -> String {
-    let is_child = |process: &&Arc<Process>| subject.id() == process.parent_id();
-    table::all().iter().filter(is_child).map(|process| format!("{} ", process.id())).collect()
+    let is_child = |process: &Arc<Process>| subject.id() == process.parent_id();
+    table::all().filter(is_child).map(|process| format!("{} ", process.id())).collect()
 }
 
 /// A magic link to a place of the file tree; EACCES for those who may not look.

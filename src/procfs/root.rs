@@ -116,7 +116,7 @@ impl Directory for Root {
 
     fn names(&self) -> Vec<(Vec<u8>, FileKind)> {
         let mut names = self.fixed.names();
-        names.extend(table::all().iter().map(|process| (process.id().to_string().into_bytes(), FileKind::Directory)));
+        names.extend(table::all().map(|process| (process.id().to_string().into_bytes(), FileKind::Directory)));
         names
     }
 }

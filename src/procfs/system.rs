@@ -80,7 +80,7 @@ pub(super) fn meminfo() -> String {
 
 /// Returns each address space once; a vfork's child has its parent's.
 fn spaces() -> Vec<Arc<AddressSpace>> {
-    let mut spaces: Vec<_> = table::all().iter().filter_map(|process| process.space()).collect();
+    let mut spaces: Vec<_> = table::all().filter_map(|process| process.space()).collect();
     spaces.sort_unstable_by_key(Arc::as_ptr);
     spaces.dedup_by(|one, other| Arc::ptr_eq(one, other));
     spaces

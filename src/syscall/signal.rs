@@ -179,8 +179,7 @@ pub(crate) fn kill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result {
         i32::MIN => return Err(Errno::ESRCH),
         // All but the first process and the caller's own (kill(2), "Linux notes").
         -1 => {
-            let others =
-                table::all().into_iter().filter(|process| process.id() > 1 && !Arc::ptr_eq(process, ctx.process()));
+            let others = table::all().filter(|process| process.id() > 1 && !Arc::ptr_eq(process, ctx.process()));
             let mut answer = Err(Errno::ESRCH);
             for process in others {
                 let sent = send(ctx, &process, signal, info);

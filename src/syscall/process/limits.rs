@@ -214,7 +214,7 @@ pub(super) fn threads_of(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<Vec<Arc<
         }
         PRIO_USER => {
             let uid = if who == 0 { ctx.identity().uid } else { who };
-            let threads = table::all().into_iter().flat_map(|process| process.threads());
+            let threads = table::all().flat_map(|process| process.threads());
             Ok(threads.filter(|thread| thread.identity().uid == uid).collect())
         }
         _ => Err(Errno::EINVAL),
