@@ -20,7 +20,7 @@ pub(crate) struct FdTable {
     entries: SpinLock<Entries>,
 }
 
-#[derive(Clone, Default)]
+#[derive(Default)]
 struct Entries {
     files: Vec<Option<Arc<OpenFile>>>,
     /// Bit n of word n / 64: descriptor n is used, or reserved.
@@ -65,11 +65,18 @@ impl FdTable {
         FdTable::with(Entries::default())
     }
 
-    /// Makes a copy that shares the open files (fork).
-    pub(crate) fn duplicate(&self) -> Arc<FdTable> {
-        let mut entries = self.entries.lock().clone();
-        entries.drop_reservations();
-        FdTable::with(entries)
+    /// Makes a copy that shares the open files (fork). ENOMEM.
+    pub(crate) fn duplicate(&self) -> Result<Arc<FdTable>> {
+        let mut copy = Entries::default();
+        // Room is made with the lock free; the table may grow meanwhile.
+        loop {
+            copy.grow_to(self.capacity().max(1) - 1)?;
+            if self.entries.lock().copy_to(&mut copy) {
+                break;
+            }
+        }
+        copy.drop_reservations();
+        Ok(FdTable::with(copy))
     }
 
     fn with(entries: Entries) -> Arc<FdTable> {
@@ -281,11 +288,24 @@ impl Entries {
             let length = (index + 1).next_multiple_of(8);
             let missing = length - self.files.len();
             self.files.try_reserve(missing)?;
+            self.used.try_reserve(missing / 64)?;
+            self.close_on_exec.try_reserve(missing / 64)?;
             self.files.resize(length, None);
             self.used.resize(length.div_ceil(64), 0);
             self.close_on_exec.resize(length.div_ceil(64), 0);
         }
         Ok(())
+    }
+
+    /// Copies all to a table that is empty but has room; returns whether it has enough.
+    fn copy_to(&self, copy: &mut Entries) -> bool {
+        if copy.files.len() < self.files.len() {
+            return false;
+        }
+        copy.files[..self.files.len()].clone_from_slice(&self.files);
+        copy.used[..self.used.len()].copy_from_slice(&self.used);
+        copy.close_on_exec[..self.used.len()].copy_from_slice(&self.close_on_exec);
+        true
     }
 
     fn is_used(&self, index: usize) -> bool {

@@ -137,7 +137,7 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     } else {
         copy_process(parent, id.id, request, &[user.registers.rsp, user.fs_base()])?
     };
-    let thread = copy_thread(parent, id.id, charge, &child_process, request);
+    let thread = copy_thread(parent, id.id, charge, &child_process, request)?;
     if flags.contains(CloneFlags::VFORK) {
         *thread.vfork_parent.lock() = Some(process.clone());
     }
@@ -224,7 +224,7 @@ fn copy_thread(
     charge: Charge,
     process: &Arc<Process>,
     request: &CloneRequest,
-) -> Arc<Thread> {
+) -> Result<Arc<Thread>> {
     let flags = request.flags;
     let files = parent.files();
     let directories = parent.shared_directories();
@@ -235,10 +235,10 @@ fn copy_thread(
     if attributes.scheduling.resets_on_fork {
         attributes.scheduling = Scheduling::default();
     }
-    Thread::new(ThreadSeed {
+    Ok(Thread::new(ThreadSeed {
         id,
         process: process.clone(),
-        files: if flags.contains(CloneFlags::FILES) { files } else { files.duplicate() },
+        files: if flags.contains(CloneFlags::FILES) { files } else { files.duplicate()? },
         directories: if flags.contains(CloneFlags::DIRECTORIES) { directories } else { directories.duplicate() },
         identity: parent.identity(),
         charge,
@@ -249,7 +249,7 @@ fn copy_thread(
         clear_child_tid: if flags.contains(CloneFlags::CHILD_CLEAR_TID) { request.child_tid } else { 0 },
         // The area lies in memory: of a copy a thread has its own, of shared memory it has none yet.
         rseq: if flags.contains(CloneFlags::MEMORY) { None } else { *parent.rseq.lock() },
-    })
+    }))
 }
 
 /// Enters the new thread into its process, and a new process into the table.

@@ -1,8 +1,8 @@
 //! The change to a new program (execve(2)) once it is loaded: from here on nothing fails.
 
 use super::exec::SetId;
-use super::exit::release_memory;
-use super::{AlternateStack, Program, Thread, table, trace};
+use super::exit::{self, release_memory};
+use super::{AlternateStack, Program, Signal, Thread, table, trace};
 use crate::errno::{Errno, Result};
 use crate::file::FdTable;
 use crate::fs::{Capabilities, Identity};
@@ -23,6 +23,8 @@ pub(crate) fn replace_program(
 ) -> Result<Arc<AddressSpace>> {
     let process = thread.process();
     end_other_threads(thread)?;
+    // The other threads are gone: there is no way back from here.
+    let files = own_files(thread).inspect_err(|_| exit::end_process(process, Signal::KILL.number()))?;
 
     process.note_peak(old_space);
     release_memory(thread, old_space);
@@ -43,7 +45,6 @@ pub(crate) fn replace_program(
     };
     drop(old);
 
-    let files = own_files(thread);
     files.close_on_exec();
     process.timers().clear_created();
     thread.set_files(files);
@@ -156,10 +157,10 @@ fn take_over_identity(thread: &Arc<Thread>, program: &Program) {
     thread.process().set_dumpable(u32::from(!is_changed && is_own && program.is_readable));
 }
 
-/// Returns the thread's descriptor table, or a copy if others use it too: exec ends the sharing (execve(2)).
-fn own_files(thread: &Thread) -> Arc<FdTable> {
+/// Returns the thread's descriptor table, or a copy if others use it too: exec ends the sharing (execve(2)). ENOMEM.
+fn own_files(thread: &Thread) -> Result<Arc<FdTable>> {
     // The thread's own reference, its loop's, and this one.
     const OWN_REFERENCES: usize = 3;
     let files = thread.files();
-    if Arc::strong_count(&files) > OWN_REFERENCES { files.duplicate() } else { files }
+    if Arc::strong_count(&files) > OWN_REFERENCES { files.duplicate() } else { Ok(files) }
 }

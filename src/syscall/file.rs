@@ -164,7 +164,7 @@ pub(crate) fn close_range(ctx: &Ctx<'_>, first: u32, last: u32, flags: u32) -> R
     if flags & !(UNSHARE | MARK_CLOSE_ON_EXEC) != 0 || first > last {
         return Err(Errno::EINVAL);
     }
-    let files = if flags & UNSHARE == 0 { ctx.files().clone() } else { ctx.files().duplicate() };
+    let files = if flags & UNSHARE == 0 { ctx.files().clone() } else { ctx.files().duplicate()? };
     match flags & MARK_CLOSE_ON_EXEC {
         0 => files.close_range(first, last),
         _ => files.mark_range_close_on_exec(first, last),

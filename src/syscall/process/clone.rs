@@ -2,7 +2,7 @@
 
 use super::pidfd;
 use crate::errno::{Errno, Result};
-use crate::file::{FdTable, StatusFlags};
+use crate::file::StatusFlags;
 use crate::process::rseq::{self, Area};
 use crate::process::{self, CloneFlags, CloneRequest, Signal, table, trace};
 use crate::syscall::argument::Fd;
@@ -233,7 +233,7 @@ pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result {
         ctx.thread().set_shared_directories(ctx.thread().shared_directories().duplicate());
     }
     if flags.contains(CloneFlags::FILES) {
-        ctx.thread().set_files(FdTable::duplicate(ctx.files()));
+        ctx.thread().set_files(ctx.files().duplicate()?);
         ctx.set_replaced();
     }
     if flags.contains(CloneFlags::SEMAPHORE_UNDO) {
