@@ -59,6 +59,12 @@ impl Errno {
         Errno(number)
     }
 
+    /// Fails with this error when `is_wrong`: a check reads as in a man page's list of errors.
+    #[inline(always)]
+    pub(crate) fn when(self, is_wrong: bool) -> Result {
+        if is_wrong { Err(self) } else { Ok(()) }
+    }
+
     /// Returns the number, as user space sees it negated in `rax`.
     pub(crate) fn number(self) -> u16 {
         self.0

@@ -48,9 +48,7 @@ impl EventFd {
 
     fn add(&self, value: u64) -> Result {
         let mut counter = self.counter.lock();
-        if MAX - *counter < value {
-            return Err(Errno::EAGAIN);
-        }
+        Errno::EAGAIN.when(MAX - *counter < value)?;
         *counter += value;
         Ok(())
     }
@@ -58,9 +56,7 @@ impl EventFd {
 
 impl File for EventFd {
     fn read(&self, to: &mut Destination<'_>, _: &mut u64, flags: StatusFlags) -> Result<usize> {
-        if to.remaining() < size_of::<u64>() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(to.remaining() < size_of::<u64>())?;
         let value = self.readiness.block_on(flags.is_non_blocking(), || self.take())?;
         self.readiness.announce(Events::WRITABLE);
         to.put(&value.to_ne_bytes())
@@ -68,16 +64,10 @@ impl File for EventFd {
 
     fn write(&self, from: &mut Source<'_>, _: &mut u64, flags: StatusFlags) -> Result<usize> {
         let mut bytes = [0; size_of::<u64>()];
-        if from.remaining() < bytes.len() {
-            return Err(Errno::EINVAL);
-        }
-        if from.take(&mut bytes)? < bytes.len() {
-            return Err(Errno::EFAULT);
-        }
+        Errno::EINVAL.when(from.remaining() < bytes.len())?;
+        Errno::EFAULT.when(from.take(&mut bytes)? < bytes.len())?;
         let value = u64::from_ne_bytes(bytes);
-        if value == u64::MAX {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(value == u64::MAX)?;
         self.readiness.block_on(flags.is_non_blocking(), || self.add(value))?;
         self.readiness.announce(Events::READABLE);
         Ok(bytes.len())

@@ -90,9 +90,7 @@ pub(crate) fn set_record(table: &FdTable, file: &OpenFile, wanted: RangeLock<Loc
             return Ok(());
         };
         if wait && matches!(wanted.owner.identity, Identity::Process(_)) {
-            if locks.is_waiting_for(conflict.owner, wanted.owner) {
-                return Err(Errno::EDEADLK);
-            }
+            Errno::EDEADLK.when(locks.is_waiting_for(conflict.owner, wanted.owner))?;
             locks.waits.push((wanted.owner, conflict.owner));
         }
         Err(Errno::EAGAIN)
@@ -132,9 +130,7 @@ pub(crate) fn set_whole(file: &OpenFile, kind: Option<LockKind>, wait: bool) -> 
             LockKind::Shared => holders.iter().all(|(_, held)| *held == LockKind::Shared),
             LockKind::Exclusive => holders.is_empty(),
         };
-        if !is_free {
-            return Err(Errno::EAGAIN);
-        }
+        Errno::EAGAIN.when(!is_free)?;
         holders.push((owner, kind));
         Ok(())
     })

@@ -96,9 +96,7 @@ pub(crate) trait File: Any + Send + Sync {
     /// Finds data or a hole from `offset` (SEEK_DATA, SEEK_HOLE). ENXIO beyond the end.
     fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
         let size = self.size();
-        if offset >= size {
-            return Err(Errno::ENXIO);
-        }
+        Errno::ENXIO.when(offset >= size)?;
         Ok(if data { offset } else { size })
     }
 

@@ -160,9 +160,7 @@ impl OpenFile {
 
     /// read(2): EBADF if not open for reading.
     pub(crate) fn read(&self, to: &mut Destination<'_>) -> Result<usize> {
-        if !self.is_readable() {
-            return Err(Errno::EBADF);
-        }
+        Errno::EBADF.when(!self.is_readable())?;
         let result = if self.has_position {
             self.with_position(|position| self.file.read(to, position, self.flags()))
         } else {
@@ -173,9 +171,7 @@ impl OpenFile {
 
     /// write(2): EBADF if not open for writing.
     pub(crate) fn write(&self, from: &mut Source<'_>) -> Result<usize> {
-        if !self.is_writable() {
-            return Err(Errno::EBADF);
-        }
+        Errno::EBADF.when(!self.is_writable())?;
         let result = if self.has_position {
             self.with_position(|position| self.file.write(from, position, self.flags()))
         } else {
@@ -187,9 +183,7 @@ impl OpenFile {
     /// pread(2): ESPIPE where there are no positions.
     pub(crate) fn read_at(&self, to: &mut Destination<'_>, offset: u64) -> Result<usize> {
         self.check_offset(offset)?;
-        if !self.is_readable() {
-            return Err(Errno::EBADF);
-        }
+        Errno::EBADF.when(!self.is_readable())?;
         let mut position = offset;
         let result = self.file.read(to, &mut position, self.flags());
         self.told(Notice::ACCESS, result)
@@ -198,9 +192,7 @@ impl OpenFile {
     /// pwrite(2); with O_APPEND at the end, "regardless of the value of offset" (its BUGS).
     pub(crate) fn write_at(&self, from: &mut Source<'_>, offset: u64) -> Result<usize> {
         self.check_offset(offset)?;
-        if !self.is_writable() {
-            return Err(Errno::EBADF);
-        }
+        Errno::EBADF.when(!self.is_writable())?;
         let mut position = offset;
         let result = self.file.write(from, &mut position, self.flags());
         self.told(Notice::MODIFY, result)
@@ -208,32 +200,20 @@ impl OpenFile {
 
     /// EINVAL for a negative offset, ESPIPE where there are no positions.
     fn check_offset(&self, offset: u64) -> Result {
-        if offset > MAX_OFFSET {
-            return Err(Errno::EINVAL);
-        }
-        if self.flags().contains(StatusFlags::PATH) {
-            return Err(Errno::EBADF);
-        }
-        if !self.file.is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
+        Errno::EINVAL.when(offset > MAX_OFFSET)?;
+        Errno::EBADF.when(self.flags().contains(StatusFlags::PATH))?;
+        Errno::ESPIPE.when(!self.file.is_seekable())?;
         Ok(())
     }
 
     /// lseek(2): `whence` as Linux numbers it. EINVAL, ENXIO, ESPIPE.
     pub(crate) fn seek(&self, offset: i64, whence: u32) -> Result<u64> {
-        if self.flags().contains(StatusFlags::PATH) {
-            return Err(Errno::EBADF);
-        }
-        if whence > 4 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EBADF.when(self.flags().contains(StatusFlags::PATH))?;
+        Errno::EINVAL.when(whence > 4)?;
         if self.file.ignores_seek() {
             return Ok(0);
         }
-        if !self.file.is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
+        Errno::ESPIPE.when(!self.file.is_seekable())?;
 
         self.with_position(|position| {
             *position = match whence {

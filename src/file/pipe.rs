@@ -103,9 +103,7 @@ pub(crate) fn open_fifo(pipe: &Arc<Pipe>, flags: StatusFlags) -> Result<Arc<Pipe
     let (reads, writes) = sides(flags);
     let non_blocking = flags.is_non_blocking();
     // "opening for write only returns ENXIO if nobody has opened for reading" (fifo(7))
-    if writes && !reads && non_blocking && pipe.readers.load(Ordering::SeqCst) == 0 {
-        return Err(Errno::ENXIO);
-    }
+    Errno::ENXIO.when(writes && !reads && non_blocking && pipe.readers.load(Ordering::SeqCst) == 0)?;
 
     let reader_opens = pipe.reader_opens.load(Ordering::SeqCst);
     let writer_opens = pipe.writer_opens.load(Ordering::SeqCst);
@@ -186,9 +184,7 @@ impl Pipe {
         }
         self.readable.block_on(non_blocking, || {
             // Most who have to sleep need not lock for that. The writers first: what the last one left is seen then.
-            if self.has_writers() && self.used_pages.load(Ordering::SeqCst) == 0 {
-                return Err(Errno::EAGAIN);
-            }
+            Errno::EAGAIN.when(self.has_writers() && self.used_pages.load(Ordering::SeqCst) == 0)?;
             let mut content = self.content.lock();
             if content.pages.is_empty() {
                 return if self.has_writers() { Err(Errno::EAGAIN) } else { Ok(0) };
@@ -217,9 +213,7 @@ impl Pipe {
         let mut done = 0;
         let result = self.writable.block_on(flags.is_non_blocking(), || {
             let mut content = self.content.lock();
-            if !self.has_readers() {
-                return Err(Errno::EPIPE);
-            }
+            Errno::EPIPE.when(!self.has_readers())?;
             let before = done;
             let result = content.write(from, total, packets, &mut done);
             self.used_pages.store(content.pages.len(), Ordering::SeqCst);
@@ -273,9 +267,7 @@ impl PipeEnd {
     pub(crate) fn set_capacity(&self, bytes: usize, limit_pages: usize) -> Result {
         let pages = bytes / PAGE_SIZE;
         let mut content = self.pipe.content.lock();
-        if content.pages.len() > pages {
-            return Err(Errno::EBUSY);
-        }
+        Errno::EBUSY.when(content.pages.len() > pages)?;
         if let Some(charge) = &mut content.charge {
             charge.change(pages, limit_pages).ok_or(Errno::EPERM)?;
         }

@@ -132,9 +132,7 @@ impl TimerFd {
     /// Takes the expirations since the last read. EAGAIN if there was none.
     fn take(&self) -> Result<u64> {
         let mut state = self.shared.state.lock();
-        if core::mem::take(&mut state.is_cancelled) {
-            return Err(Errno::ECANCELED);
-        }
+        Errno::ECANCELED.when(core::mem::take(&mut state.is_cancelled))?;
         let now = state.clock.now_ns();
         let Some(next) = state.next_ns.filter(|next| *next <= now) else {
             return Err(Errno::EAGAIN);
@@ -203,9 +201,7 @@ impl Drop for TimerFd {
 
 impl File for TimerFd {
     fn read(&self, to: &mut Destination<'_>, _: &mut u64, flags: StatusFlags) -> Result<usize> {
-        if to.remaining() < size_of::<u64>() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(to.remaining() < size_of::<u64>())?;
         let count = self.shared.readiness.block_on(flags.is_non_blocking(), || self.take())?;
         to.put(&count.to_ne_bytes())
     }

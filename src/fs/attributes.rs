@@ -25,9 +25,7 @@ impl View {
             // A symbolic link has no permissions to change (fchmodat(2), AT_SYMLINK_NOFOLLOW).
             return Err(Errno::EOPNOTSUPP);
         }
-        if !permission::is_owner(&self.identity, &**inode) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(!permission::is_owner(&self.identity, &**inode))?;
         let mut permissions = mode & 0o7777;
         let gid = inode.ownership().gid;
         if !self.identity.is_in_group(gid) && !self.identity.can(Capabilities::FSETID) {
@@ -76,9 +74,7 @@ impl View {
         path.require_writable()?;
         let inode = path.entry.inode();
         if !permission::is_owner(&self.identity, &**inode) {
-            if (accessed, modified) != (NewTime::Now, NewTime::Now) {
-                return Err(Errno::EPERM);
-            }
+            Errno::EPERM.when((accessed, modified) != (NewTime::Now, NewTime::Now))?;
             permission::check(&self.identity, &**inode, Access::WRITE)?;
         }
         let present = now();

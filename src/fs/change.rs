@@ -56,9 +56,7 @@ impl View {
         let parent = self.look_up_parent(name)?;
         let is_directory = matches!(node, NewNode::Directory);
         self.create_at(&parent, is_directory, None, |directory, last| {
-            if matches!(node, NewNode::Device(..)) && !self.identity.can(Capabilities::MKNOD) {
-                return Err(Errno::EPERM);
-            }
+            Errno::EPERM.when(matches!(node, NewNode::Device(..)) && !self.identity.can(Capabilities::MKNOD))?;
             let (kind, mode) = match &node {
                 NewNode::Regular => (FileKind::Regular, mode & !self.umask),
                 NewNode::Directory => (FileKind::Directory, mode & !self.umask),
@@ -75,9 +73,7 @@ impl View {
     pub(crate) fn link(&self, target: &Path, name: &[u8]) -> Result {
         let parent = self.look_up_parent(name)?;
         self.create_at(&parent, false, Some(&target.mount), |directory, last| {
-            if target.entry.is_directory() {
-                return Err(Errno::EPERM);
-            }
+            Errno::EPERM.when(target.entry.is_directory())?;
             let inode = target.entry.inode();
             directory.entry.inode().link(last, inode)?;
             let entry = directory.entry.add_child(last, inode.clone());
@@ -100,16 +96,10 @@ impl View {
         let Last::Name(last) = &parent.last else { return Err(Errno::EEXIST) };
         let directory = &parent.place;
         let _changes = directory.entry.changes.lock();
-        if directory.entry.child_locked(last)?.is_some() {
-            return Err(Errno::EEXIST);
-        }
-        if parent.has_slash && !is_directory {
-            return Err(Errno::ENOENT);
-        }
+        Errno::EEXIST.when(directory.entry.child_locked(last)?.is_some())?;
+        Errno::ENOENT.when(parent.has_slash && !is_directory)?;
         directory.require_writable()?;
-        if required_mount.is_some_and(|mount| !Arc::ptr_eq(mount, &directory.mount)) {
-            return Err(Errno::EXDEV);
-        }
+        Errno::EXDEV.when(required_mount.is_some_and(|mount| !Arc::ptr_eq(mount, &directory.mount)))?;
         directory.require_may_create(&self.identity)?;
         let entry = make(directory, last)?;
         Ok(Path { mount: directory.mount.clone(), entry })
@@ -128,12 +118,8 @@ impl View {
                 return Err(if entry.is_directory() { Errno::EISDIR } else { Errno::ENOTDIR });
             }
             directory.require_may_remove(&self.identity, &**entry.inode())?;
-            if entry.is_directory() {
-                return Err(Errno::EISDIR);
-            }
-            if entry.is_mount_point() {
-                return Err(Errno::EBUSY);
-            }
+            Errno::EISDIR.when(entry.is_directory())?;
+            Errno::EBUSY.when(entry.is_mount_point())?;
             directory.entry.inode().unlink(last)?;
             entry.forget();
             entry
@@ -160,12 +146,8 @@ impl View {
             let _changes = directory.entry.changes.lock();
             let entry = directory.entry.child_locked(last)?.ok_or(Errno::ENOENT)?;
             directory.require_may_remove(&self.identity, &**entry.inode())?;
-            if !entry.is_directory() {
-                return Err(Errno::ENOTDIR);
-            }
-            if entry.is_mount_point() {
-                return Err(Errno::EBUSY);
-            }
+            Errno::ENOTDIR.when(!entry.is_directory())?;
+            Errno::EBUSY.when(entry.is_mount_point())?;
             // The parent's lock comes before the child's, so that nobody adds an entry to a directory that goes.
             let _child_changes = entry.changes.lock_nested();
             directory.entry.inode().remove_directory(last)?;

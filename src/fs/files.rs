@@ -120,9 +120,7 @@ impl File for RegularFile {
         let inode = self.path.entry().inode();
         let _order = content.order.lock();
         let start = if flags.contains(StatusFlags::APPEND) { self.pages.size() } else { *position };
-        if start >= SIZE_LIMIT {
-            return Err(Errno::EFBIG);
-        }
+        Errno::EFBIG.when(start >= SIZE_LIMIT)?;
         self.clear_set_id()?;
         inode.reserve(start, from.remaining() as u64)?;
         let count = self.pages.write(start, from)?;
@@ -140,9 +138,7 @@ impl File for RegularFile {
     }
 
     fn seek_data(&self, offset: u64, data: bool) -> Result<u64> {
-        if offset >= self.pages.size() {
-            return Err(Errno::ENXIO);
-        }
+        Errno::ENXIO.when(offset >= self.pages.size())?;
         self.pages.seek(offset, data).ok_or(Errno::ENXIO)
     }
 
@@ -225,9 +221,7 @@ impl File for DirectoryFile {
 
     fn read_directory(&self, position: u64, visit: &mut dyn FnMut(DirectoryEntry<'_>) -> bool) -> Result {
         let entry = self.path.entry();
-        if entry.is_removed() {
-            return Err(Errno::ENOENT);
-        }
+        Errno::ENOENT.when(entry.is_removed())?;
         note_access(&self.path, StatusFlags::empty());
         let dot = |name, inode, next| DirectoryEntry { inode, kind: FileKind::Directory, name, next };
         if position == 0 && !visit(dot(b".", entry.inode().metadata().inode, 1)) {

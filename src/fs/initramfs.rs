@@ -410,9 +410,7 @@ fn timestamp(seconds: u32) -> Timestamp {
 fn write_all(file: &OpenFile, bytes: &[u8]) -> Result {
     let mut source = Source::kernel(bytes);
     while source.remaining() > 0 {
-        if file.write(&mut source)? == 0 {
-            return Err(Errno::ENOSPC);
-        }
+        Errno::ENOSPC.when(file.write(&mut source)? == 0)?;
     }
     Ok(())
 }

@@ -107,9 +107,7 @@ impl Inotify {
         let mut by_inode = BY_INODE.lock();
         let watches = by_inode.entry(address_of(&inode)).or_default();
         if let Some(watch) = watches.iter().find(|watch| watch.is_of(self)) {
-            if mask.contains(Notice::MASK_CREATE) {
-                return Err(Errno::EEXIST);
-            }
+            Errno::EEXIST.when(mask.contains(Notice::MASK_CREATE))?;
             let kept = if mask.contains(Notice::MASK_ADD) { watch.mask.load(Ordering::Relaxed) } else { 0 };
             watch.mask.store(kept | events.bits(), Ordering::Relaxed);
             return Ok(watch.number);
@@ -177,9 +175,7 @@ impl Inotify {
     fn take(&self, room: usize) -> Result<Event> {
         let mut state = self.state.lock();
         let first = state.events.front().ok_or(Errno::EAGAIN)?;
-        if first.length() > room {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(first.length() > room)?;
         state.events.pop_front().ok_or(Errno::EAGAIN)
     }
 }
@@ -330,9 +326,7 @@ impl File for Inotify {
     }
 
     fn ioctl(&self, space: &AddressSpace, request: u32, argument: u64) -> Result<usize> {
-        if request != FIONREAD {
-            return Err(Errno::ENOTTY);
-        }
+        Errno::ENOTTY.when(request != FIONREAD)?;
         let length: usize = self.state.lock().events.iter().map(Event::length).sum();
         UserPtr::<i32>::new(space, argument).write(&(length as i32)).map(|()| 0)
     }

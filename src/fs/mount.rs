@@ -198,13 +198,9 @@ impl Namespace {
     /// the mount point was removed; EINVAL if it is not in this tree.
     pub(crate) fn mount(&self, mount: &Arc<Mount>, point: &Path) -> Result {
         let _changes = self.changes.lock();
-        if mount.root.is_directory() != point.entry.is_directory() {
-            return Err(Errno::ENOTDIR);
-        }
+        Errno::ENOTDIR.when(mount.root.is_directory() != point.entry.is_directory())?;
         self.require_member(&point.mount)?;
-        if point.entry.is_removed() {
-            return Err(Errno::ENOENT);
-        }
+        Errno::ENOENT.when(point.entry.is_removed())?;
         mount.attach(&point.clone().descend());
         Ok(())
     }
@@ -232,18 +228,12 @@ impl Namespace {
     /// itself.
     pub(crate) fn move_mount(&self, from: &Path, point: &Path) -> Result {
         let _changes = self.changes.lock();
-        if !from.is_mount_root() || from.mount.point().is_none() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(!from.is_mount_root() || from.mount.point().is_none())?;
         self.require_member(&point.mount)?;
-        if from.entry.is_directory() != point.entry.is_directory() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(from.entry.is_directory() != point.entry.is_directory())?;
         let mut above = Some(point.clone());
         while let Some(path) = above {
-            if Arc::ptr_eq(&path.mount, &from.mount) {
-                return Err(Errno::ELOOP);
-            }
+            Errno::ELOOP.when(Arc::ptr_eq(&path.mount, &from.mount))?;
             above = path.mount.point();
         }
         from.mount.detach();
@@ -256,20 +246,14 @@ impl Namespace {
     /// use.
     pub(crate) fn unmount(&self, path: Path, lazily: bool) -> Result {
         let _changes = self.changes.lock();
-        if !path.is_mount_root() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(!path.is_mount_root())?;
         let Path { mount, entry } = path;
         drop(entry);
-        if mount.point().is_none() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(mount.point().is_none())?;
         if !lazily {
             // One reference is `mount` here, one the tree's; a third is somebody's file or directory in it.
             let is_used = Arc::strong_count(&mount) > 2 || !mount.links.lock().children.is_empty();
-            if is_used {
-                return Err(Errno::EBUSY);
-            }
+            Errno::EBUSY.when(is_used)?;
         }
         let mut waiting = alloc::vec![mount];
         while let Some(mount) = waiting.pop() {
@@ -284,16 +268,11 @@ impl Namespace {
     pub(crate) fn pivot(&self, new_root: &Path, put_old: &Path) -> Result {
         let _changes = self.changes.lock();
         let old = self.root();
-        if Arc::ptr_eq(&new_root.mount, &old) || Arc::ptr_eq(&put_old.mount, &old) {
-            return Err(Errno::EBUSY);
-        }
+        Errno::EBUSY.when(Arc::ptr_eq(&new_root.mount, &old) || Arc::ptr_eq(&put_old.mount, &old))?;
         // Linux refuses the rootfs too: it cannot be moved (pivot_root(2), "The rootfs … cannot be pivot_root()ed").
-        if !new_root.is_mount_root() || old.volume.file_system.name() == "rootfs" {
-            return Err(Errno::EINVAL);
-        }
-        if !Arc::ptr_eq(&put_old.mount, &new_root.mount) || !put_old.entry.is_inside(&new_root.entry) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(!new_root.is_mount_root() || old.volume.file_system.name() == "rootfs")?;
+        Errno::EINVAL
+            .when(!Arc::ptr_eq(&put_old.mount, &new_root.mount) || !put_old.entry.is_inside(&new_root.entry))?;
         new_root.mount.detach();
         old.attach(put_old);
         *self.root.lock() = new_root.mount.clone();

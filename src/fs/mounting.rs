@@ -56,9 +56,7 @@ impl View {
         let source = request.source.unwrap_or(b"none");
         let volume = kinds::make_volume(kind, source, request.options)?;
         let is_there_already = target.is_mount_root() && Arc::ptr_eq(target.mount.volume(), &volume);
-        if is_there_already {
-            return Err(Errno::EBUSY);
-        }
+        Errno::EBUSY.when(is_there_already)?;
         let root = volume.root().clone();
         let mount = Mount::new(volume, root, source, mount_flags(flags));
         start::namespace().mount(&mount, &target)
@@ -66,14 +64,10 @@ impl View {
 
     /// umount2(2).
     pub(crate) fn unmount(&self, target: &[u8], flags: u32) -> Result {
-        if flags & !(FORCE | DETACH | EXPIRE | NO_FOLLOW) != 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(flags & !(FORCE | DETACH | EXPIRE | NO_FOLLOW) != 0)?;
         let target = self.look_up(target, flags & NO_FOLLOW == 0)?;
         self.require_may_mount()?;
-        if !target.is_mount_root() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(!target.is_mount_root())?;
         if flags & EXPIRE != 0 {
             // "EINVAL … MNT_EXPIRE with either MNT_DETACH or MNT_FORCE"; the first of two calls only marks.
             return Err(if flags & (FORCE | DETACH) != 0 { Errno::EINVAL } else { Errno::EAGAIN });
@@ -87,9 +81,7 @@ impl View {
         let new_root = self.look_up(new_root, true)?;
         let put_old = self.look_up(put_old, true)?;
         for directory in [&new_root, &put_old] {
-            if !directory.entry.is_directory() {
-                return Err(Errno::ENOTDIR);
-            }
+            Errno::ENOTDIR.when(!directory.entry.is_directory())?;
             permission::check(&self.identity, &**directory.entry.inode(), Access::EXECUTE)?;
         }
         start::namespace().pivot(&new_root, &put_old)
@@ -102,9 +94,7 @@ impl View {
 
 /// Changes a mount's flags and, without MS_BIND, its file system's options.
 fn remount(target: &Path, request: &MountRequest<'_>) -> Result {
-    if !target.is_mount_root() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!target.is_mount_root())?;
     if request.flags & BIND == 0 {
         target.mount.volume().file_system().remount(request.options)?;
     }
@@ -116,9 +106,7 @@ fn remount(target: &Path, request: &MountRequest<'_>) -> Result {
 /// namespace. MS_SHARED is refused: a program could see that nothing is shared.
 fn change_propagation(target: &Path, flags: u64) -> Result {
     let kind = flags & (SHARED | PRIVATE | SLAVE | UNBINDABLE);
-    if !target.is_mount_root() || kind.count_ones() != 1 || kind == SHARED {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!target.is_mount_root() || kind.count_ones() != 1 || kind == SHARED)?;
     Ok(())
 }
 

@@ -82,9 +82,7 @@ impl Path {
     /// Checks that entries may be added to this directory: EROFS, ENOENT if it was removed, EACCES.
     pub(super) fn require_may_create(&self, identity: &Identity) -> Result {
         self.require_writable()?;
-        if self.entry.is_removed() {
-            return Err(Errno::ENOENT);
-        }
+        Errno::ENOENT.when(self.entry.is_removed())?;
         check(identity, &**self.entry.inode(), Access::WRITE | Access::EXECUTE)
     }
 

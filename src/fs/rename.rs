@@ -29,9 +29,7 @@ impl View {
     pub(crate) fn rename(&self, old_name: &[u8], new_view: &View, new_name: &[u8], flags: RenameFlags) -> Result {
         let old = self.look_up_parent(old_name)?;
         let new = new_view.look_up_parent(new_name)?;
-        if !Arc::ptr_eq(&old.place.mount, &new.place.mount) {
-            return Err(Errno::EXDEV);
-        }
+        Errno::EXDEV.when(!Arc::ptr_eq(&old.place.mount, &new.place.mount))?;
         let Last::Name(old_last) = &old.last else { return Err(Errno::EBUSY) };
         let Last::Name(new_last) = &new.last else {
             return Err(if flags.contains(RenameFlags::NO_REPLACE) { Errno::EEXIST } else { Errno::EBUSY });
@@ -54,12 +52,8 @@ impl View {
                 Some(target) if exchange && !target.is_directory() && new.has_slash => return Err(Errno::ENOTDIR),
                 _ => {}
             }
-            if !source.is_directory() && (old.has_slash || (!exchange && new.has_slash)) {
-                return Err(Errno::ENOTDIR);
-            }
-            if new.place.entry.is_inside(&source) {
-                return Err(Errno::EINVAL);
-            }
+            Errno::ENOTDIR.when(!source.is_directory() && (old.has_slash || (!exchange && new.has_slash)))?;
+            Errno::EINVAL.when(new.place.entry.is_inside(&source))?;
             if target.as_ref().is_some_and(|target| old.place.entry.is_inside(target)) {
                 return Err(if exchange { Errno::EINVAL } else { Errno::ENOTEMPTY });
             }
@@ -120,12 +114,8 @@ impl View {
             None => new_parent.require_may_create(&self.identity)?,
             Some(target) => {
                 new_parent.require_may_remove(&self.identity, &**target.inode())?;
-                if !exchange && source.is_directory() && !target.is_directory() {
-                    return Err(Errno::ENOTDIR);
-                }
-                if !exchange && !source.is_directory() && target.is_directory() {
-                    return Err(Errno::EISDIR);
-                }
+                Errno::ENOTDIR.when(!exchange && source.is_directory() && !target.is_directory())?;
+                Errno::EISDIR.when(!exchange && !source.is_directory() && target.is_directory())?;
             }
         }
         // A directory that changes its parent is written to: its `..` changes.

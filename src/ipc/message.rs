@@ -105,9 +105,7 @@ pub(crate) fn receive(
     identity: &Identity,
     process: i32,
 ) -> Result<Message> {
-    if flags & COPY != 0 && (flags & EXCEPT != 0 || flags & NO_WAIT == 0) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & COPY != 0 && (flags & EXCEPT != 0 || flags & NO_WAIT == 0))?;
     let object = QUEUES.find(id)?;
     object.check(identity, Right::READ)?;
     let queue = &object.value;
@@ -153,9 +151,7 @@ pub(crate) fn remove(id: i32, identity: &Identity) -> Result {
 pub(crate) fn set(id: i32, identity: &Identity, uid: u32, gid: u32, mode: u32, limit: usize) -> Result {
     let object = QUEUES.find(id)?;
     object.check_control(identity)?;
-    if limit > QUEUE_BYTES.get() && !identity.can(Capabilities::SYS_RESOURCE) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(limit > QUEUE_BYTES.get() && !identity.can(Capabilities::SYS_RESOURCE))?;
     object.set_owner(identity, uid, gid, mode)?;
     object.value.state.lock().status.limit = limit;
     // Senders may have room now.

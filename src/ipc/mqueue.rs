@@ -119,9 +119,7 @@ pub(crate) fn open(
     creation: Option<Creation>,
     identity: &Identity,
 ) -> Result<Arc<OpenFile>> {
-    if name.contains(&b'/') || name == b"." || name == b".." {
-        return Err(Errno::EACCES);
-    }
+    Errno::EACCES.when(name.contains(&b'/') || name == b"." || name == b"..")?;
     let found = QUEUES.lock().get(name).cloned();
     let queue = match (found, creation) {
         (Some(_), Some(Creation { is_exclusive: true, .. })) => return Err(Errno::EEXIST),
@@ -145,9 +143,7 @@ pub(crate) fn open(
 pub(crate) fn unlink(name: &[u8], identity: &Identity) -> Result {
     let mut queues = QUEUES.lock();
     let owner = queues.get(name).ok_or(Errno::ENOENT)?.owner.lock().uid;
-    if ![0, owner].contains(&identity.fsuid) && !identity.can(Capabilities::FOWNER) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(![0, owner].contains(&identity.fsuid) && !identity.can(Capabilities::FOWNER))?;
     let removed = queues.remove(name);
     drop(queues);
     drop(removed);
@@ -160,9 +156,9 @@ fn create(name: &[u8], creation: &Creation, identity: &Identity) -> Result<Arc<Q
         Some(capacity) => {
             let (most_messages, most_bytes) =
                 if is_free { (HARD_MAX_MESSAGES, HARD_MAX_BYTES) } else { (MAX_MESSAGES.get(), MAX_BYTES.get()) };
-            if !(1..=most_messages).contains(&capacity.messages) || !(1..=most_bytes).contains(&capacity.bytes) {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(
+                !(1..=most_messages).contains(&capacity.messages) || !(1..=most_bytes).contains(&capacity.bytes),
+            )?;
             capacity
         }
         None => Capacity {
@@ -183,12 +179,8 @@ fn create(name: &[u8], creation: &Creation, identity: &Identity) -> Result<Arc<Q
         _charge: charge,
     });
     let mut queues = QUEUES.lock();
-    if queues.contains_key(name) {
-        return Err(Errno::EEXIST);
-    }
-    if queues.len() >= MAX_QUEUES.get() && !is_free {
-        return Err(Errno::ENOSPC);
-    }
+    Errno::EEXIST.when(queues.contains_key(name))?;
+    Errno::ENOSPC.when(queues.len() >= MAX_QUEUES.get() && !is_free)?;
     queues.insert(name.to_vec(), fresh.clone());
     Ok(fresh)
 }
@@ -210,9 +202,7 @@ impl QueueFile {
         let mut text = Some(text);
         let subscriber = wait.sleep_on(&queue.writable, || {
             let mut state = queue.state.lock();
-            if state.messages.len() >= queue.capacity.messages {
-                return Err(Errno::EAGAIN);
-            }
+            Errno::EAGAIN.when(state.messages.len() >= queue.capacity.messages)?;
             let is_first = state.messages.is_empty() && state.receivers == 0;
             state.sent += 1;
             let place = (Reverse(priority), state.sent);
@@ -252,9 +242,7 @@ impl QueueFile {
     /// mq_notify(3): EBUSY when somebody is registered.
     pub(crate) fn subscribe(&self, subscriber: Arc<dyn Subscriber>) -> Result {
         let mut state = self.queue.state.lock();
-        if state.subscriber.as_ref().is_some_and(|present| present.is_alive()) {
-            return Err(Errno::EBUSY);
-        }
+        Errno::EBUSY.when(state.subscriber.as_ref().is_some_and(|present| present.is_alive()))?;
         let before = state.subscriber.replace(subscriber);
         drop(state);
         drop(before);
@@ -392,9 +380,7 @@ impl Inode for Root {
     }
 
     fn create(&self, name: &[u8], node: NewNode, permissions: u32, uid: u32, gid: u32) -> Result<Arc<dyn Inode>> {
-        if !matches!(node, NewNode::Regular) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(!matches!(node, NewNode::Regular))?;
         let identity = Identity { uid, fsuid: uid, fsgid: gid, effective: Capabilities::empty(), ..Identity::root() };
         // Who makes a queue as a file has the usual limit.
         let creation = Creation { permissions, is_exclusive: true, capacity: None, user_limit: 819_200 };

@@ -129,9 +129,7 @@ impl<T> Object<T> {
     /// IPC_SET: EPERM, EINVAL for ids that are none.
     pub(crate) fn set_owner(&self, identity: &Identity, uid: u32, gid: u32, mode: u32) -> Result {
         self.check_control(identity)?;
-        if uid == u32::MAX || gid == u32::MAX {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(uid == u32::MAX || gid == u32::MAX)?;
         let mut owner = self.owner.lock();
         (owner.uid, owner.gid, owner.mode, owner.changed) = (uid, gid, mode & 0o777, seconds());
         Ok(())
@@ -164,17 +162,13 @@ impl<T> Registry<T> {
         let find =
             |table: &Table<T>| table.objects.values().find(|object| key != PRIVATE && object.key() == key).cloned();
         let found = find(&self.table.lock());
-        if found.is_none() && key != PRIVATE && flags & CREATE == 0 {
-            return Err(Errno::ENOENT);
-        }
+        Errno::ENOENT.when(found.is_none() && key != PRIVATE && flags & CREATE == 0)?;
         // Made without the lock, because that may take long; somebody else may be faster.
         let fresh = if found.is_none() { Some(make()?) } else { None };
         let mut table = self.table.lock();
         if let Some(object) = find(&table) {
             drop(table);
-            if flags & (CREATE | EXCLUSIVE) == CREATE | EXCLUSIVE {
-                return Err(Errno::EEXIST);
-            }
+            Errno::EEXIST.when(flags & (CREATE | EXCLUSIVE) == CREATE | EXCLUSIVE)?;
             check(&object.value)?;
             object.check(identity, Right(flags))?;
             return Ok(object.id);
@@ -234,9 +228,7 @@ impl<T> Registry<T> {
 impl<T> Table<T> {
     /// Returns the lowest free index, with the sequence number for it set. ENOSPC.
     fn free_index(&mut self, limit: usize) -> Result<u32> {
-        if self.objects.len() >= limit {
-            return Err(Errno::ENOSPC);
-        }
+        Errno::ENOSPC.when(self.objects.len() >= limit)?;
         let taken = self.objects.keys().copied();
         let index =
             taken.zip(0..).find(|(taken, index)| taken != index).map_or(self.objects.len() as u32, |(_, free)| free);

@@ -121,17 +121,13 @@ pub(crate) fn operate(
 ) -> Result {
     let object = SETS.find(id)?;
     let set = &object.value;
-    if operations.iter().any(|operation| usize::from(operation.number) >= set.count) {
-        return Err(Errno::EFBIG);
-    }
+    Errno::EFBIG.when(operations.iter().any(|operation| usize::from(operation.number) >= set.count))?;
     let alters = operations.iter().any(|operation| operation.change != 0);
     object.check(identity, if alters { Right::WRITE } else { Right::READ })?;
 
     let waiting = {
         let mut state = set.state.lock();
-        if object.is_removed() {
-            return Err(Errno::EIDRM);
-        }
+        Errno::EIDRM.when(object.is_removed())?;
         let blocked_on = match state.attempt(&operations, operator) {
             Ok(()) => {
                 state.do_possible();
@@ -207,9 +203,7 @@ fn undo_all(list: u64, process: i32) {
 
 impl Set {
     fn new(count: usize) -> Result<Set> {
-        if count == 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(count == 0)?;
         let semaphores = vm::defaults(count)?;
         let add = |total: usize| Some(total + count).filter(|total| *total <= MAX_OF_ALL.get());
         TOTAL.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| Errno::ENOSPC)?;
@@ -252,9 +246,7 @@ impl Object<Set> {
     /// SETVAL and SETALL: sets the values from `first` on; what SEM_UNDO noted of them is forgotten. EIDRM.
     pub(crate) fn set_values(&self, first: usize, values: &[u16], process: i32) -> Result {
         let mut state = self.value.state.lock();
-        if self.is_removed() {
-            return Err(Errno::EIDRM);
-        }
+        Errno::EIDRM.when(self.is_removed())?;
         for (semaphore, value) in state.semaphores.iter_mut().skip(first).zip(values) {
             *semaphore = Semaphore { value: *value, process };
         }

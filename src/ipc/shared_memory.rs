@@ -150,9 +150,7 @@ pub(crate) fn set_locked(id: i32, is_locked: bool, identity: &Identity, lock_lim
     let object = SEGMENTS.find(id)?;
     if !identity.can(Capabilities::IPC_LOCK) {
         let owner = object.owner();
-        if ![owner.uid, owner.creator_uid].contains(&identity.euid) || is_locked && lock_limit == 0 {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(![owner.uid, owner.creator_uid].contains(&identity.euid) || is_locked && lock_limit == 0)?;
     }
     object.value.content.is_locked.store(is_locked, Ordering::Relaxed);
     Ok(())
@@ -166,13 +164,9 @@ pub(crate) fn state_bits(object: &Object<Segment>) -> u32 {
 
 impl Segment {
     fn new(key: i32, size: usize, flags: i32, creator: i32) -> Result<Segment> {
-        if size == 0 || size > MAX_BYTES.get() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(size == 0 || size > MAX_BYTES.get())?;
         // There is no pool of huge pages.
-        if flags & HUGE_PAGES != 0 {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::ENOMEM.when(flags & HUGE_PAGES != 0)?;
         let pages = size.div_ceil(PAGE_SIZE);
         let add = |total: usize| total.checked_add(pages).filter(|total| *total <= MAX_PAGES.get());
         PAGES.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).map_err(|_| Errno::ENOSPC)?;

@@ -30,9 +30,7 @@ pub(crate) fn create_pair(family: u32, kind: u32, protocol: u32) -> Result<(Arc<
 }
 
 fn unix_kind(kind: u32, protocol: u32) -> Result<SocketKind> {
-    if protocol != 0 && protocol != net::AF_UNIX {
-        return Err(Errno::EPROTONOSUPPORT);
-    }
+    Errno::EPROTONOSUPPORT.when(protocol != 0 && protocol != net::AF_UNIX)?;
     match kind {
         net::SOCK_STREAM => Ok(SocketKind::Stream),
         // "Believe it or not BSD has AF_UNIX, SOCK_RAW" (Linux): a datagram socket.

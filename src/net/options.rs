@@ -137,9 +137,7 @@ impl Options {
                 self.receive_buffer.store(size, Ordering::Relaxed);
             }
             SO_PRIORITY => {
-                if !(0..=FREE_PRIORITY).contains(&number) && !may_administer() {
-                    return Err(Errno::EPERM);
-                }
+                Errno::EPERM.when(!(0..=FREE_PRIORITY).contains(&number) && !may_administer())?;
                 self.priority.store(number, Ordering::Relaxed);
             }
             SO_RCVLOWAT => {
@@ -199,9 +197,7 @@ fn deadline(limit_ns: &AtomicU64) -> Option<u64> {
 /// short as can be.
 fn read_limit(value: &[u8]) -> Result<u64> {
     let ([seconds, microseconds], _) = <[i64; 2]>::read_from_prefix(value).map_err(|_| Errno::EINVAL)?;
-    if !(0..1_000_000).contains(&microseconds) {
-        return Err(Errno::EDOM);
-    }
+    Errno::EDOM.when(!(0..1_000_000).contains(&microseconds))?;
     let Ok(seconds) = u64::try_from(seconds) else { return Ok(1) };
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(microseconds as u64 * 1000))
 }

@@ -46,12 +46,8 @@ impl Key {
     /// Returns the key of the word at `address`. `is_private`: the caller promises that only this address space uses it
     /// (FUTEX_PRIVATE_FLAG). EINVAL if it is not aligned; EFAULT if nothing is mapped there.
     pub(crate) fn new(space: &AddressSpace, address: u64, is_private: bool) -> Result<Key> {
-        if !address.is_multiple_of(4) {
-            return Err(Errno::EINVAL);
-        }
-        if address >= USER_END {
-            return Err(Errno::EFAULT);
-        }
+        Errno::EINVAL.when(!address.is_multiple_of(4))?;
+        Errno::EFAULT.when(address >= USER_END)?;
         if !is_private {
             let mut shared = None;
             let visited = space.visit_areas(address..address + 4, |mapping, _, is_shared, bytes| {

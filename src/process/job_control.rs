@@ -133,30 +133,20 @@ pub(crate) const TICK_NS: u64 = 10_000_000;
 
 /// setpgid(2): moves process `id` (0: the caller) to group `group` (0: one of its own).
 pub(crate) fn set_group(caller: &Process, id: i32, group: i32) -> Result {
-    if group < 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(group < 0)?;
     let id = if id == 0 { caller.id() } else { id };
     let group = if group == 0 { id } else { group };
     table::with(|table| {
         let node = table.nodes.get(&id).ok_or(Errno::ESRCH)?;
         let process = &node.process;
         if process.parent_id() == caller.id() {
-            if process.session_id() != caller.session_id() {
-                return Err(Errno::EPERM);
-            }
-            if process.has_executed.load(Ordering::Relaxed) {
-                return Err(Errno::EACCES);
-            }
+            Errno::EPERM.when(process.session_id() != caller.session_id())?;
+            Errno::EACCES.when(process.has_executed.load(Ordering::Relaxed))?;
         } else if id != caller.id() {
             return Err(Errno::ESRCH);
         }
-        if process.session_id() == id {
-            return Err(Errno::EPERM);
-        }
-        if group != id && table.group_session(group) != Some(caller.session_id()) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(process.session_id() == id)?;
+        Errno::EPERM.when(group != id && table.group_session(group) != Some(caller.session_id()))?;
         table.set_group(id, group);
         Ok(())
     })
@@ -166,10 +156,8 @@ pub(crate) fn set_group(caller: &Process, id: i32, group: i32) -> Result {
 pub(crate) fn create_session(caller: &Process) -> Result<i32> {
     let id = caller.id();
     let session = Session::new(id);
-    let old = table::with(|table| {
-        if caller.group_id() == id || table.has_group(id) {
-            return Err(Errno::EPERM);
-        }
+    let old = table::with(|table| -> Result<_> {
+        Errno::EPERM.when(caller.group_id() == id || table.has_group(id))?;
         let old = table.set_session(id, session);
         table.set_group(id, id);
         Ok(old)

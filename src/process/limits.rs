@@ -141,15 +141,9 @@ impl Limits {
     /// Changes both. EINVAL if soft is above hard; EPERM if the hard limit rises and the caller `may_raise` not, or
     /// beyond what the kernel can do.
     pub(crate) fn set(&self, resource: Resource, limit: Limit, may_raise: bool) -> Result {
-        if limit.soft > limit.hard {
-            return Err(Errno::EINVAL);
-        }
-        if resource == Resource::OpenFiles && limit.hard > OPEN_FILES_MAX {
-            return Err(Errno::EPERM);
-        }
-        if limit.hard > self.get(resource).hard && !may_raise {
-            return Err(Errno::EPERM);
-        }
+        Errno::EINVAL.when(limit.soft > limit.hard)?;
+        Errno::EPERM.when(resource == Resource::OpenFiles && limit.hard > OPEN_FILES_MAX)?;
+        Errno::EPERM.when(limit.hard > self.get(resource).hard && !may_raise)?;
         self.soft[resource as usize].store(limit.soft, Ordering::Relaxed);
         self.hard[resource as usize].store(limit.hard, Ordering::Relaxed);
         Ok(())

@@ -89,13 +89,9 @@ fn leave_section(space: &AddressSpace, user: &mut UserMode, area: Area) -> Resul
         || [section.start, end, section.abort].iter().any(|address| *address >= USER_END)
         || is_inside(section.abort)
         || UserPtr::<u32>::new(space, section.abort.wrapping_sub(4)).read()? != area.signature;
-    if is_wrong {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(is_wrong)?;
     let is_interrupted = is_inside(user.registers.rip);
-    if is_interrupted && section.flags != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(is_interrupted && section.flags != 0)?;
     pointer.write(&0)?;
     if is_interrupted {
         user.registers.rip = section.abort;

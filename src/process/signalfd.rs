@@ -63,9 +63,7 @@ impl File for SignalFd {
     fn read(&self, to: &mut Destination<'_>, _: &mut u64, flags: StatusFlags) -> Result<usize> {
         let thread = Thread::current();
         let room = to.remaining() / size_of::<SignalFdInfo>();
-        if room == 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(room == 0)?;
         let take = || signal::take(&thread, self.wanted()).ok_or(Errno::EAGAIN);
         let mut next = Some(thread.process().signal_arrivals().block_on(flags.is_non_blocking(), take)?);
         let mut done = 0;

@@ -46,9 +46,7 @@ pub(crate) fn set_domain_name(name: &[u8]) -> Result {
 }
 
 fn set(name: &[u8], field: fn(&mut Names) -> &mut Vec<u8>) -> Result {
-    if name.len() > NAME_LIMIT {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(name.len() > NAME_LIMIT)?;
     let mut name = name.to_vec();
     core::mem::swap(field(&mut NAMES.lock()), &mut name);
     Ok(())

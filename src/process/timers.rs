@@ -369,9 +369,7 @@ impl Timers {
     /// timer_create(2): returns the id. `notice` gets it. EAGAIN when there are too many.
     pub(crate) fn create(&self, timed_by: TimedBy, notice: impl FnOnce(i32) -> Notice) -> Result<i32> {
         let mut created = self.created.lock();
-        if created.len() >= MAX_TIMERS {
-            return Err(Errno::EAGAIN);
-        }
+        Errno::EAGAIN.when(created.len() >= MAX_TIMERS)?;
         // The lowest free one: the ids in use come in order.
         let id =
             (0..).zip(created.keys()).find(|(free, used)| free != *used).map_or(created.len() as i32, |(id, _)| id);

@@ -160,14 +160,10 @@ pub(crate) fn trace_me(thread: &Arc<Thread>) -> Result {
 
 /// PTRACE_ATTACH and PTRACE_SEIZE. EPERM.
 pub(crate) fn attach(caller: &Thread, target: &Arc<Thread>, attachment: Attachment, options: TraceOptions) -> Result {
-    if Arc::ptr_eq(caller.process(), target.process()) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(Arc::ptr_eq(caller.process(), target.process()))?;
     table::with(|table| {
         // Under the table's lock, as is the change of identity by exec: the check is about what is traced.
-        if !may_access(caller, target, AccessMode::Real) || target.is_exiting() {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(!may_access(caller, target, AccessMode::Real) || target.is_exiting())?;
         enlist(table, target, caller.process(), attachment, options)
     })?;
     let mut state = target.process().state.lock();
@@ -213,9 +209,7 @@ fn enlist(
     attachment: Attachment,
     options: TraceOptions,
 ) -> Result {
-    if table.nodes.get(&tracer.id()).is_none_or(|node| node.ended.is_some()) || thread.is_traced() {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(table.nodes.get(&tracer.id()).is_none_or(|node| node.ended.is_some()) || thread.is_traced())?;
     let fresh = Trace {
         tracer: None,
         options,
@@ -289,9 +283,7 @@ pub(crate) fn listen(tracer: &Process, thread: &Arc<Thread>) -> Result {
 
 /// PTRACE_INTERRUPT: stops a seized tracee. EIO.
 pub(crate) fn interrupt(thread: &Arc<Thread>) -> Result {
-    if thread.trace.lock().as_ref().is_none_or(|trace| trace.attachment != Attachment::Seized) {
-        return Err(Errno::EIO);
-    }
+    Errno::EIO.when(thread.trace.lock().as_ref().is_none_or(|trace| trace.attachment != Attachment::Seized))?;
     let mut state = thread.process().state.lock();
     notify(thread);
     signal::recalculate(&mut state, thread);

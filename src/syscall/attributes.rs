@@ -27,9 +27,7 @@ pub(crate) fn chown<S: Subject>(ctx: &Ctx<'_>, subject: S, uid: u32, gid: u32) -
 
 /// fchownat(2).
 pub(crate) fn fchownat(ctx: &Ctx<'_>, at: At<'_>, uid: u32, gid: u32, flags: u32) -> Result {
-    if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(NO_FOLLOW | EMPTY_PATH) != 0)?;
     let (view, path) = find_place(ctx, at, flags)?;
     view.change_owner(&path, id(uid), id(gid))
 }
@@ -53,9 +51,7 @@ pub(crate) fn utimes(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>) ->
     let times = match times.non_null() {
         Some(times) => {
             let [access, access_us, modification, modification_us] = times.read()?;
-            if [access_us, modification_us].iter().any(|part| !(0..1_000_000).contains(part)) {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when([access_us, modification_us].iter().any(|part| !(0..1_000_000).contains(part)))?;
             [time(access, access_us * 1000), time(modification, modification_us * 1000)]
         }
         None => [NewTime::Now; 2],
@@ -76,17 +72,13 @@ pub(crate) fn utimensat(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>,
         }
         None => [NewTime::Now; 2],
     };
-    if flags & !(NO_FOLLOW | EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(NO_FOLLOW | EMPTY_PATH) != 0)?;
     change_times(ctx, at, times, flags)
 }
 
 fn change_times(ctx: &Ctx<'_>, at: At<'_>, times: [NewTime; 2], flags: u32) -> Result {
     let (view, path) = if at.name.is_null() && at.directory != Fd::CURRENT {
-        if flags != 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(flags != 0)?;
         place_of(ctx, at.directory)?
     } else {
         find_place(ctx, at, flags)?

@@ -105,9 +105,7 @@ impl<'a> Ctx<'a> {
             None
         } else {
             let start = path_of(&*self.file(directory)?).ok_or(Errno::ENOTDIR)?;
-            if !start.entry().is_directory() {
-                return Err(Errno::ENOTDIR);
-            }
+            Errno::ENOTDIR.when(!start.entry().is_directory())?;
             Some(start)
         };
         let (places, umask) = self.thread.places();

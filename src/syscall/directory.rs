@@ -32,9 +32,7 @@ pub(crate) fn getdents(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, size: u32
 /// Collects records until one does not fit. "EINVAL Result buffer is too small."
 fn list(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, size: u32, format: Format) -> Result<usize> {
     let file = ctx.file(fd)?;
-    if file.flags().contains(StatusFlags::PATH) {
-        return Err(Errno::EBADF);
-    }
+    Errno::EBADF.when(file.flags().contains(StatusFlags::PATH))?;
     let size = (size as usize).min(PIECE);
     let mut bytes = Vec::with_capacity(size);
     let mut is_too_small = false;
@@ -43,9 +41,7 @@ fn list(ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, size: u32, format: Forma
         is_too_small = !is_put && bytes.is_empty();
         is_put
     })?;
-    if is_too_small {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(is_too_small)?;
     buffer.slice(bytes.len())?.write_all(&bytes)?;
     Ok(bytes.len())
 }

@@ -28,9 +28,7 @@ pub(crate) fn epoll_create(ctx: &Ctx<'_>, size: i32) -> Result<usize> {
 
 /// epoll_create1(2).
 pub(crate) fn epoll_create1(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
-    if flags & !CLOSE_ON_EXEC != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !CLOSE_ON_EXEC != 0)?;
     install(ctx, OpenFile::new(Epoll::new(), StatusFlags::READ_WRITE), flags & CLOSE_ON_EXEC != 0)
 }
 
@@ -54,18 +52,13 @@ pub(crate) fn epoll_ctl(ctx: &Ctx<'_>, epoll: Fd, operation: i32, fd: Fd, event:
     };
     let epoll_file = ctx.file(epoll)?;
     let file = ctx.file(fd)?;
-    if !file.file().can_poll() {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!file.file().can_poll())?;
     let epoll = epoll_file.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
-    if Arc::ptr_eq(&epoll_file, &file) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(Arc::ptr_eq(&epoll_file, &file))?;
     if event.bits & Manner::EXCLUSIVE.bits() != 0 {
         let is_epoll = file.downcast::<Epoll>().is_some();
-        if operation == MODIFY || operation == ADD && (is_epoll || event.bits & !WITH_EXCLUSIVE != 0) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL
+            .when(operation == MODIFY || operation == ADD && (is_epoll || event.bits & !WITH_EXCLUSIVE != 0))?;
     }
     match operation {
         ADD => epoll.add(fd.0, &file, event),
@@ -123,9 +116,7 @@ fn wait(
     deadline_ns: Option<u64>,
 ) -> Result<usize> {
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).ok_or(Errno::EINVAL)?;
-    if limit > i32::MAX as usize / size_of::<EpollEvent>() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(limit > i32::MAX as usize / size_of::<EpollEvent>())?;
     events.slice(limit)?;
     let epoll = ctx.file(epoll)?.downcast::<Epoll>().ok_or(Errno::EINVAL)?;
 
@@ -146,9 +137,7 @@ pub(crate) fn eventfd(ctx: &Ctx<'_>, value: u32) -> Result<usize> {
 /// eventfd2(2).
 pub(crate) fn eventfd2(ctx: &Ctx<'_>, value: u32, flags: u32) -> Result<usize> {
     const SEMAPHORE: u32 = 1;
-    if flags & !(SEMAPHORE | CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(SEMAPHORE | CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0)?;
     let mode = if flags & SEMAPHORE != 0 { EventFdMode::Semaphore } else { EventFdMode::Whole };
     let status = StatusFlags::READ_WRITE | StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
     install(ctx, OpenFile::new(EventFd::new(value, mode), status), flags & CLOSE_ON_EXEC != 0)

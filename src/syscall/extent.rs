@@ -12,9 +12,7 @@ pub(crate) fn ftruncate(ctx: &Ctx<'_>, fd: Fd, length: i64) -> Result {
     let size = u64::try_from(length).map_err(|_| Errno::EINVAL)?;
     let file = operable(ctx, fd)?;
     // "EBADF or EINVAL: fd is not open for writing": Linux says EINVAL.
-    if !file.is_writable() || file.file().metadata()?.kind != FileKind::Regular {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!file.is_writable() || file.file().metadata()?.kind != FileKind::Regular)?;
     if size > ctx.process().limit(Resource::FileSize) {
         return Err(beyond_file_limit(ctx));
     }
@@ -27,15 +25,9 @@ pub(crate) fn fallocate(ctx: &Ctx<'_>, fd: Fd, mode: u32, offset: i64, length: i
     const PUNCH_HOLE: u32 = 2;
     const ALL: u32 = 0x7f;
     let file = operable(ctx, fd)?;
-    if offset < 0 || length <= 0 {
-        return Err(Errno::EINVAL);
-    }
-    if mode & !ALL != 0 || mode & PUNCH_HOLE != 0 && mode & KEEP_SIZE == 0 {
-        return Err(Errno::EOPNOTSUPP);
-    }
-    if !file.is_writable() {
-        return Err(Errno::EBADF);
-    }
+    Errno::EINVAL.when(offset < 0 || length <= 0)?;
+    Errno::EOPNOTSUPP.when(mode & !ALL != 0 || mode & PUNCH_HOLE != 0 && mode & KEEP_SIZE == 0)?;
+    Errno::EBADF.when(!file.is_writable())?;
     match file.file().metadata()?.kind {
         FileKind::Fifo => return Err(Errno::ESPIPE),
         FileKind::Directory => return Err(Errno::EISDIR),
@@ -57,9 +49,7 @@ pub(crate) fn fsync(ctx: &Ctx<'_>, fd: Fd) -> Result {
 /// sync_file_range(2): writes the whole file out, which is more than was asked.
 pub(crate) fn sync_file_range(ctx: &Ctx<'_>, fd: Fd, offset: i64, length: i64, flags: u32) -> Result {
     let file = operable(ctx, fd)?;
-    if flags & !7 != 0 || offset < 0 || length < 0 || offset.checked_add(length).is_none() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !7 != 0 || offset < 0 || length < 0 || offset.checked_add(length).is_none())?;
     match file.file().metadata()?.kind {
         FileKind::Regular | FileKind::BlockDevice | FileKind::Directory | FileKind::Symlink => {}
         _ => return Err(Errno::ESPIPE),
@@ -73,12 +63,8 @@ pub(crate) fn sync_file_range(ctx: &Ctx<'_>, fd: Fd, offset: i64, length: i64, f
 /// posix_fadvise(2): the advice is checked; nothing follows from it but speed.
 pub(crate) fn fadvise64(ctx: &Ctx<'_>, fd: Fd, _offset: i64, length: i64, advice: i32) -> Result {
     let file = operable(ctx, fd)?;
-    if file.file().metadata()?.kind == FileKind::Fifo {
-        return Err(Errno::ESPIPE);
-    }
-    if length < 0 || !(0..=5).contains(&advice) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::ESPIPE.when(file.file().metadata()?.kind == FileKind::Fifo)?;
+    Errno::EINVAL.when(length < 0 || !(0..=5).contains(&advice))?;
     Ok(())
 }
 

@@ -65,9 +65,7 @@ const F_GET_SEALS: u32 = 1034;
 
 fn duplicate(ctx: &Ctx<'_>, fd: Fd, from: u64, close_on_exec: bool) -> Result<usize> {
     let limit = descriptor_limit(ctx);
-    if from >= limit || from > i32::MAX as u64 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(from >= limit || from > i32::MAX as u64)?;
     ctx.files().insert(ctx.file(fd)?, from as i32, limit, close_on_exec).map(|fd| fd as usize)
 }
 
@@ -85,17 +83,13 @@ fn set_pipe_size(ctx: &Ctx<'_>, file: &OpenFile, argument: u64) -> Result<usize>
     let wanted = u32::try_from(argument).ok().filter(|size| *size <= 1 << 31).ok_or(Errno::EINVAL)?;
     let size = (wanted as usize).max(PAGE_SIZE).next_power_of_two();
     let identity = ctx.identity();
-    if size > PIPE_MAX_SIZE && size > pipe.capacity() && !identity.can(Capabilities::SYS_RESOURCE) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(size > PIPE_MAX_SIZE && size > pipe.capacity() && !identity.can(Capabilities::SYS_RESOURCE))?;
     pipe.set_capacity(size, identity.as_pipe_owner().limit_pages)?;
     Ok(size)
 }
 
 fn add_seals(file: &OpenFile, argument: u64) -> Result {
-    if !file.is_writable() {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!file.is_writable())?;
     let seals = Seals::from_bits(argument as u32).ok_or(Errno::EINVAL)?;
     file.downcast::<RegularFile>().ok_or(Errno::EINVAL)?.add_seals(seals)
 }
@@ -132,9 +126,7 @@ impl Flock {
             length if length > 0 => (start, start.checked_add(length - 1).ok_or(Errno::EOVERFLOW)?),
             length => (start.checked_add(length).ok_or(Errno::EINVAL)?, start - 1),
         };
-        if first < 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(first < 0)?;
         Ok((first as u64, last as u64))
     }
 
@@ -181,9 +173,7 @@ fn set_lock(ctx: &Ctx<'_>, file: &OpenFile, owner: LockOwner, argument: u64, wai
         return locks::unset_record(file, owner, first, last);
     };
     let is_allowed = if kind == LockKind::Shared { file.is_readable() } else { file.is_writable() };
-    if !is_allowed {
-        return Err(Errno::EBADF);
-    }
+    Errno::EBADF.when(!is_allowed)?;
     locks::set_record(ctx.files(), file, RangeLock { owner, kind, first, last }, wait)
 }
 

@@ -40,9 +40,7 @@ pub(crate) fn futex(
     let command = operation & !(PRIVATE | CLOCK_REALTIME);
     let is_private = operation & PRIVATE != 0;
     let is_wall = operation & CLOCK_REALTIME != 0;
-    if is_wall && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2) {
-        return Err(Errno::ENOSYS);
-    }
+    Errno::ENOSYS.when(is_wall && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2))?;
     let deadline_ns = match (command, limit.non_null()) {
         (WAIT, Some(limit)) => Some(deadline_after(limit.read()?.to_ns()?)),
         (LOCK_PI | LOCK_PI2 | WAIT_BITSET | WAIT_REQUEUE_PI, Some(limit)) => {
@@ -67,18 +65,14 @@ pub(crate) fn futex(
         UNLOCK_PI => priority::unlock(ctx.thread(), place(word)?).map(|()| 0),
         WAIT_REQUEUE_PI => {
             let (key, target) = (key()?, place(second)?);
-            if value3 == 0 || key == target.key {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(value3 == 0 || key == target.key)?;
             let wanted = Wanted { key, address: word.address(), expected: value, bits: value3 };
             futex::wait_requeue(ctx.thread(), wanted, target, deadline_ns).map(|()| 0)
         }
         CMP_REQUEUE_PI => {
             let moves = usize::try_from(second_limit).map_err(|_| Errno::EINVAL)?;
             let (key, target) = (key()?, place(second)?);
-            if value != 1 || key == target.key {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(value != 1 || key == target.key)?;
             let expected = Expected { address: word.address(), value: value3 };
             futex::requeue_to_owner(key, target, moves, expected)
         }
@@ -103,9 +97,7 @@ fn at_least_one(count: u32) -> usize {
 }
 
 fn wait(ctx: &Ctx<'_>, address: u64, is_private: bool, value: u32, bits: u32, deadline_ns: Option<u64>) -> Result {
-    if bits == 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(bits == 0)?;
     let wanted = Wanted { key: Key::new(ctx.space(), address, is_private)?, address, expected: value, bits };
     match (futex::wait(ctx.thread(), ctx.space(), wanted, deadline_ns), deadline_ns) {
         (Err(Errno::RESTART_NO_HANDLER), None) => Err(Errno::RESTART),
@@ -137,9 +129,7 @@ pub(crate) fn futex_waitv(
 ) -> Result<usize> {
     const MAX_ENTRIES: u32 = 128;
     const WORD_OF_32_BITS: u32 = 2;
-    if flags != 0 || entries.is_null() || !(1..=MAX_ENTRIES).contains(&count) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags != 0 || entries.is_null() || !(1..=MAX_ENTRIES).contains(&count))?;
     let deadline_ns = match limit.non_null() {
         None => None,
         Some(limit) => {
@@ -153,9 +143,8 @@ pub(crate) fn futex_waitv(
     };
     let read = |entry: WaitEntry| {
         let WaitEntry { expected, address, flags, reserved } = entry;
-        if flags & !(PRIVATE | WORD_OF_32_BITS) != 0 || flags & WORD_OF_32_BITS == 0 || reserved != 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL
+            .when(flags & !(PRIVATE | WORD_OF_32_BITS) != 0 || flags & WORD_OF_32_BITS == 0 || reserved != 0)?;
         let expected = u32::try_from(expected).map_err(|_| Errno::EINVAL)?;
         let key = Key::new(ctx.space(), address, flags & PRIVATE != 0)?;
         Ok(Wanted { key, address, expected, bits: ANY })
@@ -183,9 +172,7 @@ fn wake_op(
     if code >> 31 != 0 {
         operand = 1 << (operand & 31);
     }
-    if operation > 4 || comparison > 5 {
-        return Err(Errno::ENOSYS);
-    }
+    Errno::ENOSYS.when(operation > 4 || comparison > 5)?;
     let change = |old: u32| match operation {
         0 => operand,
         1 => old.wrapping_add(operand),

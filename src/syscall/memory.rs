@@ -46,42 +46,30 @@ pub(crate) fn mmap(
     fd: Fd,
     offset: u64,
 ) -> Result<usize> {
-    if !offset.is_multiple_of(PAGE) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!offset.is_multiple_of(PAGE))?;
     let has = |flag: u32| flags & flag != 0;
     let file = if has(linux::MAP_ANONYMOUS) { None } else { Some(operable(ctx, fd)?) };
     if has(linux::MAP_HUGETLB) {
         // There is no pool of huge pages; on files they are refused as elsewhere.
         return Err(if file.is_some() { Errno::EINVAL } else { Errno::ENOMEM });
     }
-    if length == 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(length == 0)?;
     let rounded = round_up(length);
-    if rounded == 0 || rounded > USER_END {
-        return Err(Errno::ENOMEM);
-    }
-    if offset.checked_add(rounded).is_none_or(|end| file.is_some() && end > i64::MAX as u64) {
-        return Err(Errno::EOVERFLOW);
-    }
+    Errno::ENOMEM.when(rounded == 0 || rounded > USER_END)?;
+    Errno::EOVERFLOW.when(offset.checked_add(rounded).is_none_or(|end| file.is_some() && end > i64::MAX as u64))?;
 
     let protection = Protection::from_bits_truncate(protection);
     let is_shared = match flags & MAP_TYPE {
         linux::MAP_PRIVATE => false,
         linux::MAP_SHARED => true,
         linux::MAP_SHARED_VALIDATE if file.is_some() => {
-            if flags & !MAP_VALIDATED != 0 {
-                return Err(Errno::EOPNOTSUPP);
-            }
+            Errno::EOPNOTSUPP.when(flags & !MAP_VALIDATED != 0)?;
             true
         }
         _ => return Err(Errno::EINVAL),
     };
     let grows_down = has(linux::MAP_GROWSDOWN);
-    if grows_down && (is_shared || file.is_some()) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(grows_down && (is_shared || file.is_some()))?;
     let maximum = match &file {
         Some(file) => file_maximum(file, protection, is_shared)?,
         None => Protection::all(),
@@ -92,9 +80,7 @@ pub(crate) fn mmap(
         None => Mapping::Anonymous,
     };
     check_growth(ctx, rounded, !is_shared && protection.contains(Protection::WRITE) && !grows_down)?;
-    if has(linux::MAP_LOCKED) && !may_lock(ctx) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(has(linux::MAP_LOCKED) && !may_lock(ctx))?;
 
     let placement = if has(linux::MAP_FIXED_NOREPLACE) {
         Placement::FixedNoReplace(address)
@@ -126,17 +112,14 @@ pub(crate) fn mmap(
 
 /// Returns what a mapping of the file may be raised to: EACCES, EPERM (mmap(2)).
 fn file_maximum(file: &OpenFile, protection: Protection, is_shared: bool) -> Result<Protection> {
-    if is_shared && protection.contains(Protection::WRITE) && !file.is_writable() || !file.is_readable() {
-        return Err(Errno::EACCES);
-    }
+    Errno::EACCES
+        .when(is_shared && protection.contains(Protection::WRITE) && !file.is_writable() || !file.is_readable())?;
     let mut maximum = Protection::all();
     if is_shared && !file.is_writable() {
         maximum -= Protection::WRITE;
     }
     if path_of(file).is_some_and(|path| path.mount().flags().contains(MountFlags::NO_EXECUTE)) {
-        if protection.contains(Protection::EXECUTE) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(protection.contains(Protection::EXECUTE))?;
         maximum -= Protection::EXECUTE;
     }
     Ok(maximum)
@@ -151,18 +134,12 @@ pub(crate) fn munmap(ctx: &Ctx<'_>, address: u64, length: u64) -> Result {
 pub(crate) fn mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32) -> Result {
     let direction = protection & (linux::PROT_GROWSDOWN | linux::PROT_GROWSUP);
     let kinds = protection & !direction;
-    if direction == linux::PROT_GROWSDOWN | linux::PROT_GROWSUP || !address.is_multiple_of(PAGE) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(direction == linux::PROT_GROWSDOWN | linux::PROT_GROWSUP || !address.is_multiple_of(PAGE))?;
     if length == 0 {
         return Ok(());
     }
-    if checked_end(address, length).is_none_or(|end| end <= address) {
-        return Err(Errno::ENOMEM);
-    }
-    if kinds & !(linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC | linux::PROT_SEM) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::ENOMEM.when(checked_end(address, length).is_none_or(|end| end <= address))?;
+    Errno::EINVAL.when(kinds & !(linux::PROT_READ | linux::PROT_WRITE | linux::PROT_EXEC | linux::PROT_SEM) != 0)?;
     let protection = Protection::from_bits_truncate(kinds);
     if direction == 0 {
         return ctx.space().protect(address, length, protection);
@@ -224,9 +201,7 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
             | linux::MADV_POPULATE_READ
             | linux::MADV_POPULATE_WRITE
     );
-    if !is_known || !address.is_multiple_of(PAGE) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!is_known || !address.is_multiple_of(PAGE))?;
     let end = checked_end(address, length).ok_or(Errno::EINVAL)?;
     if end == address {
         return Ok(());
@@ -246,12 +221,8 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
         linux::MADV_HUGEPAGE => space.advise_large_pages(address, length, LargePages::Wanted)?,
         linux::MADV_NOHUGEPAGE => space.advise_large_pages(address, length, LargePages::Refused)?,
         linux::MADV_POPULATE_READ | linux::MADV_POPULATE_WRITE => {
-            if !space.is_mapped(address, length) {
-                return Err(Errno::ENOMEM);
-            }
-            if !space.populate(address..end) {
-                return Err(Errno::EFAULT);
-            }
+            Errno::ENOMEM.when(!space.is_mapped(address, length))?;
+            Errno::EFAULT.when(!space.populate(address..end))?;
         }
         _ if space.is_mapped(address, length) => {}
         _ => return Err(Errno::ENOMEM),
@@ -273,9 +244,7 @@ fn remove_from_file(ctx: &Ctx<'_>, range: Range<u64>) -> Result {
             false
         }
     })?;
-    if !is_removable {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!is_removable)?;
     holes.into_iter().try_for_each(|(cache, part)| cache.punch(part.start, part.end - part.start))
 }
 
@@ -285,16 +254,12 @@ pub(crate) fn msync(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Res
     let is_valid = flags & !(linux::MS_ASYNC | linux::MS_INVALIDATE | linux::MS_SYNC) == 0
         && !(has(linux::MS_ASYNC) && has(linux::MS_SYNC))
         && address.is_multiple_of(PAGE);
-    if !is_valid {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!is_valid)?;
     let end = checked_end(address, length).ok_or(Errno::ENOMEM)?;
     if end == address {
         return Ok(0);
     }
-    if has(linux::MS_INVALIDATE) && ctx.space().is_locked(address..end) {
-        return Err(Errno::EBUSY);
-    }
+    Errno::EBUSY.when(has(linux::MS_INVALIDATE) && ctx.space().is_locked(address..end))?;
     let mut caches: Vec<Arc<PageCache>> = Vec::new();
     let visited = ctx.space().visit_areas(address..end, |mapping, _, is_shared, _| {
         if let Mapping::File { cache, .. } = mapping
@@ -312,9 +277,7 @@ pub(crate) fn msync(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Res
 /// mincore(2).
 pub(crate) fn mincore(ctx: &Ctx<'_>, address: u64, length: u64, vector: UserPtr<'_, u8>) -> Result {
     const CHUNK: u64 = 512;
-    if !address.is_multiple_of(PAGE) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!address.is_multiple_of(PAGE))?;
     let end = checked_end(address, length).filter(|end| *end <= USER_END).ok_or(Errno::ENOMEM)?;
     let pages = (end - address) / PAGE;
     let mut to = vector.destination(pages as usize)?;
@@ -324,9 +287,7 @@ pub(crate) fn mincore(ctx: &Ctx<'_>, address: u64, length: u64, vector: UserPtr<
         let chunk = start..end.min(start + CHUNK * PAGE);
         let flags = &mut flags[..((chunk.end - chunk.start) / PAGE) as usize];
         ctx.space().residency(chunk.clone(), flags)?;
-        if to.put(flags)? < flags.len() {
-            return Err(Errno::EFAULT);
-        }
+        Errno::EFAULT.when(to.put(flags)? < flags.len())?;
         start = chunk.end;
     }
     Ok(())
@@ -339,24 +300,18 @@ pub(crate) fn mlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result {
 
 /// mlock2(2).
 pub(crate) fn mlock2(ctx: &Ctx<'_>, address: u64, length: u64, flags: u32) -> Result {
-    if flags & !linux::MLOCK_ONFAULT != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !linux::MLOCK_ONFAULT != 0)?;
     lock(ctx, address, length, flags == 0)
 }
 
 fn lock(ctx: &Ctx<'_>, address: u64, length: u64, brings_in: bool) -> Result {
-    if !may_lock(ctx) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!may_lock(ctx))?;
     let (start, length) = whole_pages(address, length)?;
     if length == 0 {
         return Ok(());
     }
     let locked = ctx.space().statistics().locked.saturating_add(length);
-    if locked > ctx.process().limit(Resource::LockedMemory) && !can_lock_any(ctx) {
-        return Err(Errno::ENOMEM);
-    }
+    Errno::ENOMEM.when(locked > ctx.process().limit(Resource::LockedMemory) && !can_lock_any(ctx))?;
     ctx.space().set_locked(start, length, true, brings_in)
 }
 
@@ -370,16 +325,10 @@ pub(crate) fn munlock(ctx: &Ctx<'_>, address: u64, length: u64) -> Result {
 pub(crate) fn mlockall(ctx: &Ctx<'_>, flags: u32) -> Result {
     let has = |flag: u32| flags & flag != 0;
     let all = linux::MCL_CURRENT | linux::MCL_FUTURE | linux::MCL_ONFAULT;
-    if flags == 0 || flags & !all != 0 || flags == linux::MCL_ONFAULT {
-        return Err(Errno::EINVAL);
-    }
-    if !may_lock(ctx) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EINVAL.when(flags == 0 || flags & !all != 0 || flags == linux::MCL_ONFAULT)?;
+    Errno::EPERM.when(!may_lock(ctx))?;
     let is_too_much = ctx.space().total() > ctx.process().limit(Resource::LockedMemory);
-    if has(linux::MCL_CURRENT) && is_too_much && !can_lock_any(ctx) {
-        return Err(Errno::ENOMEM);
-    }
+    Errno::ENOMEM.when(has(linux::MCL_CURRENT) && is_too_much && !can_lock_any(ctx))?;
     ctx.space().set_all_locked(has(linux::MCL_CURRENT), has(linux::MCL_FUTURE), !has(linux::MCL_ONFAULT));
     Ok(())
 }
@@ -394,9 +343,7 @@ pub(crate) fn munlockall(ctx: &Ctx<'_>) -> Result {
 pub(crate) fn memfd_create(ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32) -> Result<usize> {
     /// NAME_MAX less `memfd:`, with the NUL.
     const NAME_LIMIT: usize = 250;
-    if flags & !(linux::MFD_CLOEXEC | linux::MFD_ALLOW_SEALING) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(linux::MFD_CLOEXEC | linux::MFD_ALLOW_SEALING) != 0)?;
     let name = name.read_string(NAME_LIMIT).map_err(|error| match error {
         Errno::ENAMETOOLONG => Errno::EINVAL,
         other => other,
@@ -410,12 +357,8 @@ fn check_growth(ctx: &Ctx<'_>, length: u64, is_data: bool) -> Result {
     let fits = |used: u64, limit: u64| used.saturating_add(length) <= limit;
     let (all, data) = (ctx.process().limit(Resource::AddressSpace), ctx.process().limit(Resource::Data));
     // Most programs have no limits, and statistics cost a walk.
-    if all != u64::MAX && !fits(ctx.space().total(), all) {
-        return Err(Errno::ENOMEM);
-    }
-    if is_data && data != u64::MAX && !fits(ctx.space().statistics().data, data) {
-        return Err(Errno::ENOMEM);
-    }
+    Errno::ENOMEM.when(all != u64::MAX && !fits(ctx.space().total(), all))?;
+    Errno::ENOMEM.when(is_data && data != u64::MAX && !fits(ctx.space().statistics().data, data))?;
     Ok(())
 }
 

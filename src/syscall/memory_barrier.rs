@@ -20,9 +20,7 @@ const ALL: u32 = (1 << 10) - 1;
 /// membarrier(2).
 pub(crate) fn membarrier(ctx: &Ctx<'_>, command: u32, flags: u32, _cpu: i32) -> Result<usize> {
     const FOR_ONE_CPU: u32 = 1;
-    if flags != 0 && (command != PRIVATE_RSEQ || flags != FOR_ONE_CPU) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags != 0 && (command != PRIVATE_RSEQ || flags != FOR_ONE_CPU))?;
     let process = ctx.process();
     match command {
         QUERY => return Ok(ALL as usize),
@@ -34,9 +32,7 @@ pub(crate) fn membarrier(ctx: &Ctx<'_>, command: u32, flags: u32, _cpu: i32) -> 
             process.barriers().fetch_or(command, Ordering::Relaxed);
         }
         PRIVATE | PRIVATE_SYNC_CORE | PRIVATE_RSEQ => {
-            if process.barriers().load(Ordering::Relaxed) & command << 1 == 0 {
-                return Err(Errno::EPERM);
-            }
+            Errno::EPERM.when(process.barriers().load(Ordering::Relaxed) & command << 1 == 0)?;
             platform::run_on(u64::MAX, &|| ());
         }
         GLOBAL | GLOBAL_EXPEDITED => platform::run_on(u64::MAX, &|| ()),

@@ -50,9 +50,7 @@ const MSG_WAITFORONE: u32 = 0x10000;
 impl MessageHeader {
     /// Returns the buffers. EMSGSIZE for too many.
     fn areas(&self, ctx: &Ctx<'_>) -> Result<Vec<(u64, usize)>> {
-        if self.area_count > MAX_AREAS as u64 {
-            return Err(Errno::EMSGSIZE);
-        }
+        Errno::EMSGSIZE.when(self.area_count > MAX_AREAS as u64)?;
         IoVecs { first: UserPtr::new(ctx.space(), self.areas), count: self.area_count as i32 }.read()
     }
 
@@ -105,9 +103,7 @@ fn send_message(ctx: &Ctx<'_>, file: &OpenFile, header: &MessageHeader, flags: u
     let name_length = header.name_length()?;
     let address = UserPtr::<u8>::new(ctx.space(), header.name).slice(name_length)?.read_all()?;
     let areas = header.areas(ctx)?;
-    if header.control_length > CONTROL_LIMIT {
-        return Err(Errno::ENOBUFS);
-    }
+    Errno::ENOBUFS.when(header.control_length > CONTROL_LIMIT)?;
     let control = UserPtr::<u8>::new(ctx.space(), header.control).slice(header.control_length as usize)?.read_all()?;
     send(ctx, file, &mut Source::user(ctx.space(), areas), &address, &control, flags)
 }
@@ -171,9 +167,7 @@ pub(crate) fn recvmmsg(
     flags &= !MSG_WAITFORONE;
     let mut is_late = false;
     let received = for_each_message(ctx, headers, MESSAGES_LIMIT.min(count as usize), |pointer, header| {
-        if is_late {
-            return Err(Errno::ETIMEDOUT);
-        }
+        Errno::ETIMEDOUT.when(is_late)?;
         let length = receive_message(ctx, &file, pointer, header, flags)?;
         is_late = deadline_ns.is_some_and(|deadline| time::monotonic_ns() >= deadline);
         if waits_for_one {

@@ -51,9 +51,7 @@ pub(crate) fn rt_sigaction(
     check_size(size)?;
     let new = new.non_null().map(UserPtr::read).transpose()?;
     let signal = Signal::from_number(number).ok_or(Errno::EINVAL)?;
-    if new.is_some() && signal.is_absolute() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(new.is_some() && signal.is_absolute())?;
     let before = match new {
         None => ctx.process().dispositions().get(signal),
         Some(new) => {
@@ -105,9 +103,7 @@ pub(crate) fn rt_sigprocmask(
 
 /// rt_sigpending(2).
 pub(crate) fn rt_sigpending(ctx: &Ctx<'_>, set: UserPtr<'_, u64>, size: usize) -> Result {
-    if size > SET_SIZE {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(size > SET_SIZE)?;
     let pending =
         ctx.thread().pending_signals().union(ctx.process().pending_signals()).intersection(ctx.thread().blocked());
     set.cast::<u8>().slice(size)?.write_all(&pending.bits().to_ne_bytes()[..size])
@@ -211,16 +207,12 @@ pub(crate) fn tkill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result {
 
 /// tgkill(2).
 pub(crate) fn tgkill(ctx: &Ctx<'_>, group: i32, id: i32, number: i32) -> Result {
-    if group <= 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(group <= 0)?;
     send_to_thread(ctx, Some(group), id, number)
 }
 
 fn send_to_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32, number: i32) -> Result {
-    if id <= 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(id <= 0)?;
     let thread = find_thread(group, id)?;
     let signal = signal_or_none(number)?;
     check_may_send(ctx, thread.process(), signal)?;
@@ -257,9 +249,7 @@ pub(crate) fn rt_tgsigqueueinfo(
     info: UserPtr<'_, SignalInfo>,
 ) -> Result {
     let info = info.read()?;
-    if group <= 0 || id <= 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(group <= 0 || id <= 0)?;
     let thread = find_thread(Some(group), id)?;
     check_forged(ctx, &info, id)?;
     let signal = signal_or_none(number)?;
@@ -277,13 +267,9 @@ pub(crate) fn sigaltstack(ctx: &Ctx<'_>, new: UserPtr<'_, UserStack>, old: UserP
     let stack_pointer = ctx.user.borrow().registers.rsp;
     let before = ctx.thread().alternate_stack();
     if let Some(new) = new {
-        if signal::is_on(&before, stack_pointer) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(signal::is_on(&before, stack_pointer))?;
         let mode = new.flags & !SS_AUTODISARM;
-        if ![0, SS_ONSTACK, SS_DISABLE].contains(&mode) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(![0, SS_ONSTACK, SS_DISABLE].contains(&mode))?;
         let stack = if mode == SS_DISABLE {
             AlternateStack::default()
         } else if new.size < ALTERNATE_STACK_MIN {
@@ -364,9 +350,7 @@ pub(crate) fn signalfd4(ctx: &Ctx<'_>, fd: Fd, mask: UserPtr<'_, u64>, size: usi
     check_size(size)?;
     let wanted = SignalSet::from_bits(mask.read()?);
     let known = StatusFlags::NON_BLOCKING.bits() | CLOSE_ON_EXEC;
-    if flags & !known != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !known != 0)?;
     if fd.0 != -1 {
         let file = ctx.file(fd)?.downcast::<SignalFd>().ok_or(Errno::EINVAL)?;
         file.set_wanted(wanted);

@@ -52,9 +52,7 @@ pub(super) fn control(ctx: &Ctx<'_>, file: &OpenFile, command: u32, argument: u6
         F_GETSIG => Ok(target.signal as usize),
         _ => {
             let signal = i32::try_from(argument).map_err(|_| Errno::EINVAL)?;
-            if signal != 0 && Signal::from_number(signal).is_none() {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(signal != 0 && Signal::from_number(signal).is_none())?;
             file.set_signal_target(|target| target.signal = signal);
             Ok(0)
         }
@@ -71,9 +69,7 @@ fn set_recipient(ctx: &Ctx<'_>, file: &OpenFile, recipient: Recipient) -> Result
         Recipient::Process(id) => (table::find(id).is_some(), recipient),
         Recipient::Group(id) => (!table::group_members(id).is_empty(), recipient),
     };
-    if !is_there {
-        return Err(Errno::ESRCH);
-    }
+    Errno::ESRCH.when(!is_there)?;
     let identity = ctx.identity();
     file.set_signal_target(|target| {
         (target.recipient, target.uid, target.euid) = (recipient, identity.uid, identity.euid);

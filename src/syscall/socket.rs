@@ -45,12 +45,8 @@ pub(crate) fn socketpair(
 
 /// Linux checks flags, family and type before it asks the family.
 fn check_kind(family: u32, kind: u32) -> Result {
-    if kind & !(FLAGS | 0xf) != 0 {
-        return Err(Errno::EINVAL);
-    }
-    if family >= FAMILIES {
-        return Err(Errno::EAFNOSUPPORT);
-    }
+    Errno::EINVAL.when(kind & !(FLAGS | 0xf) != 0)?;
+    Errno::EAFNOSUPPORT.when(family >= FAMILIES)?;
     if kind & 0xf >= KINDS { Err(Errno::EINVAL) } else { Ok(()) }
 }
 
@@ -92,9 +88,7 @@ pub(crate) fn accept4(
     flags: u32,
 ) -> Result<usize> {
     let file = operable(ctx, fd)?;
-    if flags & !FLAGS != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !FLAGS != 0)?;
     let fd = reserve(ctx)?;
     let listener = net::socket_of(&file)?;
     let socket = listener.socket().accept(listener.receive_wait(file.flags(), 0))?;
@@ -110,9 +104,7 @@ pub(crate) fn connect(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: i
     let file = operable(ctx, fd)?;
     let address = read_address(address, length)?;
     let socket = net::socket_of(&file)?;
-    if address.len() < 2 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(address.len() < 2)?;
     socket.socket().connect(&address, socket.send_wait(file.flags(), 0))
 }
 

@@ -44,9 +44,7 @@ pub(crate) fn setdomainname(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32) -
 fn set_name(ctx: &Ctx<'_>, name: UserPtr<'_, u8>, length: i32, set: fn(&[u8]) -> Result) -> Result {
     require(ctx, Capabilities::SYS_ADMIN)?;
     let length = usize::try_from(length).map_err(|_| Errno::EINVAL)?;
-    if length > system_name::NAME_LIMIT {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(length > system_name::NAME_LIMIT)?;
     let name = if length == 0 { vec![] } else { name.slice(length)?.read_all()? };
     set(&name)
 }
@@ -92,9 +90,8 @@ pub(crate) fn getrandom(_: &Ctx<'_>, buffer: UserPtr<'_, u8>, length: usize, fla
     const NON_BLOCKING: u32 = 1;
     const RANDOM: u32 = 2;
     const INSECURE: u32 = 4;
-    if flags & !(NON_BLOCKING | RANDOM | INSECURE) != 0 || flags & (RANDOM | INSECURE) == RANDOM | INSECURE {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL
+        .when(flags & !(NON_BLOCKING | RANDOM | INSECURE) != 0 || flags & (RANDOM | INSECURE) == RANDOM | INSECURE)?;
     let mut to = buffer.destination(length.min(i32::MAX as usize))?;
     let mut bytes = [0; 256];
     while to.remaining() > 0 {
@@ -191,9 +188,7 @@ pub(crate) fn reboot(ctx: &Ctx<'_>, magic: u32, magic2: u32, command: u32, _text
     const KEYS_OFF: u32 = 0;
 
     require(ctx, Capabilities::SYS_BOOT)?;
-    if magic != MAGIC || !MAGICS.contains(&magic2) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(magic != MAGIC || !MAGICS.contains(&magic2))?;
     match command {
         KEYS_ON | KEYS_OFF => {
             tty::set_restart_at_keys(command == KEYS_ON);

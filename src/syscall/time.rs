@@ -88,17 +88,13 @@ pub(crate) fn clock_getres(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeS
 
 /// clock_settime(2).
 pub(crate) fn clock_settime(ctx: &Ctx<'_>, number: i32, value: UserPtr<'_, TimeSpec>) -> Result {
-    if number != REALTIME {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(number != REALTIME)?;
     let ns = value.read()?.to_ns()?;
     set_wall_clock(ctx, ns)
 }
 
 fn set_wall_clock(ctx: &Ctx<'_>, ns: u64) -> Result {
-    if !ctx.thread().identity().can(Capabilities::SYS_TIME) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!ctx.thread().identity().can(Capabilities::SYS_TIME))?;
     wall_clock::set(ns);
     crate::process::update_clock();
     Ok(())
@@ -120,12 +116,8 @@ pub(crate) fn settimeofday(ctx: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: Use
     let value = value.non_null().map(|value| value.read()?.to_ns()).transpose()?;
     if let Some(zone) = zone.non_null() {
         let [minutes_west, _] = zone.read()?;
-        if !ctx.thread().identity().can(Capabilities::SYS_TIME) {
-            return Err(Errno::EPERM);
-        }
-        if !(-15 * 60..=15 * 60).contains(&minutes_west) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EPERM.when(!ctx.thread().identity().can(Capabilities::SYS_TIME))?;
+        Errno::EINVAL.when(!(-15 * 60..=15 * 60).contains(&minutes_west))?;
     }
     value.map_or(Ok(()), |ns| set_wall_clock(ctx, ns))
 }
@@ -223,9 +215,7 @@ pub(crate) fn timerfd_create(ctx: &Ctx<'_>, number: i32, flags: u32) -> Result<u
         MONOTONIC | BOOTTIME | BOOTTIME_ALARM => TimerClock::Monotonic,
         _ => return Err(Errno::EINVAL),
     };
-    if flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0)?;
     let status = StatusFlags::READ_WRITE | StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
     install(ctx, OpenFile::new(TimerFd::new(timer, number), status), flags & CLOSE_ON_EXEC != 0)
 }
@@ -241,9 +231,7 @@ pub(crate) fn timerfd_settime(
     const ABSOLUTE: u32 = 1;
     const CANCEL_ON_SET: u32 = 2;
     let setting = new.read()?.to_setting();
-    if flags & !(ABSOLUTE | CANCEL_ON_SET) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(ABSOLUTE | CANCEL_ON_SET) != 0)?;
     let setting = setting?;
     let timer = operable(ctx, fd)?.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
     let start = match flags {

@@ -34,9 +34,7 @@ impl TimeSpec {
     pub(crate) fn to_ns(self) -> Result<u64> {
         let seconds = u64::try_from(self.seconds).map_err(|_| Errno::EINVAL)?;
         let nanoseconds = u64::try_from(self.nanoseconds).map_err(|_| Errno::EINVAL)?;
-        if nanoseconds >= SECOND_NS {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(nanoseconds >= SECOND_NS)?;
         Ok(seconds.saturating_mul(SECOND_NS).saturating_add(nanoseconds))
     }
 }
@@ -49,9 +47,7 @@ impl TimeVal {
 
     /// Returns nanoseconds, at most what fits. EINVAL for a negative time or more than 999,999 us.
     pub(crate) fn to_ns(self) -> Result<u64> {
-        if self.microseconds >= 1_000_000 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(self.microseconds >= 1_000_000)?;
         TimeSpec { seconds: self.seconds, nanoseconds: self.microseconds.saturating_mul(1000) }.to_ns()
     }
 }

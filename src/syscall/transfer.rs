@@ -29,9 +29,7 @@ struct Place<'a> {
 impl<'a> Place<'a> {
     fn new(file: &'a OpenFile, given: UserPtr<'a, i64>) -> Result<Place<'a>> {
         let given = given.non_null();
-        if given.is_some() && !file.file().is_seekable() {
-            return Err(Errno::ESPIPE);
-        }
+        Errno::ESPIPE.when(given.is_some() && !file.file().is_seekable())?;
         let start = match given {
             Some(offset) => u64::try_from(offset.read()?).map_err(|_| Errno::EINVAL)?,
             None => file.position(),
@@ -104,9 +102,9 @@ pub(crate) fn sendfile(ctx: &Ctx<'_>, out: Fd, input: Fd, offset: UserPtr<'_, i6
     let output = writable(ctx, out)?;
     // "EINVAL … out_fd has the O_APPEND flag set"; "in_fd … must correspond to a file which supports mmap-like operations"
     let kind = input.file().metadata()?.kind;
-    if !matches!(kind, FileKind::Regular | FileKind::BlockDevice) || output.flags().contains(StatusFlags::APPEND) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(
+        !matches!(kind, FileKind::Regular | FileKind::BlockDevice) || output.flags().contains(StatusFlags::APPEND),
+    )?;
     let to = Place::new(&output, UserPtr::new(ctx.space(), 0))?;
     let count = allowed_length(ctx, &output, None, count.min(MAX_RW_LENGTH))?;
     with_broken_pipe_signal(ctx, &output, copy(&from, &to, count))
@@ -124,25 +122,15 @@ pub(crate) fn copy_file_range(
 ) -> Result<usize> {
     let input = ctx.file(input)?;
     let output = ctx.file(out)?;
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags != 0)?;
     let (from, to) = (Place::new(&input, input_offset)?, Place::new(&output, output_offset)?);
     let (source, target) = (input.file().metadata()?, output.file().metadata()?);
-    if source.kind == FileKind::Directory || target.kind == FileKind::Directory {
-        return Err(Errno::EISDIR);
-    }
-    if source.kind != FileKind::Regular || target.kind != FileKind::Regular {
-        return Err(Errno::EINVAL);
-    }
-    if !input.is_readable() || !output.is_writable() || output.flags().contains(StatusFlags::APPEND) {
-        return Err(Errno::EBADF);
-    }
+    Errno::EISDIR.when(source.kind == FileKind::Directory || target.kind == FileKind::Directory)?;
+    Errno::EINVAL.when(source.kind != FileKind::Regular || target.kind != FileKind::Regular)?;
+    Errno::EBADF.when(!input.is_readable() || !output.is_writable() || output.flags().contains(StatusFlags::APPEND))?;
     let length = length.min(MAX_RW_LENGTH);
     let is_same = (source.device, source.inode) == (target.device, target.inode);
-    if is_same && from.start < to.start + length as u64 && to.start < from.start + length as u64 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(is_same && from.start < to.start + length as u64 && to.start < from.start + length as u64)?;
     let length = allowed_length(ctx, &output, Some(to.start), length)?;
     copy(&from, &to, length)
 }
@@ -160,9 +148,7 @@ pub(crate) fn splice(
     if length == 0 {
         return Ok(0);
     }
-    if flags & !SPLICE_ALL != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !SPLICE_ALL != 0)?;
     let input = readable(ctx, input)?;
     let output = writable(ctx, out)?;
     let length = length.min(MAX_RW_LENGTH);
@@ -190,9 +176,7 @@ fn from_pipe(
     length: usize,
     flags: u32,
 ) -> Result<usize> {
-    if output.flags().contains(StatusFlags::APPEND) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(output.flags().contains(StatusFlags::APPEND))?;
     let to = Place::new(output, offset)?;
     let length = allowed_length(ctx, output, Some(to.start), length)?;
     let mut buffer = vec![0; PAGE_SIZE];
@@ -226,9 +210,7 @@ fn to_pipe(
 
 /// tee(2).
 pub(crate) fn tee(ctx: &Ctx<'_>, input: Fd, out: Fd, length: usize, flags: u32) -> Result<usize> {
-    if flags & !SPLICE_ALL != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !SPLICE_ALL != 0)?;
     if length == 0 {
         return Ok(0);
     }
@@ -237,18 +219,14 @@ pub(crate) fn tee(ctx: &Ctx<'_>, input: Fd, out: Fd, length: usize, flags: u32) 
     let (Some(from), Some(to)) = (input.downcast::<PipeEnd>(), output.downcast::<PipeEnd>()) else {
         return Err(Errno::EINVAL);
     };
-    if Arc::ptr_eq(from.pipe(), to.pipe()) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(Arc::ptr_eq(from.pipe(), to.pipe()))?;
     let non_blocking = is_non_blocking(&input, flags) || output.flags().is_non_blocking();
     with_broken_pipe_signal(ctx, &output, from.tee(&to, length, non_blocking))
 }
 
 /// vmsplice(2): copies; "gifted" pages stay the caller's, which it can not tell.
 pub(crate) fn vmsplice(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>, flags: u32) -> Result<usize> {
-    if flags & !SPLICE_ALL != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !SPLICE_ALL != 0)?;
     let file = ctx.file(fd)?;
     let pipe = file.downcast::<PipeEnd>().ok_or(Errno::EBADF)?;
     let areas = areas.read()?;

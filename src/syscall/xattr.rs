@@ -40,13 +40,9 @@ pub(crate) fn setxattr<S: Subject>(
     flags: u32,
 ) -> Result {
     let (view, path) = find(ctx, subject)?;
-    if flags & !FLAGS != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !FLAGS != 0)?;
     let name = read_attribute_name(name)?;
-    if size > SIZE_LIMIT {
-        return Err(Errno::E2BIG);
-    }
+    Errno::E2BIG.when(size > SIZE_LIMIT)?;
     let value = value.slice(size)?.read_all()?;
     path.require_writable()?;
     check(&view, &path, &name, Access::WRITE)?;
@@ -97,9 +93,7 @@ fn give(bytes: &[u8], to: UserPtr<'_, u8>, size: usize) -> Result<usize> {
     if size == 0 {
         return Ok(bytes.len());
     }
-    if bytes.len() > size {
-        return Err(Errno::ERANGE);
-    }
+    Errno::ERANGE.when(bytes.len() > size)?;
     to.slice(bytes.len())?.write_all(bytes)?;
     Ok(bytes.len())
 }
@@ -118,9 +112,7 @@ fn check(view: &View, path: &Path, name: &[u8], access: Access) -> Result {
     if name.starts_with(b"security.") {
         return if is_administrator || !writes { Ok(()) } else { Err(Errno::EPERM) };
     }
-    if !name.starts_with(b"user.") {
-        return Err(Errno::EOPNOTSUPP);
-    }
+    Errno::EOPNOTSUPP.when(!name.starts_with(b"user."))?;
     if !matches!(path.entry().kind(), FileKind::Regular | FileKind::Directory) {
         return Err(if writes { Errno::EPERM } else { Errno::ENODATA });
     }

@@ -40,9 +40,7 @@ impl TerminalFile {
     ) -> Result<Arc<TerminalFile>> {
         let generation = {
             let mut state = terminal.state.lock();
-            if state.is_exclusive && state.opens > 0 && !is_administrator() {
-                return Err(Errno::EBUSY);
-            }
+            Errno::EBUSY.when(state.is_exclusive && state.opens > 0 && !is_administrator())?;
             state.opens += 1;
             state.was_opened = true;
             state.generation

@@ -74,9 +74,7 @@ fn check(terminal: &Terminal, signal: Signal) -> Result {
     if thread.blocked().contains(signal) || process.dispositions().get(signal).handler == signal::IGNORE {
         return if signal == Signal::TTIN { Err(Errno::EIO) } else { Ok(()) };
     }
-    if table::is_orphaned_group(group) {
-        return Err(Errno::EIO);
-    }
+    Errno::EIO.when(table::is_orphaned_group(group))?;
     signal_group(group, signal);
     Err(Errno::RESTART)
 }
@@ -138,31 +136,23 @@ pub(super) fn acquire(terminal: &Terminal, steal: bool, is_readable: bool) -> Re
     if is_leader(process) && owner == process.session_id() {
         return Ok(());
     }
-    if !is_leader(process) || process.session().terminal().is_some() {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!is_leader(process) || process.session().terminal().is_some())?;
 
     let is_administrator = thread.identity().can(Capabilities::SYS_ADMIN);
     if owner != 0 {
-        if !steal || !is_administrator {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(!steal || !is_administrator)?;
         if let Some(leader) = table::find(owner) {
             leader.session().set_terminal(None);
         }
     }
-    if !is_readable && !is_administrator {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!is_readable && !is_administrator)?;
     control(terminal, process);
     Ok(())
 }
 
 /// TIOCNOTTY: a session leader's whole session loses the terminal, with SIGHUP and SIGCONT for its foreground group.
 pub(super) fn give_up(terminal: &Terminal) -> Result {
-    if !controls_caller(terminal) {
-        return Err(Errno::ENOTTY);
-    }
+    Errno::ENOTTY.when(!controls_caller(terminal))?;
     let thread = Thread::current();
     let process = thread.process();
     // Other processes keep sharing their session's terminal: it is the session that has one here.
@@ -177,18 +167,14 @@ pub(super) fn give_up(terminal: &Terminal) -> Result {
 
 /// TIOCGPGRP.
 pub(super) fn foreground(terminal: &Terminal) -> Result<i32> {
-    if !controls_caller(terminal) {
-        return Err(Errno::ENOTTY);
-    }
+    Errno::ENOTTY.when(!controls_caller(terminal))?;
     Ok(terminal.foreground_group())
 }
 
 /// TIOCGSID.
 pub(super) fn session(terminal: &Terminal) -> Result<i32> {
     let session = terminal.state.lock().job_control.session;
-    if session == 0 || !controls_caller(terminal) {
-        return Err(Errno::ENOTTY);
-    }
+    Errno::ENOTTY.when(session == 0 || !controls_caller(terminal))?;
     Ok(session)
 }
 
@@ -196,19 +182,13 @@ pub(super) fn session(terminal: &Terminal) -> Result<i32> {
 pub(super) fn set_foreground(terminal: &Terminal, group: impl FnOnce() -> Result<i32>) -> Result {
     check_change(terminal).map_err(|error| if error == Errno::EIO { Errno::ENOTTY } else { error })?;
     let group = group()?;
-    if group < 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(group < 0)?;
 
     let caller = Thread::current().process().session_id();
-    if !controls_caller(terminal) || terminal.state.lock().job_control.session != caller {
-        return Err(Errno::ENOTTY);
-    }
+    Errno::ENOTTY.when(!controls_caller(terminal) || terminal.state.lock().job_control.session != caller)?;
     let members = table::group_members(group);
     let member = members.first().ok_or(Errno::ESRCH)?;
-    if member.session_id() != caller {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(member.session_id() != caller)?;
     terminal.state.lock().job_control.foreground = group;
     Ok(())
 }

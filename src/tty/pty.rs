@@ -103,9 +103,7 @@ impl Pair {
 
     fn open_terminal(&self, flags: StatusFlags) -> Result<Arc<TerminalFile>> {
         // "EIO … locked" (pts(4)); and a controller that is gone.
-        if self.is_locked.load(Ordering::Relaxed) || self.terminal.state.lock().is_abandoned {
-            return Err(Errno::EIO);
-        }
+        Errno::EIO.when(self.is_locked.load(Ordering::Relaxed) || self.terminal.state.lock().is_abandoned)?;
         let name = format!("/dev/pts/{}", self.index);
         TerminalFile::open(self.terminal.clone(), &name, flags, Opening::Terminal)
     }

@@ -75,9 +75,7 @@ impl Terminal {
         if self.is_hung_up(access) || !can_wait {
             return Ok(false);
         }
-        if access.is_non_blocking {
-            return Err(Errno::EAGAIN);
-        }
+        Errno::EAGAIN.when(access.is_non_blocking)?;
         let woken = self.readers.wait_deadline(deadline, || {
             let state = self.state.lock();
             (state.input.is_ready(&state.settings, 1) || state.is_hung_up(access)).then_some(())
@@ -91,9 +89,7 @@ impl Terminal {
 
     /// write(2).
     pub(crate) fn write(&self, from: &mut Source<'_>, access: Access) -> Result<usize> {
-        if self.is_hung_up(access) {
-            return Err(Errno::EIO);
-        }
+        Errno::EIO.when(self.is_hung_up(access))?;
         if self.state.lock().settings.local.contains(LocalFlags::TOSTOP) {
             job_control::check_write(self, access)?;
         }

@@ -88,9 +88,7 @@ impl Content {
             self.append(from, total, done)?;
         }
         while *done < total {
-            if self.pages.len() >= self.capacity {
-                return Err(Errno::EAGAIN);
-            }
+            Errno::EAGAIN.when(self.pages.len() >= self.capacity)?;
             let wanted = (total - *done).min(PAGE_SIZE);
             let (frame, length) = match self.spare.take() {
                 Some(frame) => {
@@ -104,9 +102,7 @@ impl Content {
                 let kind = if packets { PageKind::Packet } else { PageKind::Growing };
                 self.pages.push_back(Page { frame, start: 0, length, kind });
             }
-            if length < wanted {
-                return Err(Errno::EFAULT);
-            }
+            Errno::EFAULT.when(length < wanted)?;
         }
         Ok(())
     }

@@ -10,9 +10,7 @@ impl PipeEnd {
     /// Duplicates up to `length` bytes of this pipe into `other` without taking them out (tee(2)); returns how many.
     /// EAGAIN when nothing is there, or `other` is full.
     pub(crate) fn tee(&self, other: &PipeEnd, length: usize, non_blocking: bool) -> Result<usize> {
-        if !self.pipe.has_readers() || !other.pipe.has_readers() {
-            return Err(Errno::EPIPE);
-        }
+        Errno::EPIPE.when(!self.pipe.has_readers() || !other.pipe.has_readers())?;
         let mut pages = self.pipe.readable.block_on(non_blocking, || {
             let mut content = self.pipe.content.lock();
             match content.pages.is_empty() {
@@ -24,9 +22,7 @@ impl PipeEnd {
             return Ok(0);
         }
         other.pipe.writable.block_on(non_blocking, || {
-            if !other.pipe.has_readers() {
-                return Err(Errno::EPIPE);
-            }
+            Errno::EPIPE.when(!other.pipe.has_readers())?;
             let mut content = other.pipe.content.lock();
             let mut done = 0;
             while content.pages.len() < content.capacity
@@ -37,9 +33,7 @@ impl PipeEnd {
             }
             other.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
             drop(content);
-            if done == 0 {
-                return Err(Errno::EAGAIN);
-            }
+            Errno::EAGAIN.when(done == 0)?;
             other.pipe.readable.announce(Events::READABLE);
             Ok(done)
         })
@@ -55,9 +49,7 @@ impl PipeEnd {
     ) -> Result<usize> {
         let mut taken = self.pipe.readable.block_on(non_blocking, || {
             let mut content = self.pipe.content.lock();
-            if content.pages.is_empty() && self.pipe.has_writers() {
-                return Err(Errno::EAGAIN);
-            }
+            Errno::EAGAIN.when(content.pages.is_empty() && self.pipe.has_writers())?;
             let taken = content.take(length);
             self.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
             Ok(taken)
@@ -101,9 +93,7 @@ impl PipeEnd {
     /// Sleeps until a page is free; returns how many bytes the free pages take. EPIPE without readers.
     pub(crate) fn wait_for_room(&self, non_blocking: bool) -> Result<usize> {
         self.pipe.writable.block_on(non_blocking, || {
-            if !self.pipe.has_readers() {
-                return Err(Errno::EPIPE);
-            }
+            Errno::EPIPE.when(!self.pipe.has_readers())?;
             let capacity = self.pipe.capacity_pages.load(Ordering::SeqCst);
             match capacity.saturating_sub(self.pipe.used_pages.load(Ordering::SeqCst)) {
                 0 => Err(Errno::EAGAIN),

@@ -40,9 +40,7 @@ impl Entries {
 
     /// Adds an entry. EEXIST.
     pub(super) fn insert(&mut self, name: &[u8], node: Arc<Node>) -> Result {
-        if self.by_name.contains_key(name) {
-            return Err(Errno::EEXIST);
-        }
+        Errno::EEXIST.when(self.by_name.contains_key(name))?;
         self.last_cookie += 1;
         let name: Arc<[u8]> = name.into();
         self.by_name.insert(name.clone(), self.last_cookie);

@@ -91,9 +91,8 @@ impl FileSystem for Tmpfs {
         let is_too_small = |limit: Option<u64>, used: &AtomicU64| {
             limit.is_some_and(|limit| limit != 0 && limit < used.load(Ordering::Relaxed))
         };
-        if is_too_small(new.size_pages, &self.shared.pages) || is_too_small(new.inodes, &self.shared.inodes) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL
+            .when(is_too_small(new.size_pages, &self.shared.pages) || is_too_small(new.inodes, &self.shared.inodes))?;
         let mut options = self.shared.options.lock();
         options.size_pages = new.size_pages.or(options.size_pages);
         options.inodes = new.inodes.or(options.inodes);
@@ -131,9 +130,7 @@ impl Shared {
     /// ENOSPC if `more` pages would not fit.
     fn require_pages(&self, more: u64) -> Result {
         let limit = self.page_limit();
-        if limit != 0 && self.pages.load(Ordering::Relaxed).saturating_add(more) > limit {
-            return Err(Errno::ENOSPC);
-        }
+        Errno::ENOSPC.when(limit != 0 && self.pages.load(Ordering::Relaxed).saturating_add(more) > limit)?;
         Ok(())
     }
 }

@@ -264,14 +264,10 @@ impl Inode for Node {
 
     fn link(&self, name: &[u8], target: &Arc<dyn Inode>) -> Result {
         let target = Node::same_kind_of_node(target)?;
-        if !Arc::ptr_eq(&target.shared, &self.shared) {
-            return Err(Errno::EXDEV);
-        }
+        Errno::EXDEV.when(!Arc::ptr_eq(&target.shared, &self.shared))?;
         {
             let attributes = target.attributes.lock();
-            if attributes.links == 0 && !attributes.is_linkable {
-                return Err(Errno::ENOENT);
-            }
+            Errno::ENOENT.when(attributes.links == 0 && !attributes.is_linkable)?;
         }
         self.entries()?.lock().insert(name, target.clone())?;
         target.change_links(1);
@@ -282,9 +278,7 @@ impl Inode for Node {
     fn unlink(&self, name: &[u8]) -> Result {
         let removed = {
             let mut entries = self.entries()?.lock();
-            if entries.get(name).ok_or(Errno::ENOENT)?.is_directory() {
-                return Err(Errno::EISDIR);
-            }
+            Errno::EISDIR.when(entries.get(name).ok_or(Errno::ENOENT)?.is_directory())?;
             entries.remove(name)
         };
         if let Some(node) = removed {
@@ -296,9 +290,7 @@ impl Inode for Node {
 
     fn remove_directory(&self, name: &[u8]) -> Result {
         let child = self.entries()?.lock().get(name).cloned().ok_or(Errno::ENOENT)?;
-        if child.entries()?.lock().len() != 0 {
-            return Err(Errno::ENOTEMPTY);
-        }
+        Errno::ENOTEMPTY.when(child.entries()?.lock().len() != 0)?;
         let removed = self.entries()?.lock().remove(name);
         child.lose_name();
         self.note_entries(-1);
@@ -325,9 +317,7 @@ impl Inode for Node {
         }
 
         if let Some(target) = &target {
-            if target.is_directory() && target.entries()?.lock().len() != 0 {
-                return Err(Errno::ENOTEMPTY);
-            }
+            Errno::ENOTEMPTY.when(target.is_directory() && target.entries()?.lock().len() != 0)?;
             let removed = new_parent.entries()?.lock().remove(new_name);
             target.lose_name();
             new_parent.note_entries(-i32::from(target.is_directory()));

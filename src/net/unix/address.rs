@@ -27,9 +27,9 @@ static ABSTRACT: SpinLock<BTreeMap<(SocketKind, Name), Weak<End>>> = SpinLock::n
 
 /// Checks a `struct sockaddr_un`; returns what follows the family, not empty. EINVAL.
 fn name_in(address: &[u8]) -> Result<&[u8]> {
-    if address.len() <= NAME_OFFSET || address.len() > size_of::<sockaddr_un>() || family_of(address) != AF_UNIX {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(
+        address.len() <= NAME_OFFSET || address.len() > size_of::<sockaddr_un>() || family_of(address) != AF_UNIX,
+    )?;
     Ok(&address[NAME_OFFSET..])
 }
 
@@ -86,9 +86,7 @@ fn bind_abstract(end: &Arc<End>, name: &[u8]) -> Result {
     let key = (end.kind, name.clone());
     {
         let mut names = ABSTRACT.lock();
-        if names.contains_key(&key) {
-            return Err(Errno::EADDRINUSE);
-        }
+        Errno::EADDRINUSE.when(names.contains_key(&key))?;
         names.insert(key.clone(), Arc::downgrade(end));
     }
     end.name_it(name).inspect_err(|_| {
@@ -141,9 +139,7 @@ pub(super) fn find(address: &[u8], kind: SocketKind) -> Result<Arc<End>> {
             names.get(&(kind, name.into())).and_then(Weak::upgrade).ok_or(Errno::ECONNREFUSED)?
         }
     };
-    if end.is_closing(Closing::CLOSED) {
-        return Err(Errno::ECONNREFUSED);
-    }
+    Errno::ECONNREFUSED.when(end.is_closing(Closing::CLOSED))?;
     if end.kind != kind { Err(Errno::EPROTOTYPE) } else { Ok(end) }
 }
 
@@ -152,9 +148,7 @@ fn find_path(path: &[u8]) -> Result<Arc<End>> {
     let place = view.look_up(path, true)?;
     place.check(&view.identity, Access::WRITE)?;
     let inode = place.inode();
-    if inode.kind() != FileKind::Socket {
-        return Err(Errno::ECONNREFUSED);
-    }
+    Errno::ECONNREFUSED.when(inode.kind() != FileKind::Socket)?;
     let attached = inode.attachment().and_then(|attachment| attachment.lock().as_ref().and_then(Weak::upgrade));
     attached.and_then(|end| end.downcast::<End>().ok()).ok_or(Errno::ECONNREFUSED)
 }

@@ -18,13 +18,9 @@ const BACKLOG_LIMIT: u32 = 4096;
 impl UnixSocket {
     /// listen(2). EOPNOTSUPP for datagrams; EINVAL without a name, or when connected.
     pub(super) fn listen_for(&self, backlog: u32) -> Result {
-        if self.end().kind == SocketKind::Datagram {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        Errno::EOPNOTSUPP.when(self.end().kind == SocketKind::Datagram)?;
         let backlog = backlog.min(BACKLOG_LIMIT) as usize;
-        if self.end().name().is_none() || self.connection().is_some() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(self.end().name().is_none() || self.connection().is_some())?;
         let caller = PeerIdentity::of_caller();
         let replaced = {
             let mut state = self.end().state.lock();
@@ -41,9 +37,7 @@ impl UnixSocket {
 
     /// accept(2). EOPNOTSUPP for datagrams; EINVAL unless it listens.
     pub(super) fn accept_one(&self, wait: Wait) -> Result<Arc<UnixSocket>> {
-        if self.end().kind == SocketKind::Datagram {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        Errno::EOPNOTSUPP.when(self.end().kind == SocketKind::Datagram)?;
         let socket = wait.block_on(&self.end().readable, || {
             let mut state = self.end().state.lock();
             let listening = state.listening.as_mut().ok_or(Errno::EINVAL)?;
@@ -78,15 +72,9 @@ impl UnixSocket {
             let theirs = state.peer.clone();
             let is_refused = listener.is_closing(Closing::RECEIVE);
             let listening = state.listening.as_mut().filter(|_| !is_refused).ok_or(Errno::ECONNREFUSED)?;
-            if listening.pending.len() > listening.backlog {
-                return Err(Errno::EAGAIN);
-            }
-            if is_listening {
-                return Err(Errno::EINVAL);
-            }
-            if !self.set_connection(&fresh) {
-                return Err(Errno::EISCONN);
-            }
+            Errno::EAGAIN.when(listening.pending.len() > listening.backlog)?;
+            Errno::EINVAL.when(is_listening)?;
+            Errno::EISCONN.when(!self.set_connection(&fresh))?;
             if let Some(server) = server.take() {
                 server.set_connection(self.end());
                 listening.pending.push_back(server);

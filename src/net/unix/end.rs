@@ -104,9 +104,7 @@ impl End {
     /// Gives it a name. EINVAL if it has one.
     pub(super) fn name_it(&self, name: Name) -> Result {
         let mut state = self.state.lock();
-        if state.name.is_some() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(state.name.is_some())?;
         state.name = Some(name);
         Ok(())
     }

@@ -25,24 +25,16 @@ impl UnixSocket {
             self.connection().ok_or(Errno::ENOTCONN)?;
         }
         let Ancillary { credentials, mut rights } = Ancillary::read(message.control)?;
-        if message.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        Errno::EOPNOTSUPP.when(message.flags & MSG_OOB != 0)?;
         let given = message.address.filter(|_| !is_connection);
         let connected = self.peer();
-        if given.is_none() && connected.is_none() {
-            return Err(Errno::ENOTCONN);
-        }
+        Errno::ENOTCONN.when(given.is_none() && connected.is_none())?;
         self.autobind_for_credentials()?;
         let length = from.remaining();
-        if length > end.options.send_buffer().saturating_sub(SIZE_MARGIN) {
-            return Err(Errno::EMSGSIZE);
-        }
+        Errno::EMSGSIZE.when(length > end.options.send_buffer().saturating_sub(SIZE_MARGIN))?;
         message.wait.block_on(&end.writable, || {
             end.options.take_error()?;
-            if end.is_closing(Closing::SEND) {
-                return Err(Errno::EPIPE);
-            }
+            Errno::EPIPE.when(end.is_closing(Closing::SEND))?;
             end.allowance().map(|_| ())
         })?;
 
@@ -52,20 +44,14 @@ impl UnixSocket {
         };
         let credentials = self.credentials_for(&target, credentials);
         message.wait.block_on(&target.room, || {
-            if !target.accepts_from(end) {
-                return Err(Errno::EPERM);
-            }
+            Errno::EPERM.when(!target.accepts_from(end))?;
             let mut inbox = target.inbox();
             if target.is_closing(Closing::CLOSED) {
                 drop(inbox);
                 return Err(self.lose(&target));
             }
-            if target.is_closing(Closing::RECEIVE) {
-                return Err(Errno::EPIPE);
-            }
-            if target.is_full_for(end) {
-                return Err(Errno::EAGAIN);
-            }
+            Errno::EPIPE.when(target.is_closing(Closing::RECEIVE))?;
+            Errno::EAGAIN.when(target.is_full_for(end))?;
             inbox.take_whole(from)?;
             let packet = Message { length, sender: Some(end.clone()), credentials, rights: rights.take() };
             end.charge(inbox.push(packet));
@@ -91,12 +77,8 @@ impl UnixSocket {
     pub(super) fn receive_packet(&self, to: &mut Destination<'_>, message: &mut Incoming) -> Result<usize> {
         let end = self.end();
         let is_connection = end.kind == SocketKind::SequencedPacket;
-        if is_connection && self.connection().is_none() {
-            return Err(Errno::ENOTCONN);
-        }
-        if message.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        Errno::ENOTCONN.when(is_connection && self.connection().is_none())?;
+        Errno::EOPNOTSUPP.when(message.flags & MSG_OOB != 0)?;
         let is_peek = message.flags & MSG_PEEK != 0;
         let wait = message.wait;
         let taken = wait.block_on(&end.readable, || {
@@ -148,9 +130,7 @@ impl UnixSocket {
         let found = address::find(target, SocketKind::Datagram);
         self.autobind_for_credentials()?;
         let found = found?;
-        if !found.accepts_from(self.end()) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(!found.accepts_from(self.end()))?;
         self.set_peer(Some(found));
         Ok(())
     }

@@ -51,9 +51,7 @@ impl Credentials {
         {
             return Err(Errno::EPERM);
         }
-        if !is_own_process && table::find(self.process_id).is_none() {
-            return Err(Errno::ESRCH);
-        }
+        Errno::ESRCH.when(!is_own_process && table::find(self.process_id).is_none())?;
         Ok(())
     }
 }
@@ -76,9 +74,7 @@ impl Rights {
         let is_free = identity.can(Capabilities::SYS_RESOURCE) || identity.can(Capabilities::SYS_ADMIN);
         let mut counts = COUNTS.lock();
         let count = counts.entry(identity.uid).or_default();
-        if *count as u64 > limit && !is_free {
-            return Err(Errno::ETOOMANYREFS);
-        }
+        Errno::ETOOMANYREFS.when(*count as u64 > limit && !is_free)?;
         *count += files.len();
         drop(counts);
         files.iter().for_each(garbage::note_departure);
@@ -164,9 +160,7 @@ impl Ancillary {
             match (message.level, message.kind) {
                 (SOL_SOCKET, SCM_RIGHTS) => {
                     let (numbers, _) = message.data.as_chunks::<4>();
-                    if files.len() + numbers.len() > FILES_LIMIT {
-                        return Err(Errno::EINVAL);
-                    }
+                    Errno::EINVAL.when(files.len() + numbers.len() > FILES_LIMIT)?;
                     for number in numbers {
                         files.push(descriptors.get(i32::from_ne_bytes(*number))?);
                     }

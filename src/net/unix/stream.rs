@@ -13,17 +13,13 @@ use linux_raw_sys::net::{MSG_OOB, MSG_PEEK, MSG_WAITALL, SO_PASSCRED};
 impl UnixSocket {
     /// Sends all of `from`, sleeping for room if need be: EPIPE; ENOTCONN; EISCONN or EOPNOTSUPP with an address.
     pub(super) fn send_stream(&self, from: &mut Source<'_>, message: &Outgoing<'_>) -> Result<usize> {
-        if message.flags & MSG_OOB != 0 {
-            return Err(Errno::EOPNOTSUPP);
-        }
+        Errno::EOPNOTSUPP.when(message.flags & MSG_OOB != 0)?;
         let Ancillary { credentials, mut rights } = Ancillary::read(message.control)?;
         if message.address.is_some() {
             return Err(if self.connection().is_some() { Errno::EISCONN } else { Errno::EOPNOTSUPP });
         }
         let peer = self.connection().ok_or(Errno::ENOTCONN)?;
-        if self.end().is_closing(Closing::SEND) {
-            return Err(Errno::EPIPE);
-        }
+        Errno::EPIPE.when(self.end().is_closing(Closing::SEND))?;
 
         let credentials = self.credentials_for(peer, credentials);
         let total = from.remaining();
@@ -32,9 +28,7 @@ impl UnixSocket {
         }
         let result = message.wait.block_on(&self.end().writable, || {
             let mut inbox = peer.inbox();
-            if self.end().is_closing(Closing::SEND) || peer.is_closing(Closing::RECEIVE) {
-                return Err(Errno::EPIPE);
-            }
+            Errno::EPIPE.when(self.end().is_closing(Closing::SEND) || peer.is_closing(Closing::RECEIVE))?;
             let (allowance, before) = (self.end().allowance()?, from.remaining());
             let charge = inbox.append(from, allowance, credentials, &mut rights)?;
             let is_cut = before - from.remaining() < allowance;
@@ -65,9 +59,7 @@ impl UnixSocket {
     /// Receives what is there, or MSG_WAITALL's and SO_RCVLOWAT's amount: 0 at the end; EINVAL unless connected.
     pub(super) fn receive_stream(&self, to: &mut Destination<'_>, message: &mut Incoming) -> Result<usize> {
         let peer = self.connection().ok_or(Errno::EINVAL)?;
-        if message.flags & MSG_OOB != 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(message.flags & MSG_OOB != 0)?;
         let wanted = match message.flags & MSG_WAITALL {
             0 => self.end().options.receive_low_mark().min(to.remaining()),
             _ => to.remaining(),

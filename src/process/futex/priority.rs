@@ -183,21 +183,15 @@ impl Contended {
             Some(_) => {}
         }
         let id = thread.id() as u32;
-        if value & OWNER == id {
-            return Err(Errno::EDEADLK);
-        }
+        Errno::EDEADLK.when(value & OWNER == id)?;
         let known = self.futexes.get(&place.key).map(|futex| futex.owner.clone());
         if known.is_none() && value & OWNER == 0 {
             return Ok(exchange(place.address, value, value & OWNER_DIED | id));
         }
         let is_alive = |owner: &&Arc<Thread>| !owner.has_left_futexes.load(Ordering::Relaxed);
         let owner = known.or(owner.filter(is_alive).cloned()).ok_or(Errno::ESRCH)?;
-        if self.is_circle(thread, &owner) {
-            return Err(Errno::EDEADLK);
-        }
-        if patience == Patience::Try {
-            return Err(Errno::EAGAIN);
-        }
+        Errno::EDEADLK.when(self.is_circle(thread, &owner))?;
+        Errno::EAGAIN.when(patience == Patience::Try)?;
         if value & WAITERS == 0 {
             let attempt = exchange(place.address, value, value | WAITERS);
             if attempt != Attempt::Done {
@@ -216,13 +210,9 @@ impl Contended {
 
     fn release(&mut self, thread: &Arc<Thread>, place: &Place<'_>) -> Result<Attempt> {
         let Some(value) = user::load_u32(place.address) else { return Ok(Attempt::Absent) };
-        if value & OWNER != thread.id() as u32 {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(value & OWNER != thread.id() as u32)?;
         let Some(futex) = self.futexes.get(&place.key) else { return Ok(exchange(place.address, value, 0)) };
-        if !Arc::ptr_eq(&futex.owner, thread) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(!Arc::ptr_eq(&futex.owner, thread))?;
         let next = futex.next().map_or(0, |index| futex.waiters[index].0.id() as u32 | WAITERS);
         let attempt = exchange(place.address, value, next);
         if attempt == Attempt::Done {

@@ -51,9 +51,7 @@ pub(crate) fn msgget(ctx: &Ctx<'_>, key: i32, flags: i32) -> Result<usize> {
 /// msgsnd(2): `buffer` is a `struct msgbuf`, the type before the text.
 pub(crate) fn msgsnd(ctx: &Ctx<'_>, id: i32, buffer: UserPtr<'_, i64>, size: usize, flags: i32) -> Result {
     let kind = buffer.read()?;
-    if size > MAX_BYTES.get() || id < 0 || kind < 1 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(size > MAX_BYTES.get() || id < 0 || kind < 1)?;
     let text = buffer.add(1).cast::<u8>().slice(size)?.read_all()?;
     message::send(id, Message { kind, text }, flags, &ctx.identity(), ctx.process().id())
 }
@@ -67,9 +65,7 @@ pub(crate) fn msgrcv(
     kind: i64,
     flags: i32,
 ) -> Result<usize> {
-    if id < 0 || isize::try_from(size).is_err() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(id < 0 || isize::try_from(size).is_err())?;
     let message = message::receive(id, kind, size, flags, &ctx.identity(), ctx.process().id())?;
     buffer.write(&message.kind)?;
     buffer.add(1).cast::<u8>().slice(message.text.len())?.write_all(&message.text)?;
@@ -78,9 +74,7 @@ pub(crate) fn msgrcv(
 
 /// msgctl(2).
 pub(crate) fn msgctl(ctx: &Ctx<'_>, id: i32, command: i32, argument: UserPtr<'_, QueueStatus>) -> Result<usize> {
-    if id < 0 || command < 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(id < 0 || command < 0)?;
     let identity = ctx.identity();
     match command {
         IPC_INFO | MSG_INFO => {

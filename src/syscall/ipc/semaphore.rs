@@ -72,12 +72,8 @@ pub(crate) fn semtimedop(
     limit: UserPtr<'_, TimeSpec>,
 ) -> Result {
     let deadline_ns = read_deadline(limit)?;
-    if count == 0 || id < 0 {
-        return Err(Errno::EINVAL);
-    }
-    if count as usize > MAX_OPERATIONS.get() {
-        return Err(Errno::E2BIG);
-    }
+    Errno::EINVAL.when(count == 0 || id < 0)?;
+    Errno::E2BIG.when(count as usize > MAX_OPERATIONS.get())?;
     let operations = operations.slice(count as usize)?.read_all()?;
     let operator = ctx.thread().undo_list().operator(ctx.process().id());
     semaphore::operate(id, operations, &ctx.identity(), operator, deadline_ns)
@@ -85,9 +81,7 @@ pub(crate) fn semtimedop(
 
 /// semctl(2): `argument` is `union semun`.
 pub(crate) fn semctl(ctx: &Ctx<'_>, id: i32, number: i32, command: i32, argument: u64) -> Result<usize> {
-    if id < 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(id < 0)?;
     let identity = ctx.identity();
     let process = ctx.process().id();
     match command {
@@ -124,9 +118,7 @@ pub(crate) fn semctl(ctx: &Ctx<'_>, id: i32, number: i32, command: i32, argument
             let object = SETS.find(id)?;
             object.check(&identity, Right::WRITE)?;
             let values = UserPtr::<u16>::new(ctx.space(), argument).slice(object.value.count())?.read_all()?;
-            if values.iter().any(|value| i32::from(*value) > MAX_VALUE) {
-                return Err(Errno::ERANGE);
-            }
+            Errno::ERANGE.when(values.iter().any(|value| i32::from(*value) > MAX_VALUE))?;
             object.set_values(0, &values, process).map(|()| 0)
         }
         GETALL | GETVAL | GETPID | GETNCNT | GETZCNT => {

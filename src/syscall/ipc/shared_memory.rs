@@ -74,9 +74,7 @@ pub(crate) fn shmat(ctx: &Ctx<'_>, id: i32, address: u64, flags: i32) -> Result<
         _ => return Err(Errno::EINVAL),
     };
     let is_fixed = address != 0;
-    if flags & SHM_REMAP != 0 && !is_fixed {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & SHM_REMAP != 0 && !is_fixed)?;
     let placement = match is_fixed {
         false => Placement::Anywhere(0),
         true if flags & SHM_REMAP != 0 => Placement::Fixed(address),
@@ -94,17 +92,13 @@ pub(crate) fn shmat(ctx: &Ctx<'_>, id: i32, address: u64, flags: i32) -> Result<
 
 /// shmdt(2).
 pub(crate) fn shmdt(ctx: &Ctx<'_>, address: u64) -> Result {
-    if !address.is_multiple_of(PAGE_SIZE as u64) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!address.is_multiple_of(PAGE_SIZE as u64))?;
     shared_memory::detach(address, ctx.space(), ctx.process().id())
 }
 
 /// shmctl(2).
 pub(crate) fn shmctl(ctx: &Ctx<'_>, id: i32, command: i32, argument: UserPtr<'_, SegmentStatus>) -> Result<usize> {
-    if id < 0 || command < 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(id < 0 || command < 0)?;
     let identity = ctx.identity();
     match command {
         IPC_INFO => {

@@ -38,9 +38,7 @@ pub(crate) fn clone(ctx: &Ctx<'_>, flags: u64, stack: u64, parent_tid: u64, chil
     // The old call knows 32 bits of flags.
     let exit_signal = (flags & EXIT_SIGNAL) as i32;
     let flags = CloneFlags::from_bits_truncate(flags & 0xffff_ffff & !EXIT_SIGNAL);
-    if flags.contains(CloneFlags::PIDFD) && flags.contains(CloneFlags::PARENT_SET_TID) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags.contains(CloneFlags::PIDFD) && flags.contains(CloneFlags::PARENT_SET_TID))?;
     // The old call has one pointer for both.
     make(ctx, &CloneRequest { flags, exit_signal, stack, tls, child_tid, id: None }, parent_tid, parent_tid)
 }
@@ -65,17 +63,11 @@ pub(crate) struct CloneArguments {
 /// clone3(2).
 pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> Result<usize> {
     const FIRST_SIZE: usize = 64;
-    if size > 4096 {
-        return Err(Errno::E2BIG);
-    }
-    if size < FIRST_SIZE {
-        return Err(Errno::EINVAL);
-    }
+    Errno::E2BIG.when(size > 4096)?;
+    Errno::EINVAL.when(size < FIRST_SIZE)?;
     let bytes = arguments.slice(size)?.read_all()?;
     let known = size.min(size_of::<CloneArguments>());
-    if bytes[known..].iter().any(|byte| *byte != 0) {
-        return Err(Errno::E2BIG);
-    }
+    Errno::E2BIG.when(bytes[known..].iter().any(|byte| *byte != 0))?;
     let mut arguments = CloneArguments::new_zeroed();
     zerocopy::IntoBytes::as_mut_bytes(&mut arguments)[..known].copy_from_slice(&bytes[..known]);
 
@@ -88,9 +80,7 @@ pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> 
         || arguments.set_tid_size > 1
         || (arguments.set_tid == 0) != (arguments.set_tid_size == 0)
         || flags.contains(CloneFlags::INTO_CGROUP);
-    if is_wrong {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(is_wrong)?;
     let request = CloneRequest {
         flags,
         exit_signal: arguments.exit_signal as i32,
@@ -166,9 +156,7 @@ pub(crate) fn set_tid_address(ctx: &Ctx<'_>, address: u64) -> Result<usize> {
 
 /// set_robust_list(2).
 pub(crate) fn set_robust_list(ctx: &Ctx<'_>, head: u64, length: u64) -> Result {
-    if length != ROBUST_LIST_HEAD_SIZE {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(length != ROBUST_LIST_HEAD_SIZE)?;
     ctx.thread().set_robust_list(head, length);
     Ok(())
 }
@@ -177,9 +165,7 @@ pub(crate) fn set_robust_list(ctx: &Ctx<'_>, head: u64, length: u64) -> Result {
 pub(crate) fn get_robust_list(ctx: &Ctx<'_>, id: i32, head: UserPtr<'_, u64>, length: UserPtr<'_, u64>) -> Result {
     let thread = if id == 0 { ctx.thread().clone() } else { table::find_thread(id).ok_or(Errno::ESRCH)? };
     let is_own = Arc::ptr_eq(thread.process(), ctx.process());
-    if !is_own && ctx.identity().euid != 0 && ctx.identity().euid != thread.identity().uid {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!is_own && ctx.identity().euid != 0 && ctx.identity().euid != thread.identity().uid)?;
     length.write(&ROBUST_LIST_HEAD_SIZE)?;
     head.write(&thread.robust_list().0)
 }
@@ -193,20 +179,12 @@ pub(crate) fn rseq(ctx: &Ctx<'_>, address: u64, length: u32, flags: i32, signatu
     let present = *ctx.thread().rseq.lock();
     let mut user = ctx.user.borrow_mut();
     if let Some(present) = present {
-        if flags & !UNREGISTER != 0 || (address, length) != (present.address, present.length) {
-            return Err(Errno::EINVAL);
-        }
-        if signature != present.signature {
-            return Err(Errno::EPERM);
-        }
-        if flags == 0 {
-            return Err(Errno::EBUSY);
-        }
+        Errno::EINVAL.when(flags & !UNREGISTER != 0 || (address, length) != (present.address, present.length))?;
+        Errno::EPERM.when(signature != present.signature)?;
+        Errno::EBUSY.when(flags == 0)?;
         rseq::unregister(ctx.thread(), ctx.space(), &mut user, present)?;
     } else {
-        if flags != 0 || length < FIRST_LENGTH || !address.is_multiple_of(u64::from(FIRST_LENGTH)) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(flags != 0 || length < FIRST_LENGTH || !address.is_multiple_of(u64::from(FIRST_LENGTH)))?;
         rseq::register(ctx.thread(), ctx.space(), &mut user, area)?;
     }
     Ok(())
@@ -222,13 +200,10 @@ pub(crate) fn unshare(ctx: &Ctx<'_>, flags: u64) -> Result {
         | CloneFlags::SEMAPHORE_UNDO
         | CloneFlags::NAMESPACES;
     let flags = CloneFlags::from_bits(flags).filter(|flags| known.contains(*flags)).ok_or(Errno::EINVAL)?;
-    if flags.intersects(CloneFlags::NAMESPACES) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags.intersects(CloneFlags::NAMESPACES))?;
     let is_threaded = ctx.process().thread_count() > 1;
-    if is_threaded && flags.intersects(CloneFlags::THREAD | CloneFlags::SIGNAL_HANDLERS | CloneFlags::MEMORY) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL
+        .when(is_threaded && flags.intersects(CloneFlags::THREAD | CloneFlags::SIGNAL_HANDLERS | CloneFlags::MEMORY))?;
     if flags.contains(CloneFlags::DIRECTORIES) {
         ctx.thread().set_shared_directories(ctx.thread().shared_directories().duplicate());
     }

@@ -62,9 +62,7 @@ pub(crate) fn prctl(ctx: &Ctx<'_>, option: u32, a: u64, b: u64, c: u64, d: u64) 
     let (thread, process) = (ctx.thread(), ctx.process());
     match option {
         raw::PR_SET_PDEATHSIG => {
-            if a > Signal::COUNT as u64 {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(a > Signal::COUNT as u64)?;
             thread.change_attributes(|own| own.parent_death_signal = a as i32);
         }
         raw::PR_GET_PDEATHSIG => UserPtr::<i32>::new(ctx.space(), a).write(&thread.attributes().parent_death_signal)?,
@@ -145,9 +143,7 @@ fn write_name(ctx: &Ctx<'_>, address: u64) -> Result {
 
 fn capability(number: u64) -> Result<Capabilities> {
     let bits = 1u64.checked_shl(u32::try_from(number).map_err(|_| Errno::EINVAL)?).ok_or(Errno::EINVAL)?;
-    if Capabilities::ALL.bits() & bits == 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(Capabilities::ALL.bits() & bits == 0)?;
     Ok(Capabilities::from_bits_retain(bits))
 }
 
@@ -158,9 +154,7 @@ fn check(is_allowed: bool) -> Result {
 /// PR_CAP_AMBIENT: capabilities that survive exec of ordinary programs.
 fn ambient(ctx: &Ctx<'_>, operation: u64, number: u64, c: u64, d: u64) -> Result<usize> {
     const NO_AMBIENT_RAISE: u32 = 1 << 6;
-    if c != 0 || d != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(c != 0 || d != 0)?;
     let old = ctx.identity();
     let mut new = Identity::clone(&old);
     match operation as u32 {
@@ -220,9 +214,7 @@ pub(crate) fn capget(
         Err(Errno::EINVAL) if data.is_null() => return Ok(()),
         other => other?,
     };
-    if value.id < 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(value.id < 0)?;
     let identity = match value.id {
         0 => ctx.identity(),
         id => table::find_thread(id).ok_or(Errno::ESRCH)?.identity(),

@@ -25,9 +25,7 @@ pub(crate) fn execve(
     envp: UserPtr<'_, u64>,
     AtFlags(flags): AtFlags,
 ) -> Result<usize> {
-    if flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0)?;
     let name = name.read_string(PATH_MAX)?;
     // Only a relative name starts at the descriptor, which then must be a directory.
     let is_relative = name.first().is_some_and(|&first| first != b'/');
@@ -54,16 +52,13 @@ pub(crate) fn execve(
 /// Finds the program and the name it will see itself called by (AT_EXECFN).
 fn find(ctx: &Ctx<'_>, directory: Fd, view: &crate::fs::View, name: Vec<u8>, flags: u32) -> Result<(Path, Vec<u8>)> {
     if name.is_empty() {
-        if flags & AT_EMPTY_PATH == 0 {
-            return Err(Errno::ENOENT);
-        }
+        Errno::ENOENT.when(flags & AT_EMPTY_PATH == 0)?;
         let path = crate::fs::path_of(&*ctx.file(directory)?).ok_or(Errno::EACCES)?;
         return Ok((path, format!("/dev/fd/{}", directory.0).into_bytes()));
     }
     let path = view.look_up(&name, flags & AT_SYMLINK_NOFOLLOW == 0)?;
-    if flags & AT_SYMLINK_NOFOLLOW != 0 && path.inode().metadata().kind == crate::file::FileKind::Symlink {
-        return Err(Errno::ELOOP);
-    }
+    Errno::ELOOP
+        .when(flags & AT_SYMLINK_NOFOLLOW != 0 && path.inode().metadata().kind == crate::file::FileKind::Symlink)?;
     if directory == Fd::CURRENT || name[0] == b'/' {
         return Ok((path, name));
     }

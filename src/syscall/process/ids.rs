@@ -142,9 +142,7 @@ pub(crate) fn setgid(ctx: &Ctx<'_>, gid: u32) -> Result {
 }
 
 fn set_one(kind: &Kind, ctx: &Ctx<'_>, id: u32) -> Result {
-    if id == SAME {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(id == SAME)?;
     change(kind, ctx, |old, is_free| {
         allow(is_free || id == old.real || id == old.saved)?;
         let (real, saved) = if is_free { (id, id) } else { (old.real, old.saved) };
@@ -248,9 +246,7 @@ pub(crate) fn getgroups(ctx: &Ctx<'_>, size: i32, list: UserPtr<'_, u32>) -> Res
     if room == 0 {
         return Ok(count);
     }
-    if room < count {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(room < count)?;
     list.slice(count)?.write_all(&identity.groups)?;
     Ok(count)
 }
@@ -259,9 +255,7 @@ pub(crate) fn getgroups(ctx: &Ctx<'_>, size: i32, list: UserPtr<'_, u32>) -> Res
 pub(crate) fn setgroups(ctx: &Ctx<'_>, size: usize, list: UserPtr<'_, u32>) -> Result {
     let old = ctx.identity();
     allow(old.can(Capabilities::SETGID))?;
-    if size > GROUPS_MAX {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(size > GROUPS_MAX)?;
     let mut groups = list.slice(size)?.read_all()?;
     groups.sort_unstable();
     ctx.thread().set_identity(Identity { groups, ..Identity::clone(&old) });

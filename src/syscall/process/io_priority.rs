@@ -33,15 +33,11 @@ pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Res
         _ => return Err(Errno::EINVAL),
     }
     let threads = threads_of(ctx, scope(which)?, who)?;
-    if threads.is_empty() {
-        return Err(Errno::ESRCH);
-    }
+    Errno::ESRCH.when(threads.is_empty())?;
     for thread in threads {
         let target = thread.identity();
         let is_same = (own.euid == target.uid || own.uid == target.uid) && own.covers(&target);
-        if !is_same && !own.can(Capabilities::SYS_NICE) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(!is_same && !own.can(Capabilities::SYS_NICE))?;
         thread.change_attributes(|own| own.io_priority = value);
     }
     Ok(())

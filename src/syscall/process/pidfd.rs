@@ -12,9 +12,7 @@ use alloc::sync::Arc;
 
 /// pidfd_open(2). ESRCH; EINVAL for a thread that is not a process' first.
 pub(crate) fn pidfd_open(ctx: &Ctx<'_>, id: i32, flags: u32) -> Result<usize> {
-    if flags & !StatusFlags::NON_BLOCKING.bits() != 0 || id <= 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !StatusFlags::NON_BLOCKING.bits() != 0 || id <= 0)?;
     let process = match table::find(id) {
         Some(process) => process,
         None if table::find_thread(id).is_some() => return Err(Errno::EINVAL),
@@ -31,9 +29,7 @@ pub(crate) fn pidfd_send_signal(
     info: UserPtr<'_, SignalInfo>,
     flags: u32,
 ) -> Result {
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags != 0)?;
     let process = match procfs::process_of(&*ctx.file(fd)?) {
         Some(process) => process,
         None => process_of(ctx, fd)?,
@@ -45,18 +41,12 @@ pub(crate) fn pidfd_send_signal(
         Some(info) => {
             let info = info.read()?;
             let is_forged = info.code() >= 0 || info.code() == signal::code::THREAD;
-            if is_forged && !Arc::ptr_eq(&process, ctx.process()) {
-                return Err(Errno::EPERM);
-            }
+            Errno::EPERM.when(is_forged && !Arc::ptr_eq(&process, ctx.process()))?;
             info
         }
     };
-    if table::find(process.id()).is_none_or(|found| !Arc::ptr_eq(&found, &process)) {
-        return Err(Errno::ESRCH);
-    }
-    if !signal::may_send(ctx.thread(), &process, signal) {
-        return Err(Errno::EPERM);
-    }
+    Errno::ESRCH.when(table::find(process.id()).is_none_or(|found| !Arc::ptr_eq(&found, &process)))?;
+    Errno::EPERM.when(!signal::may_send(ctx.thread(), &process, signal))?;
     if let Some(signal) = signal {
         process.send_signal(info.directed_as(signal));
     }
@@ -65,14 +55,10 @@ pub(crate) fn pidfd_send_signal(
 
 /// pidfd_getfd(2): a duplicate of another process' descriptor.
 pub(crate) fn pidfd_getfd(ctx: &Ctx<'_>, fd: Fd, target: Fd, flags: u32) -> Result<usize> {
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags != 0)?;
     let process = process_of(ctx, fd)?;
     let thread = process.main_thread().ok_or(Errno::ESRCH)?;
-    if !may_access(ctx.thread(), &thread, AccessMode::Real) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!may_access(ctx.thread(), &thread, AccessMode::Real))?;
     let file = thread.files().get(target.0)?;
     install(ctx, file, true)
 }

@@ -40,9 +40,7 @@ pub(crate) fn process_vm_writev(
 pub(crate) fn kcmp(ctx: &Ctx<'_>, first: i32, second: i32, kind: u32, fd: u64, other_fd: u64) -> Result<usize> {
     let find = |id| table::find_thread(id).ok_or(Errno::ESRCH);
     let (one, other) = (find(first)?, find(second)?);
-    if ![&one, &other].iter().all(|thread| may_access(ctx.thread(), thread, AccessMode::Real)) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(![&one, &other].iter().all(|thread| may_access(ctx.thread(), thread, AccessMode::Real)))?;
     let place = |thread: &Arc<Thread>, fd: u64| {
         Ok(match kind {
             0 => Arc::as_ptr(&thread.files().get(fd as i32)?).addr(),
@@ -68,16 +66,12 @@ fn transfer(
     flags: u64,
     direction: Direction,
 ) -> Result<usize> {
-    if flags != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags != 0)?;
     let (local, remote) = (local.read()?, remote.read()?);
     let thread = table::find_thread(id).ok_or(Errno::ESRCH)?;
     // In this order: a space that an exec replaces after the check is the old one, which the check was about.
     let space = thread.process().space().ok_or(Errno::ESRCH)?;
-    if !may_access(ctx.thread(), &thread, AccessMode::Real) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!may_access(ctx.thread(), &thread, AccessMode::Real))?;
 
     let mut to = Destination::user(ctx.space(), local.clone());
     let mut from = Source::user(ctx.space(), local);

@@ -131,15 +131,11 @@ fn steer(ctx: &Ctx<'_>, thread: &Arc<Thread>, request: u32, address: u64, data: 
         raw::PTRACE_PEEKTEXT | raw::PTRACE_PEEKDATA => {
             let mut word = 0u64;
             let read = memory(thread)?.read_remote(address, word.as_mut_bytes());
-            if read < size_of::<u64>() {
-                return Err(Errno::EIO);
-            }
+            Errno::EIO.when(read < size_of::<u64>())?;
             out.write(&word)?;
         }
         raw::PTRACE_POKETEXT | raw::PTRACE_POKEDATA => {
-            if memory(thread)?.write_remote(address, data.as_bytes()) < size_of::<u64>() {
-                return Err(Errno::EIO);
-            }
+            Errno::EIO.when(memory(thread)?.write_remote(address, data.as_bytes()) < size_of::<u64>())?;
         }
         raw::PTRACE_PEEKUSR => {
             let word = thread.with_trace(tracer, |trace| peek_user(trace, address))??;
@@ -155,9 +151,7 @@ fn steer(ctx: &Ctx<'_>, thread: &Arc<Thread>, request: u32, address: u64, data: 
             let area = out.cast::<IoVec>();
             let vector = area.read()?;
             let length = set_size(kind)?.min(vector.length as usize);
-            if vector.length % WORD != 0 {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(vector.length % WORD != 0)?;
             let place = (vector.base, length);
             if request == raw::PTRACE_GETREGSET {
                 get_set(ctx, thread, kind, place)?
@@ -258,12 +252,8 @@ fn read_registers(trace: &Trace) -> RegisterWords {
 /// Changes the registers; EIO for selectors and segment bases that user mode may not have.
 fn write_registers(trace: &mut Trace, new: &RegisterWords) -> Result {
     let is_user = |selector: u64| selector & 3 == 3 && selector >> 16 == 0;
-    if !is_user(new[CS]) || !is_user(new[SS]) {
-        return Err(Errno::EIO);
-    }
-    if !trace.user.set_fs_base(new[FS_BASE]) || !trace.user.set_gs_base(new[GS_BASE]) {
-        return Err(Errno::EIO);
-    }
+    Errno::EIO.when(!is_user(new[CS]) || !is_user(new[SS]))?;
+    Errno::EIO.when(!trace.user.set_fs_base(new[FS_BASE]) || !trace.user.set_gs_base(new[GS_BASE]))?;
     trace.original_rax = new[ORIGINAL_RAX];
     let mut registers: Registers = zerocopy::transmute!(PLACES.map(|place| new[place]));
     let kept = trace.user.registers.rflags & !CHANGEABLE_FLAGS;
@@ -274,9 +264,7 @@ fn write_registers(trace: &mut Trace, new: &RegisterWords) -> Result {
 
 /// A word of `struct user`: registers first; what Linux keeps nothing in is 0. EIO.
 fn peek_user(trace: &Trace, offset: u64) -> Result<u64> {
-    if !offset.is_multiple_of(WORD) || offset >= USER_AREA_SIZE {
-        return Err(Errno::EIO);
-    }
+    Errno::EIO.when(!offset.is_multiple_of(WORD) || offset >= USER_AREA_SIZE)?;
     if DEBUG_REGISTERS.contains(&offset) {
         return Ok(match ((offset - DEBUG_REGISTERS.start) / WORD) as usize {
             4 | 5 => 0,

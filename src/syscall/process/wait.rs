@@ -58,9 +58,7 @@ pub(crate) fn waitid(
     let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     let mut options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
     let asked_not_to_hang = options.contains(WaitOptions::NO_HANG);
-    if !options.intersects(events) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!options.intersects(events))?;
     let which = match kind {
         P_ALL => Which::Any,
         P_PID if id > 0 => Which::Process(id),
@@ -76,9 +74,8 @@ pub(crate) fn waitid(
         _ => return Err(Errno::EINVAL),
     };
     let child = process::wait(ctx.thread(), which, options)?;
-    if child.is_none() && options.contains(WaitOptions::NO_HANG) && kind == P_PIDFD && !asked_not_to_hang {
-        return Err(Errno::EAGAIN);
-    }
+    Errno::EAGAIN
+        .when(child.is_none() && options.contains(WaitOptions::NO_HANG) && kind == P_PIDFD && !asked_not_to_hang)?;
     if let Some(usage) = usage.non_null()
         && let Some(child) = &child
     {
