@@ -19,7 +19,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 
 import machines  # noqa: E402
 import payload  # noqa: E402
-from table import goals  # noqa: E402
+from table import goals, programs  # noqa: E402
 
 OUT = machines.BUILD / "profile.out"
 
@@ -79,7 +79,10 @@ def main():
         options[1] += ",boot=on"
         machines.on_stele(payload.archive(), "null-call", options, **machines.COUNTED)
     elif name in goals():
-        once = machines.on_stele(payload.archive(), name, options, **machines.COUNTED)[name]
+        is_program = name in programs()
+        archive = payload.debian_archive() if is_program else payload.archive()
+        configuration = {**machines.COUNTED, **({"memory": "2G"} if is_program else {})}
+        once = machines.on_stele(archive, name, options, **configuration)[name]
     else:
         machines.on_stele(payload.archive(pathlib.Path(name), " ".join(arguments)), "program", options, **machines.COUNTED)
     outside, counts = executed()

@@ -18,7 +18,7 @@ import traceback
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-RINGS = ["host", "boots", "screen", "session", "session1", "faults", "programs", "debian", "memory", "suites", "posix"]
+RINGS = ["host", "boots", "screen", "session", "session1", "faults", "programs", "debian", "memory", "bench", "suites", "posix"]
 
 
 def run(name, function):
