@@ -10,7 +10,7 @@ pub(crate) const NAME_LENGTH: usize = 15;
 pub(crate) struct Scheduling {
     /// The number of the policy while the class is fair: there are several.
     pub(crate) fair_policy: i32,
-    /// The nice value to have again after the idle policy.
+    /// The nice value to have again after a real-time class.
     pub(crate) nice: i8,
     /// Children get the default class and policy.
     pub(crate) resets_on_fork: bool,

@@ -146,8 +146,8 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     }
     let newborn = make_task(thread, user, entry)?;
     if parent.attributes().scheduling.resets_on_fork {
-        let nice = if let Class::Fair { nice } = newborn.task.class() { nice.max(0) } else { 0 };
-        newborn.task.set_class(Class::Fair { nice });
+        let nice = if let Class::Fair { nice, .. } = newborn.task.class() { nice.max(0) } else { 0 };
+        newborn.task.set_class(Class::Fair { nice, is_idle: false });
     }
     enter(parent, &child_process, newborn.thread(), flags)?;
     if !flags.contains(CloneFlags::THREAD) {

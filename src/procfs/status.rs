@@ -220,7 +220,7 @@ fn scheduling(task: Option<&Task>) -> (i64, i64, u64, u64) {
         Some(Class::RealTime { priority, round_robin }) => {
             (-1 - i64::from(priority), 0, u64::from(priority), if round_robin { 2 } else { 1 })
         }
-        Some(Class::Fair { nice }) => (20 + i64::from(nice), i64::from(nice), 0, 0),
+        Some(Class::Fair { nice, .. }) => (20 + i64::from(nice), i64::from(nice), 0, 0),
         None => (20, 0, 0, 0),
     }
 }

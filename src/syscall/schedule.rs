@@ -93,17 +93,12 @@ pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>)
 }
 
 fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool) -> Result {
-    /// The idle policy weighs less than any nice value; here as much as the greatest.
-    const IDLE_NICE: i8 = 19;
     let (thread, task) = find(ctx, id)?;
     let scheduling = thread.attributes().scheduling;
+    // A real-time thread keeps its nice value for later.
+    let nice = if let Class::Fair { nice, .. } = task.class() { nice } else { scheduling.nice };
     let class = match (policy, priority) {
-        (IDLE, 0) => Class::Fair { nice: IDLE_NICE },
-        (OTHER | BATCH, 0) if scheduling.fair_policy == IDLE => Class::Fair { nice: scheduling.nice },
-        (OTHER | BATCH, 0) => match task.class() {
-            class @ Class::Fair { .. } => class,
-            Class::RealTime { .. } => Class::Fair { nice: 0 },
-        },
+        (OTHER | BATCH | IDLE, 0) => Class::Fair { nice, is_idle: policy == IDLE },
         (FIFO | ROUND_ROBIN, 1..=99) => {
             Class::RealTime { priority: priority as u8, round_robin: policy == ROUND_ROBIN }
         }
@@ -111,10 +106,6 @@ fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool)
     };
     check_permission(ctx, &thread)?;
     let old = policy_of(&thread, task.class());
-    let nice = match task.class() {
-        Class::Fair { nice } if scheduling.fair_policy != IDLE => nice,
-        _ => scheduling.nice,
-    };
     let limit = thread.process().limit(Resource::RealTimePriority);
     let is_raised = (old.0 != policy && limit == 0) || (priority > old.1 && priority as u64 > limit);
     let is_refused =
@@ -216,7 +207,7 @@ pub(crate) fn sched_getattr(
     let class = task.class();
     let flags = u64::from(thread.attributes().scheduling.resets_on_fork);
     let (policy, priority) = policy_of(&thread, class);
-    let nice = if let Class::Fair { nice } = class { i32::from(nice) } else { 0 };
+    let nice = if let Class::Fair { nice, .. } = class { i32::from(nice) } else { 0 };
     let (policy, priority) = (policy as u32, priority as u32);
     attributes.write(&Attributes { size: ATTRIBUTES_SIZE, policy, flags, nice, priority, ..Attributes::default() })
 }
@@ -237,7 +228,7 @@ pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attr
         return Err(Errno::EINVAL);
     }
     let (thread, task) = find(ctx, id)?;
-    let present = if let Class::Fair { nice } = task.class() { i32::from(nice) } else { 0 };
+    let present = if let Class::Fair { nice, .. } = task.class() { i32::from(nice) } else { 0 };
     // The least nice value that RLIMIT_NICE allows (getrlimit(2)).
     let least = 20 - thread.process().limit(Resource::Nice).min(40) as i32;
     let is_fair = matches!(wanted.policy as i32, OTHER | BATCH);
@@ -247,7 +238,7 @@ pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attr
     }
     set(ctx, id, wanted.policy as i32, wanted.priority as i32, wanted.flags & RESET_ON_FORK != 0)?;
     if is_fair {
-        task.set_class(Class::Fair { nice: wanted.nice.clamp(-20, 19) as i8 });
+        task.set_class(Class::Fair { nice: wanted.nice.clamp(-20, 19) as i8, is_idle: false });
     }
     Ok(())
 }

@@ -9,6 +9,9 @@ use core::cmp::{Ordering, Reverse};
 /// The weight of nice 0.
 const NORMAL_WEIGHT: u64 = 1024;
 
+/// The weight of the idle policy, "even lower than a +19 nice value" (sched(7)).
+const IDLE_WEIGHT: u64 = 3;
+
 /// The weight of each nice value from -20 to 19: a step is a factor of about 1.25 (sched(7): "about 1.25").
 const WEIGHTS: [u64; 40] = [
     88761, 71755, 56483, 46273, 36291, 29154, 23254, 18705, 14949, 11916, 9548, 7620, 6100, 4904, 3906, 3121, 2501,
@@ -141,13 +144,14 @@ impl<T> Ord for Waiting<T> {
     }
 }
 
-/// Returns what `run_ns` nanoseconds count for a task of this nice value.
-pub(crate) fn weighted(run_ns: u64, nice: i8) -> u64 {
-    if nice == 0 {
+/// Returns what `run_ns` nanoseconds count for a task of this nice value, or of the idle policy.
+pub(crate) fn weighted(run_ns: u64, nice: i8, is_idle: bool) -> u64 {
+    if nice == 0 && !is_idle {
         return run_ns;
     }
     let index = (i32::from(nice) + 20).clamp(0, 39) as usize;
-    run_ns.saturating_mul(NORMAL_WEIGHT) / WEIGHTS[index]
+    let weight = if is_idle { IDLE_WEIGHT } else { WEIGHTS[index] };
+    run_ns.saturating_mul(NORMAL_WEIGHT) / weight
 }
 
 #[cfg(test)]
@@ -200,8 +204,9 @@ mod tests {
 
     #[test]
     fn nice_weighs_run_time() {
-        assert_eq!(weighted(1000, 0), 1000);
-        assert!(weighted(1000, 19) > 60_000);
-        assert!(weighted(1000, -20) < 20);
+        assert_eq!(weighted(1000, 0, false), 1000);
+        assert!(weighted(1000, 19, false) > 60_000);
+        assert!(weighted(1000, -20, false) < 20);
+        assert!(weighted(1000, -20, true) > 4 * weighted(1000, 19, false));
     }
 }

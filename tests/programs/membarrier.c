@@ -11,7 +11,7 @@ static long membarrier(int command, unsigned flags)
     return syscall(SYS_membarrier, command, flags, 0);
 }
 
-#define ROUNDS 5000
+#define ROUNDS 1000
 static volatile int mine, yours, seen_mine, seen_yours, round_begun, round_done;
 
 /* The fast side has only a compiler's barrier between its store and its load. */

@@ -65,6 +65,10 @@ static void values(void)
         _exit(getpriority(PRIO_PROCESS, 0) != 5);
     int status;
     check("a child inherits it", waitpid(child, &status, 0) == child && status == 0);
+    int kept = set_scheduler(0, SCHED_IDLE, 0) == 0 && getpriority(PRIO_PROCESS, 0) == 5 && set_scheduler(0, SCHED_OTHER, 0) == 0;
+    check("the idle policy keeps it", kept && getpriority(PRIO_PROCESS, 0) == 5);
+    kept = set_scheduler(0, SCHED_FIFO, 1) == 0 && getpriority(PRIO_PROCESS, 0) == 5 && setpriority(PRIO_PROCESS, 0, 6) == 0;
+    check("so does a real-time one", kept && set_scheduler(0, SCHED_OTHER, 0) == 0 && getpriority(PRIO_PROCESS, 0) == 6);
     check("nice has a limit", setpriority(PRIO_PROCESS, 0, 100) == 0 && getpriority(PRIO_PROCESS, 0) == 19);
     check("root may go back", setpriority(PRIO_PROCESS, 0, 0) == 0 && getpriority(PRIO_PROCESS, 0) == 0);
 }

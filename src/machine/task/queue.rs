@@ -208,8 +208,8 @@ impl Queue {
         self.figures.add_busy(used);
         current.time.add(used);
         let class = current.class();
-        if let Class::Fair { nice } = class {
-            let total = current.weighted_ns.load(Ordering::Relaxed) + weighted(used, nice);
+        if let Class::Fair { nice, is_idle } = class {
+            let total = current.weighted_ns.load(Ordering::Relaxed) + weighted(used, nice, is_idle);
             current.weighted_ns.store(total, Ordering::Relaxed);
             self.waiting.raise_floor(total);
             return;

@@ -30,6 +30,8 @@ pub(crate) struct Task {
     class: AtomicU32,
     /// The real-time priority lent by tasks that wait for this one; 0 for none.
     lent_priority: AtomicU8,
+    /// The greater of the two priorities, which decides; 0 for a fair task.
+    real_time_priority: AtomicU8,
     /// The weighted run time, by which fair tasks take turns.
     pub(super) weighted_ns: AtomicU64,
     /// A signal is due.
@@ -62,10 +64,12 @@ pub(super) struct Own {
 /// A task's scheduling class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
-    /// Shares the CPU by weight; the nice value from -20 to 19.
+    /// Shares the CPU by weight.
     Fair {
-        /// The nice value.
+        /// The nice value, from -20 to 19.
         nice: i8,
+        /// Weighs less than any nice value.
+        is_idle: bool,
     },
     /// Runs before every fair task; priority 1 (low) to 99; shares turns within a priority if `round_robin`.
     RealTime {
@@ -101,6 +105,7 @@ impl Task {
         let task = Task::with_stack("", Some(stack), data, Some(entry));
         scheduler::with_current(|parent| {
             task.class.store(parent.class.load(Ordering::Relaxed), Ordering::Relaxed);
+            task.settle_priority();
             task.affinity.store(parent.affinity(), Ordering::Relaxed);
         });
         super::switch::prepare_first(&task);
@@ -128,8 +133,9 @@ impl Task {
             has_token: AtomicBool::new(true),
             cpu: AtomicUsize::new(crate::machine::cpu::index()),
             affinity: AtomicU64::new(u64::MAX),
-            class: AtomicU32::new(Class::Fair { nice: 0 }.pack()),
+            class: AtomicU32::new(Class::NORMAL.pack()),
             lent_priority: AtomicU8::new(0),
+            real_time_priority: AtomicU8::new(0),
             weighted_ns: AtomicU64::new(0),
             is_interrupted: AtomicBool::new(false),
             time: TaskTime::new(),
@@ -190,20 +196,32 @@ impl Task {
 
     /// Changes the scheduling class, from now on.
     pub(crate) fn set_class(&self, class: Class) {
-        scheduler::change(self, || self.class.store(class.pack(), Ordering::Relaxed));
+        scheduler::change(self, || {
+            self.class.store(class.pack(), Ordering::Relaxed);
+            self.settle_priority();
+        });
     }
 
     /// Returns the real-time priority it runs with, its own or a lent one; 0 for a fair task.
     pub(crate) fn real_time_priority(&self) -> u8 {
+        self.real_time_priority.load(Ordering::Relaxed)
+    }
+
+    /// Follows a change of the class or of the lent priority.
+    fn settle_priority(&self) {
         let own = if let Class::RealTime { priority, .. } = self.class() { priority } else { 0 };
-        own.max(self.lent_priority.load(Ordering::Relaxed))
+        let priority = own.max(self.lent_priority.load(Ordering::Relaxed));
+        self.real_time_priority.store(priority, Ordering::Relaxed);
     }
 
     /// Lends the task a real-time priority instead of what was lent before; 0 for none. Returns whether that changed.
     pub(crate) fn lend_priority(&self, priority: u8) -> bool {
         let is_changed = self.lent_priority.load(Ordering::Relaxed) != priority;
         if is_changed {
-            scheduler::change(self, || self.lent_priority.store(priority, Ordering::Relaxed));
+            scheduler::change(self, || {
+                self.lent_priority.store(priority, Ordering::Relaxed);
+                self.settle_priority();
+            });
         }
         is_changed
     }
@@ -238,9 +256,12 @@ impl Task {
 }
 
 impl Class {
+    /// That of a task that asks for nothing.
+    pub(crate) const NORMAL: Class = Class::Fair { nice: 0, is_idle: false };
+
     fn pack(self) -> u32 {
         match self {
-            Class::Fair { nice } => u32::from(nice.to_le_bytes()[0]),
+            Class::Fair { nice, is_idle } => u32::from(is_idle) << 8 | u32::from(nice.to_le_bytes()[0]),
             Class::RealTime { priority, round_robin } => 1 << 16 | u32::from(round_robin) << 8 | u32::from(priority),
         }
     }
@@ -248,7 +269,7 @@ impl Class {
     fn unpack(packed: u32) -> Class {
         let [low, middle, is_real_time, _] = packed.to_le_bytes();
         match is_real_time {
-            0 => Class::Fair { nice: i8::from_le_bytes([low]) },
+            0 => Class::Fair { nice: i8::from_le_bytes([low]), is_idle: middle != 0 },
             _ => Class::RealTime { priority: low, round_robin: middle != 0 },
         }
     }

@@ -194,8 +194,9 @@ pub(crate) fn setpriority(ctx: &Ctx<'_>, which: i32, who: u32, nice: i32) -> Res
             continue;
         }
         if let Some(task) = thread.task() {
-            if let Class::Fair { .. } = task.class() {
-                task.set_class(Class::Fair { nice });
+            match task.class() {
+                Class::Fair { is_idle, .. } => task.set_class(Class::Fair { nice, is_idle }),
+                Class::RealTime { .. } => thread.change_attributes(|own| own.scheduling.nice = nice),
             }
             answer = if answer == Err(Errno::ESRCH) { Ok(0) } else { answer };
         }
@@ -223,7 +224,7 @@ pub(super) fn threads_of(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<Vec<Arc<
 
 fn nice_of(thread: &Thread) -> Option<i8> {
     match thread.task()?.class() {
-        Class::Fair { nice } => Some(nice),
-        Class::RealTime { .. } => Some(0),
+        Class::Fair { nice, .. } => Some(nice),
+        Class::RealTime { .. } => Some(thread.attributes().scheduling.nice),
     }
 }
