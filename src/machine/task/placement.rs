@@ -1,18 +1,24 @@
 //! On which CPU a task runs: where it is put when it becomes runnable, who takes it over when it waits too long.
 
 use super::queue::{self, IDLE, Queue, urgency_of};
-use super::scheduler::{queue_at, queue_of};
+use super::scheduler::{queue_at, queue_of, with_current};
 use super::task::{Activity, Task};
 use crate::machine::cpu::{self, Attention};
 use crate::machine::platform;
 use crate::machine::sync::IrqGuard;
+use crate::machine::time;
 use crate::machine::trap::LocalVector;
 use crate::util::run_queue::{Place, Turn};
 use alloc::sync::Arc;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 /// A CPU takes a task from another whose queue is longer by so many.
 const UNEVEN: usize = 2;
+/// What lies between a wake-up and a sleep of two tasks that take turns; much less than it costs to wake a CPU and to
+/// have it fetch what this one has in its caches.
+const SOON_NS: u64 = 50_000;
+/// So many times in a row are taken for a habit.
+const SURE: u8 = 2;
 
 /// Puts a task that is runnable, in no queue and off its stack into that of the CPU that suits it. `queue` is the one
 /// that is responsible for it.
@@ -25,6 +31,57 @@ pub(super) fn place(task: Arc<Task>, mut queue: IrqGuard<'static, Queue>) {
             return queue.wake(task);
         }
         queue = move_to(&task, queue, target);
+    }
+}
+
+/// Puts a task that is woken up, perhaps by the running one, into a queue: here, without a word to another CPU, if the
+/// running task is known to sleep at once when it has woken somebody, as the two ends of a pipe do that take turns.
+#[inline]
+pub(super) fn place_woken(task: Arc<Task>, queue: IrqGuard<'static, Queue>) {
+    if cpu::count() == 1 || !is_handed_over(&task) {
+        return place(task, queue);
+    }
+    task.set_activity(Activity::Running);
+    let here = cpu::index();
+    let mut queue = if queue.cpu() == here { queue } else { move_to(&task, queue, here) };
+    queue.wake(task);
+}
+
+fn is_handed_over(task: &Task) -> bool {
+    let here = cpu::index();
+    let hands_over = with_current(|waker| waker.hand_over.note_wake_up(time::monotonic_ns())) == Some(true);
+    hands_over && queue::waiting(here) == 0 && is_allowed_on(task, here) && matches!(task.turn(), Turn::Fair(_))
+}
+
+/// Whether a task sleeps soon after it has woken another. Used by the task itself.
+pub(super) struct HandOver {
+    /// When it last woke somebody since it slept; 0: not at all.
+    woke_ns: AtomicU64,
+    /// How often in a row it then slept soon, up to `SURE`.
+    times: AtomicU8,
+}
+
+impl HandOver {
+    pub(super) const fn new() -> HandOver {
+        HandOver { woke_ns: AtomicU64::new(0), times: AtomicU8::new(0) }
+    }
+
+    /// Notes that the task wakes another; returns whether it is likely to sleep soon.
+    fn note_wake_up(&self, now: u64) -> bool {
+        self.woke_ns.store(now, Ordering::Relaxed);
+        self.times.load(Ordering::Relaxed) == SURE
+    }
+
+    /// Notes that the task goes to sleep.
+    #[inline]
+    pub(super) fn note_sleep(&self) {
+        let woke = self.woke_ns.load(Ordering::Relaxed);
+        if woke != 0 {
+            self.woke_ns.store(0, Ordering::Relaxed);
+            let is_soon = time::monotonic_ns() < woke + SOON_NS;
+            let times = if is_soon { (self.times.load(Ordering::Relaxed) + 1).min(SURE) } else { 0 };
+            self.times.store(times, Ordering::Relaxed);
+        }
     }
 }
 
@@ -110,7 +167,11 @@ pub(super) fn spread() {
     let idle = (0..count).find(|cpu| queue::urgency(*cpu) == IDLE);
     match idle {
         // It went to sleep before the task came here; it looks around when it wakes up.
-        Some(idle) if waiting > 0 => platform::send_interrupt(idle, LocalVector::Reschedule),
+        Some(idle) if waiting > 0 => {
+            // Who was expected to sleep has not.
+            with_current(|task| task.hand_over.times.store(0, Ordering::Relaxed));
+            platform::send_interrupt(idle, LocalVector::Reschedule);
+        }
         Some(_) => (),
         None => {
             steal(waiting + UNEVEN);

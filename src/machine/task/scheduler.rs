@@ -7,7 +7,7 @@
 //! The lock of a CPU's queue (`queue`) guards which task is current, which wait, and the scheduling fields of both.
 
 use super::accounting::{self, CpuFigures};
-use super::placement::{choose, is_allowed_on, place, spread, steal};
+use super::placement::{choose, is_allowed_on, place, place_woken, spread, steal};
 use super::queue::Queue;
 use super::switch;
 use super::task::{Activity, Class, Task};
@@ -220,6 +220,7 @@ pub(super) fn park(activity: Activity) {
         if must_sleep {
             task.set_activity(activity);
             task.time.count_voluntary();
+            task.hand_over.note_sleep();
         }
         must_sleep
     });
@@ -238,7 +239,7 @@ pub(super) fn unpark(task: Arc<Task>) {
     let queue = queue_of(&task);
     if matches!(task.activity(), Activity::Interruptible | Activity::Uninterruptible) {
         task.has_token.store(false, Ordering::Relaxed);
-        place(task, queue);
+        place_woken(task, queue);
     }
 }
 

@@ -5,6 +5,7 @@
 //! it.
 
 use super::accounting::{CpuTime, TaskTime};
+use super::placement::HandOver;
 use super::scheduler::Room;
 use super::{placement, scheduler};
 use crate::machine::memory::{KernelStack, OutOfMemory, PageTable};
@@ -39,6 +40,7 @@ pub(crate) struct Task {
     pub(super) time: TaskTime,
     /// The ranks of the sleeping locks held, one bit each (debug builds).
     pub(super) held_ranks: AtomicU64,
+    pub(super) hand_over: HandOver,
     pub(super) own: UnsafeCell<Own>,
     /// `None` for the idle tasks, which wait in no queue.
     _room: Option<Room>,
@@ -140,6 +142,7 @@ impl Task {
             is_interrupted: AtomicBool::new(false),
             time: TaskTime::new(),
             held_ranks: AtomicU64::new(0),
+            hand_over: HandOver::new(),
             own: UnsafeCell::new(Own { stack_pointer: 0, stack, page_table: None, data, entry }),
             _room: room,
         })
