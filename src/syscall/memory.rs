@@ -8,7 +8,7 @@ use crate::file::OpenFile;
 use crate::fs::{Capabilities, MountFlags, memory_file, path_of};
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 use crate::process::Resource;
-use crate::vm::{LargePages, MapRequest, Mapping, PageCache, Placement, Protection, UserPtr, round_up};
+use crate::vm::{LargePages, MapRequest, Mapping, PageCache, Placement, Protection, Remap, UserPtr, round_up};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -86,6 +86,8 @@ pub(crate) fn mmap(
         Placement::FixedNoReplace(address)
     } else if has(linux::MAP_FIXED) {
         Placement::Fixed(address)
+    } else if has(linux::MAP_32BIT) {
+        Placement::Low(address)
     } else {
         Placement::Anywhere(address)
     };
@@ -152,19 +154,43 @@ pub(crate) fn mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32
 
 /// mremap(2).
 pub(crate) fn mremap(ctx: &Ctx<'_>, old: u64, old_length: u64, new_length: u64, flags: u32, new: u64) -> Result<usize> {
-    // MREMAP_DONTUNMAP is not offered: EINVAL, as on kernels before 5.7.
-    let is_fixed = flags & linux::MREMAP_FIXED != 0;
-    let may_move = flags & linux::MREMAP_MAYMOVE != 0;
-    if flags & !(linux::MREMAP_FIXED | linux::MREMAP_MAYMOVE) != 0 || is_fixed && !may_move || !old.is_multiple_of(PAGE)
+    let has = |flag: u32| flags & flag != 0;
+    let known = linux::MREMAP_FIXED | linux::MREMAP_MAYMOVE | linux::MREMAP_DONTUNMAP;
+    let must_move = has(linux::MREMAP_FIXED) || has(linux::MREMAP_DONTUNMAP);
+    if flags & !known != 0
+        || must_move && !has(linux::MREMAP_MAYMOVE)
+        || has(linux::MREMAP_DONTUNMAP) && new_length != old_length
+        || !old.is_multiple_of(PAGE)
     {
         return Err(Errno::EINVAL);
     }
-    let growth = round_up(new_length).saturating_sub(round_up(old_length));
+    let kept = if has(linux::MREMAP_DONTUNMAP) { round_up(old_length) } else { 0 };
+    let growth = kept + round_up(new_length).saturating_sub(round_up(old_length));
     if growth > 0 && new_length != 0 {
         check_growth(ctx, growth, true)?;
     }
-    let fixed = is_fixed.then_some(new);
-    ctx.space().remap(old, old_length, new_length, may_move, fixed).map(|address| address as usize)
+    let how = Remap {
+        may_move: has(linux::MREMAP_MAYMOVE),
+        fixed: has(linux::MREMAP_FIXED).then_some(new),
+        keeps_old: has(linux::MREMAP_DONTUNMAP),
+    };
+    ctx.space().remap(old, old_length, new_length, how).map(|address| address as usize)
+}
+
+/// pkey_mprotect(2), without keys: only the one that is none may be named.
+pub(crate) fn pkey_mprotect(ctx: &Ctx<'_>, address: u64, length: u64, protection: u32, key: i32) -> Result {
+    if key == -1 { mprotect(ctx, address, length, protection) } else { Err(Errno::EINVAL) }
+}
+
+/// pkey_alloc(2): the CPU's protection keys are not used, so there is none.
+pub(crate) fn pkey_alloc(_: &Ctx<'_>, flags: u64, rights: u64) -> Result<usize> {
+    let is_valid = flags == 0 && rights & !u64::from(linux::PKEY_ACCESS_MASK) == 0;
+    Err(if is_valid { Errno::ENOSPC } else { Errno::EINVAL })
+}
+
+/// pkey_free(2)
+pub(crate) fn pkey_free(_: &Ctx<'_>, _key: i32) -> Result {
+    Err(Errno::EINVAL)
 }
 
 /// brk(2): returns the heap's end, moved or not.
@@ -200,6 +226,7 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
             | linux::MADV_PAGEOUT
             | linux::MADV_POPULATE_READ
             | linux::MADV_POPULATE_WRITE
+            | linux::MADV_DONTNEED_LOCKED
     );
     Errno::EINVAL.when(!is_known || !address.is_multiple_of(PAGE))?;
     let end = checked_end(address, length).ok_or(Errno::EINVAL)?;
@@ -209,7 +236,9 @@ pub(crate) fn madvise(ctx: &Ctx<'_>, address: u64, length: u64, advice: u32) -> 
 
     let space = ctx.space();
     match advice {
-        linux::MADV_DONTNEED => space.discard(address, length)?,
+        linux::MADV_DONTNEED | linux::MADV_DONTNEED_LOCKED => {
+            space.discard(address, length, advice == linux::MADV_DONTNEED_LOCKED)?;
+        }
         linux::MADV_FREE => space.discard_private(address, length)?,
         linux::MADV_REMOVE => remove_from_file(ctx, address..end)?,
         linux::MADV_DONTFORK | linux::MADV_DOFORK => {

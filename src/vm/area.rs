@@ -21,6 +21,8 @@ bitflags! {
 pub(crate) enum Placement {
     /// Anywhere; near the hint if that is free (0: no hint).
     Anywhere(u64),
+    /// The same within the second GiB (MAP_32BIT).
+    Low(u64),
     /// Exactly here; what is there is unmapped.
     Fixed(u64),
     /// Exactly here, or EEXIST.

@@ -13,6 +13,9 @@ use core::ops::Range;
 /// The most areas of one address space (Linux's vm.max_map_count).
 const MAX_AREAS: usize = 65530;
 
+/// Where MAP_32BIT places mappings, as Linux.
+const LOW: Range<u64> = 1 << 30..1 << 31;
+
 /// What was unmapped: to be dropped after the lock is released, because a file's last owner may run its file system.
 pub(super) type Removed = Vec<Mapping>;
 
@@ -153,11 +156,11 @@ impl AddressSpace {
     }
 
     /// Drops the pages of a range so that they read as zero or as the file again (MADV_DONTNEED). ENOMEM where nothing
-    /// is mapped (the rest is done), EINVAL for locked areas.
-    pub(crate) fn discard(&self, address: u64, length: u64) -> Result {
+    /// is mapped (the rest is done), EINVAL for locked areas unless these are meant too.
+    pub(crate) fn discard(&self, address: u64, length: u64, locked_too: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         let mut areas = self.lock();
-        if areas.map.overlapping(range.clone()).any(|(_, area)| area.is_locked) {
+        if !locked_too && areas.map.overlapping(range.clone()).any(|(_, area)| area.is_locked) {
             return Err(Errno::EINVAL);
         }
         self.table.split(&range)?;
@@ -174,7 +177,7 @@ impl AddressSpace {
             self.visit_areas(range, |mapping, _, is_shared, _| matches!(mapping, Mapping::Anonymous) && !is_shared);
         match is_private {
             Ok(false) => Err(Errno::EINVAL),
-            _ => self.discard(address, length),
+            _ => self.discard(address, length, false),
         }
     }
 
@@ -427,6 +430,14 @@ impl Areas {
                     return Err(Errno::EEXIST);
                 }
                 Ok(address)
+            }
+            Placement::Low(hint) => {
+                let hint = hint & !(PAGE - 1);
+                let is_fitting = hint >= LOWEST && hint <= LOW.end.saturating_sub(length);
+                if is_fitting && self.is_free_with_gaps(hint..hint + length) {
+                    return Ok(hint);
+                }
+                self.map.free_top_down(LOW, length, |_| 0).ok_or(Errno::ENOMEM)
             }
             Placement::Anywhere(hint) => {
                 let hint = if hint == 0 { 0 } else { (hint & !(PAGE - 1)).max(LOWEST) };

@@ -58,6 +58,7 @@ pub(crate) use buffer::{Destination, Source};
 pub(crate) use fault::{FaultOutcome, Rights};
 pub(crate) use large_pages::LargePages;
 pub(crate) use page_cache::PageCache;
+pub(crate) use remap::Remap;
 pub(crate) use seals::Seals;
 pub(crate) use usage::Usage;
 pub(crate) use user_pointer::{UserPtr, UserString};

@@ -8,17 +8,20 @@ use crate::errno::{Errno, Result};
 use alloc::vec::Vec;
 use core::ops::Range;
 
+/// What mremap(2) may do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Remap {
+    pub(crate) may_move: bool,
+    /// Where to (MREMAP_FIXED).
+    pub(crate) fixed: Option<u64>,
+    /// What was there stays mapped, and is empty (MREMAP_DONTUNMAP).
+    pub(crate) keeps_old: bool,
+}
+
 impl AddressSpace {
-    /// mremap(2). `fixed` is the new address of MREMAP_FIXED. EINVAL, EFAULT, ENOMEM.
-    pub(crate) fn remap(
-        &self,
-        old: u64,
-        old_length: u64,
-        new_length: u64,
-        may_move: bool,
-        fixed: Option<u64>,
-    ) -> Result<u64> {
-        if new_length == 0 || fixed.is_some() && !may_move {
+    /// mremap(2). EINVAL, EFAULT, ENOMEM.
+    pub(crate) fn remap(&self, old: u64, old_length: u64, new_length: u64, how: Remap) -> Result<u64> {
+        if new_length == 0 {
             return Err(Errno::EINVAL);
         }
         let old_range = checked_range(old, old_length).ok_or(Errno::EINVAL)?;
@@ -26,7 +29,7 @@ impl AddressSpace {
 
         let mut removed = Vec::new();
         let mut areas = self.lock();
-        let result = self.remap_locked(&mut areas, old_range, new_length, may_move, fixed, &mut removed);
+        let result = self.remap_locked(&mut areas, old_range, new_length, how, &mut removed);
         drop(areas);
         drop(removed);
         result
@@ -37,10 +40,10 @@ impl AddressSpace {
         areas: &mut Areas,
         mut old: Range<u64>,
         new_length: u64,
-        may_move: bool,
-        fixed: Option<u64>,
+        how: Remap,
         removed: &mut Removed,
     ) -> Result<u64> {
+        let Remap { may_move, fixed, keeps_old } = how;
         if let Some(new) = fixed {
             let new_range = checked_range(new, new_length).ok_or(Errno::EINVAL)?;
             if new_range.start < old.end && old.start < new_range.end {
@@ -71,10 +74,11 @@ impl AddressSpace {
             return Err(Errno::EFAULT);
         }
         let grows_by = new_length - (old.end - old.start);
-        if fixed.is_none() && grows_by == 0 {
+        if fixed.is_none() && grows_by == 0 && !keeps_old {
             return Ok(old.start);
         }
         let can_extend = fixed.is_none()
+            && !keeps_old
             && !old.is_empty()
             && old.end == area_range.end
             && old.end.checked_add(grows_by).is_some_and(|end| end <= super::USER_END)
@@ -93,18 +97,19 @@ impl AddressSpace {
             Some(new) => new,
             None => areas.place(Placement::Anywhere(0), new_length, false)?,
         };
-        self.move_area(areas, old, new, new_length)?;
+        self.move_area(areas, old, new, new_length, keeps_old)?;
         Ok(new)
     }
 
-    /// Moves the part `old` of an area to `new`, where `new_length` bytes are free, with its pages.
-    fn move_area(&self, areas: &mut Areas, old: Range<u64>, new: u64, new_length: u64) -> Result {
+    /// Moves the part `old` of an area to `new`, where `new_length` bytes are free, with its pages; where it keeps the old part,
+    /// that is empty afterwards.
+    fn move_area(&self, areas: &mut Areas, old: Range<u64>, new: u64, new_length: u64, keeps_old: bool) -> Result {
         if old.is_empty() {
             let (range, area) = areas.map.find(old.start).ok_or(Errno::EFAULT)?;
             let copy = area.tail_at(old.start - range.start);
             return areas.add(new..new + new_length, copy);
         }
-        let growth = new_length - (old.end - old.start);
+        let growth = if keeps_old { new_length } else { new_length - (old.end - old.start) };
         let is_promised = areas.map.find(old.start).is_some_and(|(_, area)| area.is_promised);
         if is_promised {
             areas.promise.extend(growth)?;
@@ -117,9 +122,13 @@ impl AddressSpace {
             return Err(error.into());
         }
         let mut moved = None;
-        areas.map.remove(old.clone(), |_, area| moved = Some(area));
-        areas.crowded = (0, USER_END);
-        areas.total -= old.end - old.start;
+        if keeps_old {
+            moved = areas.map.find(old.start).map(|(range, area)| area.tail_at(old.start - range.start));
+        } else {
+            areas.map.remove(old.clone(), |_, area| moved = Some(area));
+            areas.crowded = (0, USER_END);
+            areas.total -= old.end - old.start;
+        }
         if let Some(area) = moved {
             areas.enter(new..new + new_length, area);
         }

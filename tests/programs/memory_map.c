@@ -88,5 +88,21 @@ int main(void)
 	check("a write call over the edge is short", pwrite(fd, edge + PAGE - 100, 200, 0) == 100);
 	check("a path over the edge", (memset(edge + PAGE - 4, 'x', 4), fails_with(open(edge + PAGE - 4, O_RDONLY), EFAULT)));
 	check("a path at the edge", (edge[PAGE - 1] = 0, fails_with(open(edge + PAGE - 4, O_RDONLY), ENOENT)));
+	char *low = mmap(NULL, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	check("a low one", low != MAP_FAILED && (uintptr_t)low + 3 * PAGE <= 1UL << 31 && touch(low, 1) == 0);
+	char *lower = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	check("and another", lower != MAP_FAILED && (uintptr_t)lower + PAGE <= 1UL << 31 && (lower < low || lower >= low + 3 * PAGE));
+	check("one too large to be low", fails_with(mmap(NULL, 3UL << 30, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0), ENOMEM));
+
+	enum { KEEP = 4 /* MREMAP_DONTUNMAP */ };
+	low[PAGE] = 'k';
+	char *moved = mremap(low, 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | KEEP);
+	check("moved, and the old place stays", moved != MAP_FAILED && moved != low && moved[PAGE] == 'k' && low[PAGE] == 0 &&
+						    touch(low, 1) == 0 && touch(moved + 2 * PAGE, 1) == 0);
+	check("of the same length only", fails_with(mremap(low, 3 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | KEEP), EINVAL) &&
+					     fails_with(mremap(low, 3 * PAGE, 3 * PAGE, KEEP), EINVAL));
+	moved[PAGE] = 'm';
+	char *part = mremap(moved + PAGE, PAGE, PAGE, MREMAP_MAYMOVE | KEEP);
+	check("a part", part != MAP_FAILED && part[0] == 'm' && moved[PAGE] == 0 && munmap(moved, 3 * PAGE) == 0 && part[0] == 'm');
 	return finish();
 }
