@@ -249,7 +249,8 @@ impl Filler<'_> {
     }
 }
 
-fn zero_page() -> Result<Frame> {
+/// Returns the shared zero page.
+pub(super) fn zero_page() -> Result<Frame> {
     Ok(ZERO_PAGE.try_call_once(Frame::zeroed).cloned()?)
 }
 

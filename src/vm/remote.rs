@@ -1,9 +1,9 @@
 //! Access to an address space from outside, loaded or not: ptrace, /proc/PID/mem, the first stack of a program.
 
-use super::address_space::AddressSpace;
+use super::address_space::{AddressSpace, Areas};
 use super::area::Wanted;
-use super::fault::{FaultOutcome, Rights};
-use super::{Destination, PAGE, PAGE_SIZE, Source};
+use super::fault::{FaultOutcome, Rights, zero_page};
+use super::{Destination, PAGE, PAGE_SIZE, Source, budget};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::Frame;
 use alloc::vec;
@@ -99,10 +99,14 @@ impl AddressSpace {
             let offset = (position % PAGE) as usize;
             let piece = (PAGE_SIZE - offset).min(length - done);
             let mut areas = self.lock();
-            if self.resolve(&mut areas, position - offset as u64, wanted, rights) != FaultOutcome::Resolved {
-                break;
-            }
-            let Some((frame, _)) = self.table.look_up(position - offset as u64) else { break };
+            let page = position - offset as u64;
+            let outcome = self.resolve(&mut areas, page, wanted, rights);
+            let frame = match (outcome, rights) {
+                (FaultOutcome::Resolved, _) => self.table.look_up(page).map(|(frame, _)| frame),
+                (FaultOutcome::NotAllowed, Rights::Debugger) => hidden_page(&mut areas, page, wanted),
+                _ => None,
+            };
+            let Some(frame) = frame else { break };
             // Still locked: a fork in between would make the page the child's too, and a write show in both.
             visit(&frame, offset, done, piece);
             drop(areas);
@@ -110,4 +114,31 @@ impl AddressSpace {
         }
         done
     }
+}
+
+/// Returns the page at `address` of an area that the program itself may not access at all, or not so: such a page is not in the
+/// page table, where it would be the program's too. Stores go to pages of its own only.
+fn hidden_page(areas: &mut Areas, address: u64, wanted: Wanted) -> Option<Frame> {
+    let Areas { map, set_aside, .. } = areas;
+    let (range, area) = map.find_mut(address).filter(|(_, area)| area.protection.is_empty())?;
+    let known = match (set_aside.get(&address), area.file_page(address - range.start)) {
+        (Some(frame), _) => Some(frame.clone()),
+        (None, Some((cache, index))) => Some(cache.page(index).ok()??),
+        (None, None) => None,
+    };
+    let is_own = set_aside.contains_key(&address) && known.as_ref().is_some_and(|frame| frame.references() == 2);
+    if wanted != Wanted::Write || is_own {
+        return known.or_else(|| zero_page().ok());
+    }
+    if area.is_shared {
+        return None;
+    }
+    let own = match known {
+        Some(frame) => budget::copy_of(&frame),
+        None => budget::zeroed_frame(),
+    };
+    let own = own.ok()?;
+    area.has_private_pages = true;
+    set_aside.insert(address, own.clone());
+    Some(own)
 }

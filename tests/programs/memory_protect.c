@@ -87,5 +87,32 @@ int main(void)
 						    fails_with(madvise(advised, PAGE, MADV_DONTNEED), EINVAL) && advised[0] == 5);
 	check("unlock all", munlockall() == 0 && madvise(advised, PAGE, MADV_DONTNEED) == 0);
 	check("lock all, no flags", fails_with(mlockall(0), EINVAL));
+	munlockall();
+	check("locked pages are discarded when meant", mlock(advised, PAGE) == 0 && (advised[0] = 7) &&
+							   madvise(advised, PAGE, 24 /* MADV_DONTNEED_LOCKED */) == 0 && advised[0] == 0);
+	munlockall();
+
+	check("no key", syscall(SYS_pkey_mprotect, advised, PAGE, PROT_READ, -1) == 0 && touch(advised, 1) == SIGSEGV);
+	check("keys that are none", fails_with(syscall(SYS_pkey_mprotect, advised, PAGE, rw, 77), EINVAL) &&
+					fails_with(syscall(SYS_pkey_alloc, 1, 0), EINVAL) && fails_with(syscall(SYS_pkey_free, 77), EINVAL));
+
+	int memory = open("/proc/self/mem", O_RDWR);
+	char *hidden = map_private(3 * PAGE);
+	char bytes[8] = "";
+	hidden[0] = 'h';
+	mprotect(hidden, 3 * PAGE, PROT_NONE);
+	check("a debugger reads what may not be accessed", pread(memory, bytes, 1, (off_t)hidden) == 1 && bytes[0] == 'h');
+	check("and what was never touched", pread(memory, bytes, 2, (off_t)hidden + PAGE) == 2 && bytes[0] == 0);
+	check("and writes it", pwrite(memory, "wx", 2, (off_t)hidden + PAGE - 1) == 2 && touch(hidden, 0) == SIGSEGV);
+	check("which the program sees later", mprotect(hidden, 3 * PAGE, PROT_READ) == 0 && hidden[0] == 'h' &&
+						  hidden[PAGE - 1] == 'w' && hidden[PAGE] == 'x' && hidden[2 * PAGE] == 0);
+	int shown = temporary_file(PAGE);
+	char *view = mmap(NULL, PAGE, PROT_NONE, MAP_PRIVATE, shown, 0);
+	check("a file's page too", pread(memory, bytes, 1, (off_t)view) == 1 && bytes[0] == 'a');
+	check("without changing the file", pwrite(memory, "z", 1, (off_t)view) == 1 && pread(shown, bytes, 1, 0) == 1 &&
+					       bytes[0] == 'a' && mprotect(view, PAGE, PROT_READ) == 0 && view[0] == 'z');
+	char *common = mmap(NULL, PAGE, PROT_NONE, MAP_SHARED, shown, 0);
+	check("a shared one is only read", pread(memory, bytes, 1, (off_t)common) == 1 && bytes[0] == 'a' &&
+					       fails_with(pwrite(memory, "z", 1, (off_t)common), EIO));
 	return finish();
 }
