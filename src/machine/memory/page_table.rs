@@ -278,10 +278,11 @@ impl PageTable {
         let mut lost = Stale::new();
         self.each_entry(range, &mut |address, slot, level| {
             let old = slot.load(Ordering::Relaxed);
+            let is_own = || is_unshared(old, level, None);
             let writes = match stores {
                 Stores::Forbidden => 0,
                 Stores::Kept => old & entry::WRITE,
-                Stores::ToOwn if old & entry::WRITE != 0 || is_unshared(old, level, None) => entry::WRITE,
+                Stores::ToOwn if old & entry::WRITE != 0 || is_own() => entry::WRITE,
                 Stores::ToOwn => 0,
             };
             let new = if is_executable { writes } else { writes | entry::NO_EXECUTE };
@@ -289,8 +290,10 @@ impl PageTable {
             if changed != 0 {
                 // The CPU may set the accessed and dirty bits at any time.
                 slot.fetch_xor(changed, Ordering::AcqRel);
-                lost.add(address);
-                lost.add(address + entry::span(level) - PAGE_SIZE as u64);
+                // A CPU that has a translation with less access forgets it when it faults.
+                if !access(new).contains(access(old)) {
+                    lost.add(address, entry::span(level));
+                }
             }
         });
         self.cpus.flush(lost.take());
@@ -313,8 +316,7 @@ impl PageTable {
                 let mut present = slot.load(Ordering::Relaxed);
                 if present & entry::WRITE != 0 {
                     present = slot.fetch_and(!entry::WRITE, Ordering::AcqRel) & !entry::WRITE;
-                    protected.add(base + index as u64 * span);
-                    protected.add(base + (index as u64 + 1) * span - PAGE_SIZE as u64);
+                    protected.add(base + index as u64 * span, span);
                 }
                 share_frames(present, level);
                 shared.store(present & !entry::DIRTY, Ordering::Release);

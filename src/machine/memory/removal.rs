@@ -92,7 +92,7 @@ impl<'a> Removal<'a> {
         }
         self.frames[self.frames_length].write(page);
         self.frames_length += 1;
-        self.stale.add(address);
+        self.stale.add(address, PAGE_SIZE as u64);
     }
 
     fn add_large_frame(&mut self, address: u64, page: u32) {
@@ -104,8 +104,7 @@ impl<'a> Removal<'a> {
         self.large_length += 1;
         self.pages += LARGE_PAGE_SIZE / PAGE_SIZE;
         self.large_pages += LARGE_PAGE_SIZE / PAGE_SIZE;
-        self.stale.add(address);
-        self.stale.add(address + (LARGE_PAGE_SIZE - PAGE_SIZE) as u64);
+        self.stale.add(address, LARGE_PAGE_SIZE as u64);
     }
 
     fn add_table(&mut self, address: u64, table: Table) {
@@ -115,7 +114,7 @@ impl<'a> Removal<'a> {
         self.tables[self.tables_length] = Some(table);
         self.tables_length += 1;
         self.freed_tables += 1;
-        self.stale.add(address);
+        self.stale.add(address, PAGE_SIZE as u64);
     }
 
     /// Flushes and drops what was gathered.

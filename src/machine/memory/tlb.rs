@@ -29,11 +29,10 @@ impl Stale {
         Stale { start: u64::MAX, end: 0 }
     }
 
-    /// Widens it to the page at `address`.
-    pub(super) fn add(&mut self, address: u64) {
-        let page = address & !(PAGE_SIZE as u64 - 1);
-        self.start = self.start.min(page);
-        self.end = self.end.max(page + PAGE_SIZE as u64);
+    /// Widens it to the page of `size` bytes at `address`.
+    pub(super) fn add(&mut self, address: u64, size: u64) {
+        self.start = self.start.min(address);
+        self.end = self.end.max(address + size);
     }
 
     /// Empties it; returns what it was.
@@ -111,7 +110,7 @@ pub(super) fn unmap_kernel_pages(pages: impl Iterator<Item = u64> + Clone) {
         if let Some(page) = kernel_table::unmap_page(address) {
             freed[length] = page;
             length += 1;
-            stale.add(address);
+            stale.add(address, PAGE_SIZE as u64);
         }
     }
     flush_others(!(1 << cpu::index()), stale.take());
