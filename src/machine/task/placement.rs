@@ -49,6 +49,9 @@ pub(super) fn place_woken(task: Arc<Task>, queue: IrqGuard<'static, Queue>) {
 
 fn is_handed_over(task: &Task) -> bool {
     let here = cpu::index();
+    if cpu::this().serves_interrupt.load(Ordering::Relaxed) {
+        return false;
+    }
     let hands_over = with_current(|waker| waker.hand_over.note_wake_up(time::monotonic_ns())) == Some(true);
     hands_over && queue::waiting(here) == 0 && is_allowed_on(task, here) && matches!(task.turn(), Turn::Fair(_))
 }
