@@ -1,8 +1,8 @@
 # strace and gdb look into programs; only addresses, ids and times are left out.
 export LC_ALL=C
 mkdir folder; touch folder/{a,b}
-plain() { sed -E 's/0x[0-9a-f]+/ADDRESS/g; s/\b[0-9]{2,7}\b/N/g' "$@"; }
-{ strace -ff -o trace -e trace=file,process,signal sh -c 'ls folder | cat; kill -USR1 $$'; echo $?; } 2> /dev/null
+plain() { sed -E 's/0x[0-9a-f]+/ADDRESS/g; s/\b[0-9]{2,7}\b/N/g; s/ +=/ =/' "$@"; }
+{ strace -ff -o trace -e trace=file,process,signal sh -c 'ls folder | cat; kill -USR1 $$' > shown; echo $?; } 2> /dev/null; cat shown
 plain $(ls -v trace.*) | sed -E 's/stx_mask=[^,]*/stx_mask=M/; s/(si_utime|si_stime)=[^,}]*/\1=T/g'; strace -f ls folder 2>&1 | grep -c '^+++ exited with 0'
 strace -e trace=desc -o trace cat folder/a /etc/hostname > /dev/null; plain trace
 strace -qq -e trace=none -e status=failed -o trace ls missing; cat trace; strace -qq -e inject=openat:error=EMFILE ls 2>&1 | tail -n 1

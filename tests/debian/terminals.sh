@@ -32,9 +32,10 @@ keys 'clear; sleep 1000' Enter; until pgrep -x sleep > /dev/null; do sleep 0.05;
 keys 'clear; cat' Enter; until pgrep -x cat > /dev/null; do sleep 0.05; done; keys C-z; await Stopped; keys 'jobs; fg' Enter; await '^cat$'; keys 'again' Enter; await '^again$'; keys C-d; await 'ready\$ *$'; screen
 
 echo -- login, su
+sed -i 's/^LOGIN_TIMEOUT.*/LOGIN_TIMEOUT 3000/' /etc/login.defs # a machine may be slow
 useradd -m -s /bin/bash tester; printf 'tester:secret\nroot:top\n' | chpasswd; echo 'PS1="\u \w> "' > ~tester/.bashrc; touch ~tester/.hushlogin
 keys 'clear; login' Enter; await 'login:'; keys 'tester' Enter; await Password; keys wrong Enter; await incorrect; screen | sed '/^$/d'
-await 'login: *$'; keys 'tester' Enter; gone 'login: *$'; until [ "$(screen | grep -c Password)" = 2 ]; do sleep 0.05; done; keys secret Enter; await 'tester ~>'
+await 'login: *$'; keys 'tester' Enter; await 'login: tester'; gone 'login: *$'; for _ in {1..600}; do [ "$(screen | grep -c Password)" = 2 ] && break; sleep 0.1; done; keys secret Enter; await 'tester ~>'
 keys 'clear; id; echo $HOME $LOGNAME $SHELL; tty | cut -c1-9; ps -o tty= -p $$ | cut -c1-4; ls /root; stat -c "%U %a" $(tty)' Enter; await '^tester [0-9]*$'; screen
 keys 'clear; su -c "id -un" ' Enter; await Password; keys wrong Enter; await failure; screen
 keys 'clear; su -c "id -un; cat /etc/shadow | wc -l; tty | cut -c1-9"' Enter; await Password; keys top Enter; await '/dev/'; screen | sed 's/^[0-9][0-9]$/NN/'
