@@ -12,7 +12,7 @@ use super::thread_group::{Seed, Stop};
 use super::{Directories, Process, Program, Resource, Session, Thread, table};
 use crate::errno::{Errno, Result};
 use crate::file::{Charge, FdTable};
-use crate::fs::{Capabilities, Identity, Path};
+use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{Class, Task};
 use crate::machine::user::UserMode;
 use alloc::boxed::Box;
@@ -323,7 +323,7 @@ impl Drop for Reservation {
 }
 
 /// Makes the first process, which runs `program`.
-pub(crate) fn create_first(program: Program, root: Path, files: Arc<FdTable>, entry: Entry) -> Result<Newborn> {
+pub(crate) fn create_first(program: Program, files: Arc<FdTable>, entry: Entry) -> Result<Newborn> {
     let id = Reservation::new()?;
     let mut user = UserMode::new();
     user.registers.rip = program.entry;
@@ -346,7 +346,7 @@ pub(crate) fn create_first(program: Program, root: Path, files: Arc<FdTable>, en
         id: id.id,
         process: process.clone(),
         files,
-        directories: Directories::new(root),
+        directories: Directories::first(),
         identity: Arc::new(Identity::root()),
         charge: limits::THREADS.charge(0, 1, usize::MAX).ok_or(Errno::EAGAIN)?,
         undo_list: None,

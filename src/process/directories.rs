@@ -1,7 +1,7 @@
 //! Where a thread's paths start: root directory, working directory and the umask. Threads share one (clone(2)
 //! CLONE_FS), forked processes get a copy.
 
-use crate::fs::{Path, Places};
+use crate::fs::{Path, Places, namespace};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use alloc::sync::Arc;
@@ -14,8 +14,9 @@ pub(crate) struct Directories {
 }
 
 impl Directories {
-    /// Makes those of the first process.
-    pub(crate) fn new(root: Path) -> Arc<Directories> {
+    /// Makes those of the first process: the root of all mounts.
+    pub(crate) fn first() -> Arc<Directories> {
+        let root = namespace().root().root_path();
         Directories::with(Arc::new(Places { working: root.clone(), root }), 0o022)
     }
 

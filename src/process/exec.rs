@@ -119,7 +119,7 @@ pub(crate) fn load_program(
         entry,
         stack_pointer: stack.pointer,
         information: Arc::new(ProgramInformation {
-            executable: executable.path,
+            executable: Some(executable.path),
             arguments: stack.arguments,
             environment: stack.environment,
             auxiliary: stack.auxiliary,

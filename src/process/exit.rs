@@ -47,15 +47,22 @@ pub(crate) fn leave(thread: &Arc<Thread>, space: Arc<AddressSpace>) {
     task::set_page_table(None);
     drop(space);
     thread.leave_undo_list();
+    // Before anybody can know of the end: what it had open, was in or ran must not keep a mount in use then.
     let files = thread.files.lock().take();
     drop(files);
+    let directories = thread.directories.lock().take();
+    drop(directories);
 
     let is_last = unlist(thread);
     if is_last {
-        let space = process.state.lock().space.take();
+        let (space, program) = {
+            let mut state = process.state.lock();
+            (state.space.take(), state.program.take())
+        };
         if let Some(space) = space {
             process.note_peak(&space);
         }
+        drop(program);
         end(process);
     }
 }

@@ -39,7 +39,7 @@ pub(crate) fn replace_program(
         let dispositions = state.dispositions.after_exec();
         (
             state.space.replace(space.clone()),
-            core::mem::replace(&mut state.program, program.information),
+            state.program.replace(program.information),
             core::mem::replace(&mut state.dispositions, dispositions),
         )
     };

@@ -35,7 +35,7 @@ pub(crate) struct Thread {
     /// It is to end, or has begun to.
     pub(super) is_exiting: AtomicBool,
     pub(super) files: SpinLock<Option<Arc<FdTable>>>,
-    pub(super) directories: SpinLock<Arc<Directories>>,
+    pub(super) directories: SpinLock<Option<Arc<Directories>>>,
     identity: SpinLock<Arc<Identity>>,
     pub(super) signals: SpinLock<ThreadSignals>,
     pub(super) attributes: SpinLock<Attributes>,
@@ -130,7 +130,7 @@ impl Thread {
             attention: AtomicBool::new(false),
             is_exiting: AtomicBool::new(false),
             files: SpinLock::new(Rank::Thread, Some(seed.files)),
-            directories: SpinLock::new(Rank::Thread, seed.directories),
+            directories: SpinLock::new(Rank::Thread, Some(seed.directories)),
             identity: SpinLock::new(Rank::Thread, seed.identity),
             signals: SpinLock::new(Rank::Thread, signals),
             attributes: SpinLock::new(Rank::Thread, seed.attributes),
@@ -233,18 +233,23 @@ impl Thread {
 
     /// Returns the root and working directories, and the umask.
     pub(crate) fn places(&self) -> (Arc<Places>, u32) {
-        let directories = self.directories.lock();
-        (directories.places(), directories.umask())
+        if let Some(directories) = &*self.directories.lock() {
+            return (directories.places(), directories.umask());
+        }
+        let first = Directories::first();
+        (first.places(), first.umask())
     }
 
-    /// Returns the directories as the object that CLONE_FS shares, to change them.
+    /// Returns the directories as the object that CLONE_FS shares, to change them; those of the first process for a thread that
+    /// has ended.
     pub(crate) fn shared_directories(&self) -> Arc<Directories> {
-        self.directories.lock().clone()
+        let directories = self.directories.lock().clone();
+        directories.unwrap_or_else(Directories::first)
     }
 
     /// Gives the thread directories of its own (unshare). Only the thread itself.
     pub(crate) fn set_shared_directories(&self, directories: Arc<Directories>) {
-        let old = core::mem::replace(&mut *self.directories.lock(), directories);
+        let old = self.directories.lock().replace(directories);
         drop(old);
     }
 

@@ -73,7 +73,7 @@ pub(super) struct State {
     pub(super) ending: Option<i32>,
     /// The thread that executes a new program and waits for the others to end.
     pub(super) executor: Option<i32>,
-    pub(super) program: Arc<ProgramInformation>,
+    pub(super) program: Option<Arc<ProgramInformation>>,
     /// Whose the first thread was and its name, once it has ended.
     pub(super) remains: Option<(Arc<Identity>, Vec<u8>)>,
     /// Of threads that have ended; the peak of memory that was replaced or given up.
@@ -98,9 +98,10 @@ pub(super) enum Stop {
 }
 
 /// Where the running program lies, for /proc.
+#[derive(Default)]
 pub(crate) struct ProgramInformation {
     /// The file that /proc/PID/exe shows (the ELF file; for `#!`, the interpreter).
-    pub(crate) executable: Path,
+    pub(crate) executable: Option<Path>,
     /// Addresses of argv's strings.
     pub(crate) arguments: Range<u64>,
     /// Addresses of envp's strings.
@@ -169,7 +170,7 @@ impl Process {
             stop: Stop::None,
             ending: None,
             executor: None,
-            program: seed.program,
+            program: Some(seed.program),
             remains: None,
             usage: Usage::default(),
             children_usage: Usage::default(),
@@ -306,9 +307,9 @@ impl Process {
         self.is_unkillable.load(Ordering::Relaxed)
     }
 
-    /// Returns what is known of the running program.
+    /// Returns what is known of the running program; nothing once that has ended.
     pub(crate) fn program(&self) -> Arc<ProgramInformation> {
-        self.state.lock().program.clone()
+        self.state.lock().program.clone().unwrap_or_default()
     }
 
     /// Returns the signal dispositions.

@@ -49,7 +49,7 @@ const ENTRIES: &[(&str, u32, Entry)] = &[
     ("comm", 0o644, Setting(|subject| subject.name() + "\n", set_name)),
     ("cwd", 0o777, Link(|thread| Some(thread.places().0.working.clone()))),
     ("environ", 0o400, Private(environment)),
-    ("exe", 0o777, Link(|thread| Some(thread.process().program().executable.clone()))),
+    ("exe", 0o777, Link(|thread| thread.process().program().executable.clone())),
     ("fd", 0o500, Folder(|device, subject| Descriptors::content(device, subject, false))),
     ("fdinfo", 0o555, Folder(|device, subject| Descriptors::content(device, subject, true))),
     ("limits", 0o444, Text(|subject| status::limits(&subject.process))),

@@ -54,11 +54,11 @@ struct Words {
 /// does.
 pub(crate) fn start_first_process(root: Path) {
     let words = Words::of(boot::information().command_line);
-    let view = View::of_kernel(root.clone(), 0o022);
+    let view = View::of_kernel(root, 0o022);
     let files = open_console(&view);
     let (program, name) = find_program(&view, &words);
     log!(Info, "Run {name} as init process");
-    let newborn = process::create_first(program, root, files, run_thread)
+    let newborn = process::create_first(program, files, run_thread)
         .unwrap_or_else(|error| panic!("No memory for the first process ({error:?})"));
     process::timers::start();
     process::signal_io::start();
