@@ -191,7 +191,7 @@ impl Request {
 }
 
 /// Makes the open file of a place, without checks.
-pub(super) fn open_file(path: &Path, status: StatusFlags, identity: &Identity) -> Result<Arc<OpenFile>> {
+pub(crate) fn open_file(path: &Path, status: StatusFlags, identity: &Identity) -> Result<Arc<OpenFile>> {
     if status.intersects(StatusFlags::WRITE_ONLY | StatusFlags::READ_WRITE) && path.entry.kind() == FileKind::Regular {
         path.require_writable()?;
     }

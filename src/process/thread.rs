@@ -13,7 +13,7 @@ use super::thread_group::Usage;
 use super::trace::Trace;
 use super::{Process, Restart};
 use crate::file::{Charge, FdTable};
-use crate::fs::{Identity, Places};
+use crate::fs::{Identity, Places, View};
 use crate::ipc::semaphore::UndoList;
 use crate::machine::sync::{Once, SpinLock};
 use crate::machine::task::{self, CpuTime, Task};
@@ -238,6 +238,12 @@ impl Thread {
         }
         let first = Directories::first();
         (first.places(), first.umask())
+    }
+
+    /// Returns where and as whom the thread names files.
+    pub(crate) fn view(&self) -> View {
+        let (places, umask) = self.places();
+        View::new(places, None, self.identity(), umask)
     }
 
     /// Returns the directories as the object that CLONE_FS shares, to change them; those of the first process for a thread that

@@ -8,8 +8,8 @@ use super::transfer::{CHUNK, wait};
 use super::{devpts, ioctl, job_control};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, Events, File, FileKind, Metadata, Observer, OpenFile, StatusFlags};
-use crate::fs::Identity;
 use crate::fs::devices::{self, Node};
+use crate::fs::{Identity, open_file};
 use crate::machine::sync::SpinLock;
 use crate::process::{Resource, Signal, Thread};
 use crate::rank::Rank;
@@ -146,14 +146,20 @@ impl Controller {
         &self.0.terminal
     }
 
-    /// Opens the terminal as a new descriptor of the caller (TIOCGPTPEER).
+    /// Opens the terminal as a new descriptor of the caller (TIOCGPTPEER): where it has a name, by that, so that fchown(2)
+    /// and the like reach its node.
     fn open_peer(&self, flags: u32) -> Result<usize> {
         let status = StatusFlags::from_bits_truncate(flags);
-        let file = self.0.open_terminal(status)?;
         let thread = Thread::current();
+        let number = DeviceNumber { major: TERMINAL_MAJOR, minor: self.0.index };
+        let path = thread.view().look_up(format!("/dev/pts/{}", self.0.index).as_bytes(), true);
+        let file = match path.ok().filter(|path| path.inode().metadata().represents == number) {
+            Some(path) => open_file(&path, status, &thread.identity())?,
+            None => OpenFile::new(self.0.open_terminal(status)?, status),
+        };
         let limit = thread.process().limit(Resource::OpenFiles);
         let closes_on_exec = flags & raw::O_CLOEXEC != 0;
-        let descriptor = thread.files().insert(OpenFile::new(file, status), 0, limit, closes_on_exec)?;
+        let descriptor = thread.files().insert(file, 0, limit, closes_on_exec)?;
         Ok(descriptor as usize)
     }
 

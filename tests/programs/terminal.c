@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -589,6 +590,23 @@ static void leaving(void)
     check_error("its name goes with it", open(name, O_RDWR | O_NOCTTY), ENOENT);
 }
 
+/* The terminal that its controller opens is the one with a name. */
+static void named(void)
+{
+    struct stat open_one, by_name;
+    char name[32], link[32], shown_name[32] = "";
+    int number;
+    open_pair();
+    ioctl(controller, TIOCGPTN, &number);
+    snprintf(name, sizeof name, "/dev/pts/%d", number);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", terminal);
+    check("a terminal's name", readlink(link, shown_name, sizeof shown_name - 1) > 0 && strcmp(shown_name, name) == 0);
+    check("its mode changes", fchmod(terminal, 0640) == 0 && fchown(terminal, -1, getgid()) == 0);
+    check("by name too", stat(name, &by_name) == 0 && fstat(terminal, &open_one) == 0 && by_name.st_ino == open_one.st_ino &&
+                             (by_name.st_mode & 07777) == 0640 && (open_one.st_mode & 07777) == 0640);
+    close_pair();
+}
+
 /* What an administrator has locked, nobody changes. */
 static void locking(void)
 {
@@ -632,6 +650,7 @@ int main(void)
     flow();
     job_control();
     leaving();
+    named();
     locking();
     return finish();
 }

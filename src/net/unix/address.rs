@@ -3,7 +3,7 @@
 use super::end::{Closing, End};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
-use crate::fs::{Access, NewNode, View};
+use crate::fs::{Access, NewNode};
 use crate::machine::sync::SpinLock;
 use crate::net::SocketKind;
 use crate::process::Thread;
@@ -64,7 +64,7 @@ pub(super) fn bind(end: &Arc<End>, address: &[u8]) -> Result {
 
 fn bind_path(end: &Arc<End>, path: &[u8]) -> Result {
     require_nameless(end)?;
-    let view = view();
+    let view = Thread::current().view();
     let place = view.create(path, NewNode::Socket, 0o777).map_err(|error| match error {
         Errno::EEXIST => Errno::EADDRINUSE,
         error => error,
@@ -144,18 +144,11 @@ pub(super) fn find(address: &[u8], kind: SocketKind) -> Result<Arc<End>> {
 }
 
 fn find_path(path: &[u8]) -> Result<Arc<End>> {
-    let view = view();
+    let view = Thread::current().view();
     let place = view.look_up(path, true)?;
     place.check(&view.identity, Access::WRITE)?;
     let inode = place.inode();
     Errno::ECONNREFUSED.when(inode.kind() != FileKind::Socket)?;
     let attached = inode.attachment().and_then(|attachment| attachment.lock().as_ref().and_then(Weak::upgrade));
     attached.and_then(|end| end.downcast::<End>().ok()).ok_or(Errno::ECONNREFUSED)
-}
-
-/// Returns where and as whom the caller names files.
-fn view() -> View {
-    let thread = Thread::current();
-    let (places, umask) = thread.places();
-    View::new(places, None, thread.identity(), umask)
 }
