@@ -332,6 +332,8 @@ impl State {
     /// ones are asked again only where that may be so: of a crowd that waits for one semaphore, each is asked once.
     fn do_possible(&mut self) {
         let all = core::mem::take(&mut self.waiting);
+        // Who waits with several operations may need a value between others.
+        let has_several = all.iter().any(|waiting| waiting.operations.len() > 1);
         let mut index = 0;
         while let Some(waiting) = all.get(index) {
             index += 1;
@@ -347,7 +349,8 @@ impl State {
                 Ok(()) => Ok(()),
             };
             waiting.end(result);
-            if result.is_ok() && waiting.operations.iter().any(|operation| self.may_let_go(operation)) {
+            let may_let_go = |operation: &Operation| has_several && operation.change != 0 || self.may_let_go(operation);
+            if result.is_ok() && waiting.operations.iter().any(may_let_go) {
                 index = 0;
             }
         }

@@ -295,8 +295,35 @@ static void removal(void)
     check_error("gone", semctl(set, 0, GETVAL), EINVAL);
 }
 
+/* Of several operations one may need what another waiter leaves, which is neither more than before nor nothing. */
+static void between(void)
+{
+    set = semget(IPC_PRIVATE, 1, 0600);
+    pid_t both = fork();
+    if (both == 0) {
+        struct sembuf operations[] = {{0, -1, 0}, {0, 0, 0}};
+        _exit(semop(set, operations, 2) != 0);
+    }
+    while (semctl(set, 0, GETNCNT) != 1)
+        usleep(1000);
+    pid_t two = fork();
+    if (two == 0)
+        _exit(operate(0, -2, 0) != 0);
+    while (semctl(set, 0, GETNCNT) != 2)
+        usleep(1000);
+    check("three are given", operate(0, 3, 0) == 0);
+    check("two are taken", ended(two) == 0);
+    int status, tries = 0;
+    while (waitpid(both, &status, WNOHANG) == 0 && tries++ < 2000)
+        usleep(1000);
+    check("and then the last", tries < 2000 && status == 0 && value(0) == 0);
+    kill(both, SIGKILL);
+    semctl(set, 0, IPC_RMID);
+}
+
 int main(void)
 {
+    between();
     identifiers();
     values();
     waiting();
