@@ -8,7 +8,7 @@ use crate::machine::{memory, task};
 use crate::process::signal::{self, Delivery, InterruptedCall};
 use crate::process::{Thread, exit, fault, memory_shortage, rseq, trace};
 use alloc::sync::Arc;
-use linux_raw_sys::general::__NR_rt_sigreturn;
+use linux_raw_sys::general::{__NR_fcntl, __NR_rt_sigreturn, F_GETOWN};
 
 /// Runs `thread` until it ends: the entry function of every thread.
 pub(crate) fn run_thread(thread: Arc<Thread>, user: UserMode) {
@@ -80,11 +80,13 @@ fn serve(ctx: &mut Ctx<'_>, number: u64) -> Option<InterruptedCall> {
         }
     }
     ctx.user.get_mut().registers.set_result(result);
-    Errno::from_interruption(result).and_then(|result| interrupted_call(number, result))
+    Errno::from_interruption(result).and_then(|result| interrupted_call(ctx, number, result))
 }
 
 #[cold]
-fn interrupted_call(number: u64, result: Errno) -> Option<InterruptedCall> {
-    // What a handler came back to may look like an interruption, but is the program's own.
-    (number != u64::from(__NR_rt_sigreturn)).then_some(InterruptedCall { number, result })
+fn interrupted_call(ctx: &Ctx<'_>, number: u64, result: Errno) -> Option<InterruptedCall> {
+    // What a handler came back to may look like an interruption, but is the program's own; so may a group's id.
+    let is_answer =
+        number == u64::from(__NR_rt_sigreturn) || number == u64::from(__NR_fcntl) && ctx.argument(1) as u32 == F_GETOWN;
+    (!is_answer).then_some(InterruptedCall { number, result })
 }
