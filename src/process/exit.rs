@@ -34,9 +34,11 @@ pub(super) fn mark_ending(process: &Process, state: &mut State, status: i32) {
 
 /// Lets the calling thread end with this wait status, alone.
 pub(crate) fn end_thread(thread: &Thread, status: i32) {
+    let state = thread.process().state.lock();
     thread.exit_code.store(status, Ordering::Relaxed);
     thread.is_exiting.store(true, Ordering::Release);
     thread.set_attention(true);
+    drop(state);
 }
 
 /// Ends the calling thread for good: the last act of its loop. The memory it ran in was taken out of its loop.
@@ -55,14 +57,14 @@ pub(crate) fn leave(thread: &Arc<Thread>, space: Arc<AddressSpace>) {
 
     let is_last = unlist(thread);
     if is_last {
-        let (space, program) = {
+        let (space, program, pending) = {
             let mut state = process.state.lock();
-            (state.space.take(), state.program.take())
+            (state.space.take(), state.program.take(), core::mem::replace(&mut state.pending, signal::Pending::new()))
         };
         if let Some(space) = space {
             process.note_peak(&space);
         }
-        drop(program);
+        drop((program, pending));
         end(process);
     }
 }

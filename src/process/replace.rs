@@ -89,7 +89,7 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result {
     if !is_alone {
         return Err(Errno::EAGAIN);
     }
-    let first = table::with(|table| {
+    let (first, charge) = table::with(|table| {
         // A tracer does not hear of the end of the first thread, in whose place the caller comes (ptrace(2)).
         let tracer = table.nodes.get(&process.id()).and_then(|node| node.tracer);
         let tracees = tracer.and_then(|tracer| table.nodes.get_mut(&tracer)).map(|node| &mut node.tracees);
@@ -104,9 +104,10 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result {
         table.add_thread(thread);
         let tracer = thread.tracer().map(|tracer| tracer.id());
         table.set_tracer(thread, tracer);
-        first
+        // The first thread counts no more, as the caller does in its place.
+        (first, table.nodes.get_mut(&process.id()).and_then(|node| node.charge.take()))
     });
-    drop(first);
+    drop((first, charge));
     Ok(())
 }
 

@@ -195,7 +195,9 @@ pub(crate) fn take(thread: &Arc<Thread>, wanted: SignalSet) -> Option<SignalInfo
 
 /// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
 pub(crate) fn may_queue(process: &Process) -> bool {
-    charge(process, &process.state.lock()).is_some()
+    let state = process.state.lock();
+    // Who has ended gets none, which is no error.
+    state.threads.is_empty() || charge(process, &state).is_some()
 }
 
 /// Returns how many real-time signals wait for a user's threads.
