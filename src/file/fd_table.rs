@@ -286,13 +286,13 @@ impl Entries {
     fn grow_to(&mut self, index: usize) -> Result {
         if index >= self.files.len() {
             let length = (index + 1).next_multiple_of(8);
-            let missing = length - self.files.len();
-            self.files.try_reserve(missing)?;
-            self.used.try_reserve(missing / 64)?;
-            self.close_on_exec.try_reserve(missing / 64)?;
+            let words = length.div_ceil(64);
+            self.files.try_reserve(length - self.files.len())?;
+            self.used.try_reserve(words - self.used.len())?;
+            self.close_on_exec.try_reserve(words - self.close_on_exec.len())?;
             self.files.resize(length, None);
-            self.used.resize(length.div_ceil(64), 0);
-            self.close_on_exec.resize(length.div_ceil(64), 0);
+            self.used.resize(words, 0);
+            self.close_on_exec.resize(words, 0);
         }
         Ok(())
     }
