@@ -44,7 +44,8 @@ pub(super) fn place_woken(task: Arc<Task>, queue: IrqGuard<'static, Queue>) {
     task.set_activity(Activity::Running);
     let here = cpu::index();
     let mut queue = if queue.cpu() == here { queue } else { move_to(&task, queue, here) };
-    queue.wake(task);
+    // Its affinity may have changed between the two locks.
+    if is_allowed_on(&task, here) { queue.wake(task) } else { place(task, queue) }
 }
 
 fn is_handed_over(task: &Task) -> bool {

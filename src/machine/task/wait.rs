@@ -132,7 +132,6 @@ impl WaitQueue {
     ) -> Result<T, WaitError> {
         let node = Node::new();
         let entry = Entry { queue: self, node: &node };
-        let mut timer = None;
 
         loop {
             entry.link();
@@ -155,10 +154,9 @@ impl WaitQueue {
             }
             // A sleep inside `condition` may have used up the token of a wake-up from here.
             if node.is_linked.load(Ordering::Acquire) {
-                // Only who does sleep needs a timer.
-                if let Some(deadline) = deadline_ns {
-                    timer.get_or_insert_with(|| wake_at(deadline, &scheduler::current()));
-                }
+                // Only who does sleep needs a timer, and one that has not fired: this CPU's clock may be a little behind
+                // that of the CPU where it did.
+                let _timer = deadline_ns.map(|deadline| wake_at(deadline, &scheduler::current()));
                 park(activity);
             }
             // Woken, most often for good: then the node need not go into the list again.
@@ -282,10 +280,6 @@ fn is_interrupted() -> bool {
 /// Sleeps until monotonic time `deadline_ns`, or a signal.
 pub(crate) fn sleep_until(deadline_ns: u64) -> Result<(), Interrupted> {
     let task = scheduler::current();
-    if time::monotonic_ns() >= deadline_ns {
-        return Ok(());
-    }
-    let _timer = wake_at(deadline_ns, &task);
     loop {
         if time::monotonic_ns() >= deadline_ns {
             return Ok(());
@@ -293,6 +287,7 @@ pub(crate) fn sleep_until(deadline_ns: u64) -> Result<(), Interrupted> {
         if task.is_interrupted() {
             return Err(Interrupted);
         }
+        let _timer = wake_at(deadline_ns, &task);
         park(Activity::Interruptible);
     }
 }
