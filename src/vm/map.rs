@@ -29,17 +29,8 @@ impl AddressSpace {
         if length == 0 || length > USER_END {
             return Err(Errno::ENOMEM);
         }
-        let mut areas = self.lock();
-        areas.check_count(0)?;
-        let start = areas.place(request.placement, length, request.grows_down)?;
-        let removed = match request.placement {
-            Placement::Fixed(_) => {
-                areas.check_hole(&(start..start + length))?;
-                self.remove(&mut areas, start..start + length)?
-            }
-            _ => Vec::new(),
-        };
         let mut area = Area::new(&request);
+        let mut areas = self.lock();
         if let Mapping::File { cache, .. } = &request.mapping {
             cache.add_mapper(&self.this);
             if request.is_shared && cache.is_sealed_against_writes() {
@@ -49,6 +40,15 @@ impl AddressSpace {
                 area.maximum.remove(Protection::WRITE);
             }
         }
+        areas.check_count(0)?;
+        let start = areas.place(request.placement, length, request.grows_down)?;
+        let removed = match request.placement {
+            Placement::Fixed(_) => {
+                areas.check_hole(&(start..start + length))?;
+                self.remove(&mut areas, start..start + length)?
+            }
+            _ => Vec::new(),
+        };
         let added = areas.add(start..start + length, area);
         let populates = request.populate || areas.locks_future;
         drop(areas);
