@@ -71,7 +71,7 @@ impl HandOver {
     }
 
     /// Notes that the task wakes another; returns whether it is likely to sleep soon.
-    fn note_wake_up(&self, now: u64) -> bool {
+    pub(super) fn note_wake_up(&self, now: u64) -> bool {
         self.woke_ns.store(now, Ordering::Relaxed);
         self.times.load(Ordering::Relaxed) == SURE
     }

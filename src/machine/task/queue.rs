@@ -24,8 +24,8 @@ const REAL_TIME_PERIOD_NS: u64 = 1_000_000_000;
 const REAL_TIME_SHARE_NS: u64 = 950_000_000;
 /// A fair task that wakes up interrupts one that is ahead of it by more than this,
 const WAKE_ADVANTAGE_NS: u64 = 1_000_000;
-/// and that has run at least so long in this turn, unless an interrupt wakes it. Else a pipe's two ends would take turns at
-/// each small write.
+/// and that has run at least so long in this turn or, if itself it is the waker, is not known to sleep soon. Else a pipe's two
+/// ends would take turns at each small write.
 const SHORTEST_TURN_NS: u64 = 1_000_000;
 /// How far a task that slept long is put before those that did not.
 const SLEEP_BONUS_NS: u64 = 3_000_000;
@@ -310,7 +310,8 @@ impl Queue {
         match (turn, current.turn()) {
             (Turn::Fair(_), Turn::Fair(_)) => {
                 let now = time::monotonic_ns();
-                let may_go_on = !cpu::this().serves_interrupt.load(Ordering::Relaxed);
+                let is_interrupted = cpu::this().serves_interrupt.load(Ordering::Relaxed);
+                let may_go_on = !is_interrupted && (self.cpu != cpu::index() || current.hand_over.note_wake_up(now));
                 if may_go_on && now.saturating_sub(self.turn_start_ns) < SHORTEST_TURN_NS {
                     return false;
                 }
