@@ -1,18 +1,6 @@
 /* A program that runs is not written to, and what is written to does not run. */
 #include "files.h"
 
-static int copy(const char *from, const char *to)
-{
-    static char bytes[65536];
-    int in = open(from, O_RDONLY), out = open(to, O_CREAT | O_WRONLY, 0755);
-    ssize_t count;
-    while ((count = read(in, bytes, sizeof bytes)) > 0)
-        if (write(out, bytes, count) != count)
-            return -1;
-    close(in);
-    return out;
-}
-
 int main(int argc, char **arguments)
 {
     if (argc > 1) {
