@@ -1,6 +1,7 @@
 /* Forks and exits N times, parent and child storing to what they share; then as many pages must be free as before.
  * Several workers do so at once if there are several CPUs. Only for a machine on which nothing else runs. */
 #define _GNU_SOURCE
+#include "meminfo.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
@@ -12,15 +13,6 @@
 
 #define PAGE 4096
 #define PAGES 8
-
-static long free_kib(void)
-{
-	static char text[4096];
-	int fd = open("/proc/meminfo", O_RDONLY);
-	text[read(fd, text, sizeof text - 1)] = 0;
-	close(fd);
-	return atol(strstr(text, "MemFree:") + 8);
-}
 
 static int worker(int rounds)
 {
@@ -62,9 +54,9 @@ int main(int count, char **arguments)
 	int workers = (int)sysconf(_SC_NPROCESSORS_ONLN);
 	/* What the kernel keeps for later is there after the first rounds. */
 	int bad = all_workers(workers, 500);
-	long before = free_kib();
+	long before = meminfo_kib("MemFree:");
 	bad |= all_workers(workers, rounds / workers);
-	long after = free_kib();
+	long after = meminfo_kib("MemFree:");
 	printf("free before %ld KiB, after %ld KiB, %d workers, %d rounds, failed %d\n", before, after, workers, rounds, bad);
 	return bad || labs(before - after) > 1024;
 }

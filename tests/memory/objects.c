@@ -1,6 +1,7 @@
 /* On each CPU in turn, a process makes many kernel objects of all sizes, and another one on the next CPU, which got them
  * too, lets the last go of them. Then the kernel's heap must be about as small as before. */
 #define _GNU_SOURCE
+#include "meminfo.h"
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -17,15 +18,6 @@
 #include <unistd.h>
 
 #define OBJECTS 200
-
-static long slab_kib(void)
-{
-	static char text[4096];
-	int fd = open("/proc/meminfo", O_RDONLY);
-	text[read(fd, text, sizeof text - 1)] = 0;
-	close(fd);
-	return atol(strstr(text, "Slab:") + 5);
-}
 
 static void move_to(int cpu)
 {
@@ -85,15 +77,15 @@ int main(void)
 {
 	int cpus = (int)sysconf(_SC_NPROCESSORS_ONLN), bad = 0;
 	signal(SIGCHLD, SIG_DFL);
-	long before = slab_kib();
+	long before = meminfo_kib("Slab:");
 	for (int round = 0; round < 3; round++)
 		for (int cpu = 0; cpu < cpus; cpu++)
 			bad |= round_on(cpu, (cpu + 1) % cpus);
-	long after = slab_kib();
+	long after = meminfo_kib("Slab:");
 	/* The last heirs may be at work still. */
 	for (int wait = 0; wait < 100 && after - before > 1024; wait++) {
 		usleep(20000);
-		after = slab_kib();
+		after = meminfo_kib("Slab:");
 	}
 	printf("heap before %ld KiB, after %ld KiB, failed %d\n", before, after, bad);
 	return bad || after - before > 1024;
