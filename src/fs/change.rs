@@ -87,10 +87,7 @@ impl View {
     /// Checks that the last name is free and may be made (in `required_mount`, if that matters: EXDEV), then makes it by
     /// `make(directory, name)`.
     fn create_at(
-        &self,
-        parent: &Parent,
-        is_directory: bool,
-        required_mount: Option<&Arc<Mount>>,
+        &self, parent: &Parent, is_directory: bool, required_mount: Option<&Arc<Mount>>,
         make: impl FnOnce(&Path, &[u8]) -> Result<Arc<Dentry>>,
     ) -> Result<Path> {
         let Last::Name(last) = &parent.last else { return Err(Errno::EEXIST) };

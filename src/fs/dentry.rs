@@ -62,11 +62,7 @@ impl Dentry {
     }
 
     fn make(
-        inode: Arc<dyn Inode>,
-        caches_names: bool,
-        parent: Option<Arc<Dentry>>,
-        name: &[u8],
-        is_removed: bool,
+        inode: Arc<dyn Inode>, caches_names: bool, parent: Option<Arc<Dentry>>, name: &[u8], is_removed: bool,
     ) -> Arc<Dentry> {
         let kind = inode.kind();
         Arc::new(Dentry {

@@ -46,10 +46,7 @@ pub(crate) fn register(number: DeviceNumber, kind: FileKind, opener: Arc<dyn Dev
 
 /// Opens the device `number`. "ENXIO The file is a device special file and no corresponding device exists" (open(2)).
 pub(super) fn open(
-    kind: FileKind,
-    number: DeviceNumber,
-    flags: StatusFlags,
-    identity: &Identity,
+    kind: FileKind, number: DeviceNumber, flags: StatusFlags, identity: &Identity,
 ) -> Result<Arc<dyn File>> {
     let opener = OPENERS.lock().get(&(kind == FileKind::BlockDevice, number)).cloned().ok_or(Errno::ENXIO)?;
     opener.open(number, flags, identity)

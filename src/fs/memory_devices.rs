@@ -134,8 +134,7 @@ impl File for MemoryFile {
 
 /// Fills the whole destination piece by piece; other tasks get their turn, and a signal ends it.
 fn put_pieces(
-    to: &mut Destination<'_>,
-    mut put: impl FnMut(&mut Destination<'_>, usize) -> Result<usize>,
+    to: &mut Destination<'_>, mut put: impl FnMut(&mut Destination<'_>, usize) -> Result<usize>,
 ) -> Result<usize> {
     let mut done = 0;
     loop {

@@ -27,11 +27,7 @@ impl View {
 
     /// openat2(2): like `open`, where the walk keeps to `restrictions`.
     pub(crate) fn open_restricted(
-        &self,
-        name: &[u8],
-        flags: u32,
-        mode: u32,
-        restrictions: Restrictions,
+        &self, name: &[u8], flags: u32, mode: u32, restrictions: Restrictions,
     ) -> Result<Arc<OpenFile>> {
         let request = Request::new(flags, mode)?;
         if request.has(UNNAMED) {

@@ -102,12 +102,7 @@ impl View {
     }
 
     fn check_rename(
-        &self,
-        old_parent: &Path,
-        source: &Arc<Dentry>,
-        new_parent: &Path,
-        target: Option<&Arc<Dentry>>,
-        exchange: bool,
+        &self, old_parent: &Path, source: &Arc<Dentry>, new_parent: &Path, target: Option<&Arc<Dentry>>, exchange: bool,
     ) -> Result {
         old_parent.require_may_remove(&self.identity, &**source.inode())?;
         match target {

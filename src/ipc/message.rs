@@ -98,12 +98,7 @@ pub(crate) fn send(id: i32, message: Message, flags: i32, identity: &Identity, p
 /// msgrcv(2) for process `process`: a message of at most `size` bytes, longer ones cut if `flags` say so. EACCES, ENOMSG,
 /// E2BIG, EIDRM.
 pub(crate) fn receive(
-    id: i32,
-    kind: i64,
-    size: usize,
-    flags: i32,
-    identity: &Identity,
-    process: i32,
+    id: i32, kind: i64, size: usize, flags: i32, identity: &Identity, process: i32,
 ) -> Result<Message> {
     Errno::EINVAL.when(flags & COPY != 0 && (flags & EXCEPT != 0 || flags & NO_WAIT == 0))?;
     let object = QUEUES.find(id)?;

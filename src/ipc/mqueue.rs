@@ -114,10 +114,7 @@ pub(super) fn start() {
 
 /// mq_open(3) without a leading slash: EACCES, ENOENT, EEXIST, EINVAL, EMFILE, ENOSPC.
 pub(crate) fn open(
-    name: &[u8],
-    flags: StatusFlags,
-    creation: Option<Creation>,
-    identity: &Identity,
+    name: &[u8], flags: StatusFlags, creation: Option<Creation>, identity: &Identity,
 ) -> Result<Arc<OpenFile>> {
     Errno::EACCES.when(name.contains(&b'/') || name == b"." || name == b"..")?;
     let found = QUEUES.lock().get(name).cloned();

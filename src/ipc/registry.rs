@@ -151,12 +151,7 @@ impl<T> Registry<T> {
     /// msgget, semget, shmget: finds the object with the key, if `check` agrees with it, or makes one by `make`. ENOENT,
     /// EEXIST, EACCES, ENOSPC beyond `limit` objects.
     pub(super) fn get(
-        &self,
-        key: i32,
-        flags: i32,
-        identity: &Identity,
-        limit: usize,
-        check: impl FnOnce(&T) -> Result,
+        &self, key: i32, flags: i32, identity: &Identity, limit: usize, check: impl FnOnce(&T) -> Result,
         make: impl FnOnce() -> Result<T>,
     ) -> Result<i32> {
         let find =

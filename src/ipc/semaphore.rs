@@ -113,11 +113,7 @@ pub(crate) fn get(key: i32, count: i32, flags: i32, identity: &Identity) -> Resu
 
 /// semtimedop(2): EAGAIN past the deadline.
 pub(crate) fn operate(
-    id: i32,
-    operations: Vec<Operation>,
-    identity: &Identity,
-    operator: Operator,
-    deadline_ns: Option<u64>,
+    id: i32, operations: Vec<Operation>, identity: &Identity, operator: Operator, deadline_ns: Option<u64>,
 ) -> Result {
     let object = SETS.find(id)?;
     let set = &object.value;

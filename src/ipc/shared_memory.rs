@@ -83,11 +83,7 @@ pub(crate) fn get(key: i32, size: usize, flags: i32, identity: &Identity, creato
 
 /// shmat(2) for process `user`; returns the address. EINVAL, EACCES, ENOMEM.
 pub(crate) fn attach(
-    id: i32,
-    attachment: Attachment,
-    identity: &Identity,
-    space: &AddressSpace,
-    user: i32,
+    id: i32, attachment: Attachment, identity: &Identity, space: &AddressSpace, user: i32,
 ) -> Result<u64> {
     let object = SEGMENTS.find(id)?;
     let Attachment { placement, protection } = attachment;

@@ -219,11 +219,7 @@ fn copy_process(parent: &Thread, id: i32, request: &CloneRequest, written: &[u64
 }
 
 fn copy_thread(
-    parent: &Thread,
-    id: i32,
-    charge: Charge,
-    process: &Arc<Process>,
-    request: &CloneRequest,
+    parent: &Thread, id: i32, charge: Charge, process: &Arc<Process>, request: &CloneRequest,
 ) -> Result<Arc<Thread>> {
     let flags = request.flags;
     let files = parent.files();

@@ -55,13 +55,7 @@ pub(crate) struct Program {
 /// Loads the program at `file`, which the caller named `name`, with `argv` and `envp`; `stack_limit` is RLIMIT_STACK
 /// in bytes; `set_id`: what set-user-ID bits do. Errors in Linux's order: execve(2).
 pub(crate) fn load_program(
-    view: &View,
-    file: Path,
-    name: &[u8],
-    mut argv: Vec<Vec<u8>>,
-    envp: Vec<Vec<u8>>,
-    stack_limit: u64,
-    set_id: SetId,
+    view: &View, file: Path, name: &[u8], mut argv: Vec<Vec<u8>>, envp: Vec<Vec<u8>>, stack_limit: u64, set_id: SetId,
 ) -> Result<Program> {
     let executable = Executable::open(view, file)?;
     if argv.is_empty() {
@@ -134,10 +128,7 @@ pub(crate) fn load_program(
 /// Follows `#!` lines to the file that runs, putting each interpreter and its argument before the script's name. Returns
 /// how the file begins, too.
 fn resolve_scripts(
-    view: &View,
-    first: Executable,
-    name: &[u8],
-    argv: &mut Vec<Vec<u8>>,
+    view: &View, first: Executable, name: &[u8], argv: &mut Vec<Vec<u8>>,
 ) -> Result<(Executable, [u8; START_LENGTH])> {
     let mut executable = first;
     let mut script = Vec::from(name);
@@ -174,13 +165,8 @@ fn set_ids(executable: &Executable, identity: &Identity) -> (Option<u32>, Option
 /// Returns the auxiliary vector in Linux's order (getauxval(3)); the addresses on the stack are put in by
 /// `FirstStack`.
 fn auxiliary(
-    image: &Image,
-    program: &super::elf::Loaded,
-    base: u64,
-    vdso: Option<u64>,
-    identity: &Identity,
-    owners: (Option<u32>, Option<u32>),
-    is_elevated: bool,
+    image: &Image, program: &super::elf::Loaded, base: u64, vdso: Option<u64>, identity: &Identity,
+    owners: (Option<u32>, Option<u32>), is_elevated: bool,
 ) -> Vec<(u64, u64)> {
     let euid = owners.0.unwrap_or(identity.euid);
     let egid = owners.1.unwrap_or(identity.egid);

@@ -145,10 +145,7 @@ pub(crate) fn wait_any(space: &AddressSpace, wanted: &[Wanted], deadline_ns: Opt
 /// Sleeps on `wanted` until a requeue has let the thread own `target`, by which the thread reaches it too
 /// (FUTEX_WAIT_REQUEUE_PI). EAGAIN, ETIMEDOUT; `RESTART_ALWAYS` when a signal is due.
 pub(crate) fn wait_requeue(
-    thread: &Arc<Thread>,
-    wanted: Wanted,
-    target: Place<'_>,
-    deadline_ns: Option<u64>,
+    thread: &Arc<Thread>, wanted: Wanted, target: Place<'_>, deadline_ns: Option<u64>,
 ) -> Result {
     let sleeper = Sleeper::of(thread);
     enqueue(target.space, wanted, &sleeper, Some((target.key, thread.clone())))?;
@@ -255,9 +252,7 @@ fn wake_in(entries: &mut VecDeque<Entry>, key: Key, limit: usize, bits: u32) -> 
 
 /// Calls `act` with the buckets of both keys locked (the second is `None` where it is the same bucket).
 fn with_both<T>(
-    first: Key,
-    second: Key,
-    act: impl FnOnce(&mut VecDeque<Entry>, Option<&mut VecDeque<Entry>>) -> T,
+    first: Key, second: Key, act: impl FnOnce(&mut VecDeque<Entry>, Option<&mut VecDeque<Entry>>) -> T,
 ) -> T {
     let (a, b) = (first.bucket(), second.bucket());
     // By index, so that two callers with the keys the other way round cannot wait for each other.
@@ -284,12 +279,7 @@ pub(crate) struct Expected {
 /// Wakes up to `wake_limit` waiters of `from` and lets up to `move_limit` others wait on `to` instead. With `expected`,
 /// only if that word still has the value: EAGAIN. Returns how many were woken, and how many moved.
 pub(crate) fn requeue(
-    space: &AddressSpace,
-    from: Key,
-    to: Key,
-    wake_limit: usize,
-    move_limit: usize,
-    expected: Option<Expected>,
+    space: &AddressSpace, from: Key, to: Key, wake_limit: usize, move_limit: usize, expected: Option<Expected>,
 ) -> Result<(usize, usize)> {
     loop {
         let result = with_both(from, to, |entries, others| {
@@ -314,11 +304,7 @@ pub(crate) fn requeue(
 }
 
 fn move_waiters(
-    entries: &mut VecDeque<Entry>,
-    others: Option<&mut VecDeque<Entry>>,
-    from: Key,
-    to: Key,
-    limit: usize,
+    entries: &mut VecDeque<Entry>, others: Option<&mut VecDeque<Entry>>, from: Key, to: Key, limit: usize,
 ) -> usize {
     let mut moved = 0;
     let is_meant = |entry: &Entry| entry.key == from && entry.target.is_none();
@@ -396,12 +382,8 @@ pub(crate) fn requeue_to_owner(from: Key, to: Place<'_>, move_limit: usize, expe
 /// Changes the word at `address` (of `second`) by `change`, wakes up to `limit` waiters of `first`, and if `and_if` holds
 /// for the old value up to `second_limit` of `second` (FUTEX_WAKE_OP). Returns how many were woken. EFAULT.
 pub(crate) fn wake_and_change(
-    space: &AddressSpace,
-    (first, limit): (Key, usize),
-    (second, second_limit): (Key, usize),
-    address: u64,
-    change: impl Fn(u32) -> u32,
-    and_if: impl Fn(u32) -> bool,
+    space: &AddressSpace, (first, limit): (Key, usize), (second, second_limit): (Key, usize), address: u64,
+    change: impl Fn(u32) -> u32, and_if: impl Fn(u32) -> bool,
 ) -> Result<usize> {
     loop {
         let woken = with_both(first, second, |entries, others| {

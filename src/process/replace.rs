@@ -16,10 +16,7 @@ use core::sync::atomic::Ordering;
 /// resets. Returns the new address space, which is loaded already. EAGAIN if another thread is doing the same or the
 /// process is ending: the caller is about to end anyway.
 pub(crate) fn replace_program(
-    thread: &Arc<Thread>,
-    old_space: &AddressSpace,
-    user: &mut UserMode,
-    program: Program,
+    thread: &Arc<Thread>, old_space: &AddressSpace, user: &mut UserMode, program: Program,
 ) -> Result<Arc<AddressSpace>> {
     let process = thread.process();
     end_other_threads(thread)?;

@@ -203,10 +203,7 @@ pub(crate) fn attach_child(parent: &Thread, child: &Arc<Thread>) {
 }
 
 fn enlist(
-    table: &mut table::Table,
-    thread: &Arc<Thread>,
-    tracer: &Arc<Process>,
-    attachment: Attachment,
+    table: &mut table::Table, thread: &Arc<Thread>, tracer: &Arc<Process>, attachment: Attachment,
     options: TraceOptions,
 ) -> Result {
     Errno::EPERM.when(table.nodes.get(&tracer.id()).is_none_or(|node| node.ended.is_some()) || thread.is_traced())?;

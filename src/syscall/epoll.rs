@@ -70,23 +70,14 @@ pub(crate) fn epoll_ctl(ctx: &Ctx<'_>, epoll: Fd, operation: i32, fd: Fd, event:
 
 /// epoll_wait(2).
 pub(crate) fn epoll_wait(
-    ctx: &Ctx<'_>,
-    epoll: Fd,
-    events: UserPtr<'_, EpollEvent>,
-    limit: i32,
-    timeout_ms: i32,
+    ctx: &Ctx<'_>, epoll: Fd, events: UserPtr<'_, EpollEvent>, limit: i32, timeout_ms: i32,
 ) -> Result<usize> {
     wait(ctx, epoll, events, limit, u64::try_from(timeout_ms).ok().map(|timeout| deadline_after(timeout * 1_000_000)))
 }
 
 /// epoll_pwait(2).
 pub(crate) fn epoll_pwait(
-    ctx: &Ctx<'_>,
-    epoll: Fd,
-    events: UserPtr<'_, EpollEvent>,
-    limit: i32,
-    timeout_ms: i32,
-    mask: UserPtr<'_, u64>,
+    ctx: &Ctx<'_>, epoll: Fd, events: UserPtr<'_, EpollEvent>, limit: i32, timeout_ms: i32, mask: UserPtr<'_, u64>,
     mask_size: usize,
 ) -> Result<usize> {
     let mask = read_mask(mask, mask_size)?;
@@ -95,13 +86,8 @@ pub(crate) fn epoll_pwait(
 
 /// epoll_pwait2(2).
 pub(crate) fn epoll_pwait2(
-    ctx: &Ctx<'_>,
-    epoll: Fd,
-    events: UserPtr<'_, EpollEvent>,
-    limit: i32,
-    timeout: UserPtr<'_, TimeSpec>,
-    mask: UserPtr<'_, u64>,
-    mask_size: usize,
+    ctx: &Ctx<'_>, epoll: Fd, events: UserPtr<'_, EpollEvent>, limit: i32, timeout: UserPtr<'_, TimeSpec>,
+    mask: UserPtr<'_, u64>, mask_size: usize,
 ) -> Result<usize> {
     let deadline_ns = read_deadline(timeout)?;
     let mask = read_mask(mask, mask_size)?;
@@ -109,11 +95,7 @@ pub(crate) fn epoll_pwait2(
 }
 
 fn wait(
-    ctx: &Ctx<'_>,
-    epoll: Fd,
-    events: UserPtr<'_, EpollEvent>,
-    limit: i32,
-    deadline_ns: Option<u64>,
+    ctx: &Ctx<'_>, epoll: Fd, events: UserPtr<'_, EpollEvent>, limit: i32, deadline_ns: Option<u64>,
 ) -> Result<usize> {
     let limit = usize::try_from(limit).ok().filter(|limit| *limit > 0).ok_or(Errno::EINVAL)?;
     Errno::EINVAL.when(limit > i32::MAX as usize / size_of::<EpollEvent>())?;

@@ -233,8 +233,7 @@ pub(super) fn reserve<'a>(ctx: &'a Ctx<'_>) -> Result<Reservation<'a>> {
 
 /// Reserves two descriptors and tells them. EMFILE, EFAULT.
 pub(super) fn reserve_pair<'a>(
-    ctx: &'a Ctx<'_>,
-    descriptors: UserPtr<'_, [i32; 2]>,
+    ctx: &'a Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>,
 ) -> Result<(Reservation<'a>, Reservation<'a>)> {
     let (one, other) = (reserve(ctx)?, reserve(ctx)?);
     descriptors.write(&[one.fd(), other.fd()])?;
@@ -305,10 +304,7 @@ pub(super) fn beyond_file_limit(ctx: &Ctx<'_>) -> Errno {
 
 /// `allowed_length` for a list of areas.
 fn allowed_areas(
-    ctx: &Ctx<'_>,
-    file: &OpenFile,
-    offset: Option<u64>,
-    mut areas: Vec<(u64, usize)>,
+    ctx: &Ctx<'_>, file: &OpenFile, offset: Option<u64>, mut areas: Vec<(u64, usize)>,
 ) -> Result<Vec<(u64, usize)>> {
     let length = areas.iter().map(|(_, length)| length).sum();
     cut(&mut areas, allowed_length(ctx, file, offset, length)?);

@@ -29,13 +29,8 @@ const LOCK_PI2: u32 = 13;
 
 /// futex(2).
 pub(crate) fn futex(
-    ctx: &Ctx<'_>,
-    word: UserPtr<'_, u32>,
-    operation: u32,
-    value: u32,
-    limit: UserPtr<'_, TimeSpec>,
-    second: UserPtr<'_, u32>,
-    value3: u32,
+    ctx: &Ctx<'_>, word: UserPtr<'_, u32>, operation: u32, value: u32, limit: UserPtr<'_, TimeSpec>,
+    second: UserPtr<'_, u32>, value3: u32,
 ) -> Result<usize> {
     let command = operation & !(PRIVATE | CLOCK_REALTIME);
     let is_private = operation & PRIVATE != 0;
@@ -120,12 +115,7 @@ pub(crate) struct WaitEntry {
 
 /// futex_waitv(2).
 pub(crate) fn futex_waitv(
-    ctx: &Ctx<'_>,
-    entries: UserPtr<'_, WaitEntry>,
-    count: u32,
-    flags: u32,
-    limit: UserPtr<'_, TimeSpec>,
-    clock: i32,
+    ctx: &Ctx<'_>, entries: UserPtr<'_, WaitEntry>, count: u32, flags: u32, limit: UserPtr<'_, TimeSpec>, clock: i32,
 ) -> Result<usize> {
     const MAX_ENTRIES: u32 = 128;
     const WORD_OF_32_BITS: u32 = 2;
@@ -160,11 +150,7 @@ pub(crate) fn futex_waitv(
 
 /// FUTEX_WAKE_OP: the operation, its argument, the comparison and its argument are packed into `code` (futex(2)).
 fn wake_op(
-    ctx: &Ctx<'_>,
-    first: (Key, usize),
-    (second, second_limit): (Key, i32),
-    word: UserPtr<'_, u32>,
-    code: u32,
+    ctx: &Ctx<'_>, first: (Key, usize), (second, second_limit): (Key, i32), word: UserPtr<'_, u32>, code: u32,
 ) -> Result<usize> {
     let sign_extended = |value: u32| ((value << 20) as i32 >> 20) as u32;
     let (operation, comparison) = (code >> 28 & 7, code >> 24 & 15);

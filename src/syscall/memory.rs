@@ -38,13 +38,7 @@ const MAP_VALIDATED: u32 = linux::MAP_SHARED
 
 /// mmap(2).
 pub(crate) fn mmap(
-    ctx: &Ctx<'_>,
-    address: u64,
-    length: u64,
-    protection: u32,
-    flags: u32,
-    fd: Fd,
-    offset: u64,
+    ctx: &Ctx<'_>, address: u64, length: u64, protection: u32, flags: u32, fd: Fd, offset: u64,
 ) -> Result<usize> {
     Errno::EINVAL.when(!offset.is_multiple_of(PAGE))?;
     let has = |flag: u32| flags & flag != 0;

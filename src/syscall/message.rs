@@ -63,12 +63,7 @@ impl MessageHeader {
 
 /// sendto(2).
 pub(crate) fn sendto(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    buffer: UserPtr<'_, u8>,
-    length: usize,
-    flags: u32,
-    address: UserPtr<'_, u8>,
+    ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, length: usize, flags: u32, address: UserPtr<'_, u8>,
     address_length: i32,
 ) -> Result<usize> {
     let mut source = buffer.source(length.min(MAX_RW_LENGTH))?;
@@ -88,11 +83,7 @@ pub(crate) fn sendmsg(ctx: &Ctx<'_>, fd: Fd, header: UserPtr<'_, MessageHeader>,
 
 /// sendmmsg(2): returns how many messages were sent; an error only if none was.
 pub(crate) fn sendmmsg(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    headers: UserPtr<'_, CountedHeader>,
-    count: u32,
-    flags: u32,
+    ctx: &Ctx<'_>, fd: Fd, headers: UserPtr<'_, CountedHeader>, count: u32, flags: u32,
 ) -> Result<usize> {
     let file = socket_file(ctx, fd)?;
     let count = MESSAGES_LIMIT.min(count as usize);
@@ -109,12 +100,7 @@ fn send_message(ctx: &Ctx<'_>, file: &OpenFile, header: &MessageHeader, flags: u
 }
 
 fn send(
-    ctx: &Ctx<'_>,
-    file: &OpenFile,
-    source: &mut Source<'_>,
-    address: &[u8],
-    control: &[u8],
-    flags: u32,
+    ctx: &Ctx<'_>, file: &OpenFile, source: &mut Source<'_>, address: &[u8], control: &[u8], flags: u32,
 ) -> Result<usize> {
     let socket = net::socket_of(file)?;
     let address = (!address.is_empty()).then_some(address);
@@ -125,12 +111,7 @@ fn send(
 
 /// recvfrom(2).
 pub(crate) fn recvfrom(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    buffer: UserPtr<'_, u8>,
-    length: usize,
-    flags: u32,
-    address: UserPtr<'_, u8>,
+    ctx: &Ctx<'_>, fd: Fd, buffer: UserPtr<'_, u8>, length: usize, flags: u32, address: UserPtr<'_, u8>,
     address_length: UserPtr<'_, i32>,
 ) -> Result<usize> {
     let mut destination = buffer.destination(length.min(MAX_RW_LENGTH))?;
@@ -150,12 +131,7 @@ pub(crate) fn recvmsg(ctx: &Ctx<'_>, fd: Fd, header: UserPtr<'_, MessageHeader>,
 
 /// recvmmsg(2): like Linux it looks at the time only after each message.
 pub(crate) fn recvmmsg(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    headers: UserPtr<'_, CountedHeader>,
-    count: u32,
-    flags: u32,
-    limit: UserPtr<'_, TimeSpec>,
+    ctx: &Ctx<'_>, fd: Fd, headers: UserPtr<'_, CountedHeader>, count: u32, flags: u32, limit: UserPtr<'_, TimeSpec>,
 ) -> Result<usize> {
     let deadline_ns = match limit.non_null() {
         Some(limit) => Some(deadline_after(limit.read()?.to_ns()?)),
@@ -184,9 +160,7 @@ pub(crate) fn recvmmsg(
 /// Calls `serve` for up to `count` headers and stores the length that it returns; returns how many there were. An error
 /// counts only for the first.
 fn for_each_message(
-    ctx: &Ctx<'_>,
-    headers: UserPtr<'_, CountedHeader>,
-    count: usize,
+    ctx: &Ctx<'_>, headers: UserPtr<'_, CountedHeader>, count: usize,
     mut serve: impl FnMut(UserPtr<'_, MessageHeader>, &MessageHeader) -> Result<usize>,
 ) -> Result<usize> {
     for index in 0..count {
@@ -206,11 +180,7 @@ fn for_each_message(
 }
 
 fn receive_message(
-    ctx: &Ctx<'_>,
-    file: &OpenFile,
-    pointer: UserPtr<'_, MessageHeader>,
-    header: &MessageHeader,
-    flags: u32,
+    ctx: &Ctx<'_>, file: &OpenFile, pointer: UserPtr<'_, MessageHeader>, header: &MessageHeader, flags: u32,
 ) -> Result<usize> {
     let name_length = header.name_length()?;
     let mut destination = Destination::user(ctx.space(), header.areas(ctx)?);
@@ -240,11 +210,7 @@ fn receive_message(
 }
 
 fn receive(
-    file: &OpenFile,
-    destination: &mut Destination<'_>,
-    flags: u32,
-    wants_address: bool,
-    control: Option<ControlBuffer>,
+    file: &OpenFile, destination: &mut Destination<'_>, flags: u32, wants_address: bool, control: Option<ControlBuffer>,
 ) -> Result<(usize, Incoming)> {
     let socket = net::socket_of(file)?;
     let wait = socket.receive_wait(file.flags(), flags);

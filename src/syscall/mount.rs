@@ -12,12 +12,7 @@ const OPTIONS_LIMIT: usize = 4096;
 
 /// mount(2).
 pub(crate) fn mount(
-    ctx: &Ctx<'_>,
-    source: UserStr<'_>,
-    target: UserStr<'_>,
-    kind: UserStr<'_>,
-    flags: u64,
-    options: UserStr<'_>,
+    ctx: &Ctx<'_>, source: UserStr<'_>, target: UserStr<'_>, kind: UserStr<'_>, flags: u64, options: UserStr<'_>,
 ) -> Result {
     /// "The mountflags argument may have the magic number 0xC0ED in the top 16 bits" (mount(2), NOTES).
     const MAGIC_MASK: u64 = 0xffff_0000;

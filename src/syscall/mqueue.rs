@@ -33,11 +33,7 @@ pub(crate) struct QueueAttributes {
 
 /// mq_open(2): `name` is without its slash.
 pub(crate) fn mq_open(
-    ctx: &Ctx<'_>,
-    name: UserStr<'_>,
-    flags: u32,
-    mode: u32,
-    attributes: UserPtr<'_, QueueAttributes>,
+    ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32, mode: u32, attributes: UserPtr<'_, QueueAttributes>,
 ) -> Result<usize> {
     let attributes = attributes.non_null().map(UserPtr::read).transpose()?;
     let buffer = &mut UserString::new();
@@ -70,12 +66,7 @@ pub(crate) fn mq_unlink(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
 
 /// mq_timedsend(2).
 pub(crate) fn mq_timedsend(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    text: UserPtr<'_, u8>,
-    length: usize,
-    priority: u32,
-    limit: UserPtr<'_, TimeSpec>,
+    ctx: &Ctx<'_>, fd: Fd, text: UserPtr<'_, u8>, length: usize, priority: u32, limit: UserPtr<'_, TimeSpec>,
 ) -> Result {
     if priority >= PRIORITIES {
         return Err(Errno::EINVAL);
@@ -95,11 +86,7 @@ pub(crate) fn mq_timedsend(
 
 /// mq_timedreceive(2).
 pub(crate) fn mq_timedreceive(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    text: UserPtr<'_, u8>,
-    length: usize,
-    priority: UserPtr<'_, u32>,
+    ctx: &Ctx<'_>, fd: Fd, text: UserPtr<'_, u8>, length: usize, priority: UserPtr<'_, u32>,
     limit: UserPtr<'_, TimeSpec>,
 ) -> Result<usize> {
     let deadline_ns = read_time(limit)?;
@@ -145,10 +132,7 @@ pub(crate) fn mq_notify(ctx: &Ctx<'_>, fd: Fd, event: UserPtr<'_, SignalEvent>) 
 
 /// mq_getsetattr(2).
 pub(crate) fn mq_getsetattr(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    new: UserPtr<'_, QueueAttributes>,
-    old: UserPtr<'_, QueueAttributes>,
+    ctx: &Ctx<'_>, fd: Fd, new: UserPtr<'_, QueueAttributes>, old: UserPtr<'_, QueueAttributes>,
 ) -> Result {
     let non_blocking = StatusFlags::NON_BLOCKING;
     let new = new.non_null().map(UserPtr::read).transpose()?;

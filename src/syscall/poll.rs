@@ -40,11 +40,7 @@ fn poll_until(ctx: &Ctx<'_>, descriptors: u64, count: u32, deadline_ns: Option<u
 
 /// ppoll(2). The raw call stores the time left.
 pub(crate) fn ppoll(
-    ctx: &Ctx<'_>,
-    descriptors: UserPtr<'_, PollFd>,
-    count: u32,
-    limit: UserPtr<'_, TimeSpec>,
-    mask: UserPtr<'_, u64>,
+    ctx: &Ctx<'_>, descriptors: UserPtr<'_, PollFd>, count: u32, limit: UserPtr<'_, TimeSpec>, mask: UserPtr<'_, u64>,
     mask_size: usize,
 ) -> Result<usize> {
     let deadline_ns = read_deadline(limit)?;
@@ -54,10 +50,7 @@ pub(crate) fn ppoll(
 }
 
 fn poll_descriptors(
-    ctx: &Ctx<'_>,
-    descriptors: UserPtr<'_, PollFd>,
-    count: u32,
-    deadline_ns: Option<u64>,
+    ctx: &Ctx<'_>, descriptors: UserPtr<'_, PollFd>, count: u32, deadline_ns: Option<u64>,
 ) -> Result<usize> {
     if u64::from(count) > ctx.process().limit(Resource::OpenFiles) {
         return Err(Errno::EINVAL);
@@ -181,11 +174,7 @@ const SELECT_SETS: [(Events, Events); 3] = [
 
 /// select(2). The raw call stores the time left.
 pub(crate) fn select(
-    ctx: &Ctx<'_>,
-    count: i32,
-    read: UserPtr<'_, u64>,
-    write: UserPtr<'_, u64>,
-    exception: UserPtr<'_, u64>,
+    ctx: &Ctx<'_>, count: i32, read: UserPtr<'_, u64>, write: UserPtr<'_, u64>, exception: UserPtr<'_, u64>,
     limit: UserPtr<'_, TimeVal>,
 ) -> Result<usize> {
     let deadline_ns = match limit.non_null() {
@@ -212,13 +201,8 @@ pub(crate) struct MaskArgument {
 
 /// pselect6(2). The raw call stores the time left.
 pub(crate) fn pselect6(
-    ctx: &Ctx<'_>,
-    count: i32,
-    read: UserPtr<'_, u64>,
-    write: UserPtr<'_, u64>,
-    exception: UserPtr<'_, u64>,
-    limit: UserPtr<'_, TimeSpec>,
-    mask: UserPtr<'_, MaskArgument>,
+    ctx: &Ctx<'_>, count: i32, read: UserPtr<'_, u64>, write: UserPtr<'_, u64>, exception: UserPtr<'_, u64>,
+    limit: UserPtr<'_, TimeSpec>, mask: UserPtr<'_, MaskArgument>,
 ) -> Result<usize> {
     let mask = match mask.non_null() {
         None => None,
@@ -306,10 +290,7 @@ pub(super) fn with_mask(ctx: &Ctx<'_>, mask: Option<SignalSet>, wait: impl FnOnc
 
 /// Stores the time left. Where it cannot be stored, a restart would wait too long: EINTR instead, as Linux.
 fn store_time_left<T: IntoBytes + Immutable>(
-    limit: Option<UserPtr<'_, T>>,
-    deadline_ns: Option<u64>,
-    result: Result<usize>,
-    convert: impl Fn(u64) -> T,
+    limit: Option<UserPtr<'_, T>>, deadline_ns: Option<u64>, result: Result<usize>, convert: impl Fn(u64) -> T,
 ) -> Result<usize> {
     if let (Some(limit), Some(deadline_ns)) = (limit, deadline_ns)
         && limit.write(&convert(time_left(deadline_ns))).is_err()

@@ -194,11 +194,7 @@ const ATTRIBUTES_SIZE: u32 = size_of::<Attributes>() as u32;
 
 /// sched_getattr(2).
 pub(crate) fn sched_getattr(
-    ctx: &Ctx<'_>,
-    id: i32,
-    attributes: UserPtr<'_, Attributes>,
-    size: u32,
-    flags: u32,
+    ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attributes>, size: u32, flags: u32,
 ) -> Result {
     if attributes.is_null() || id < 0 || flags != 0 || !(ATTRIBUTES_SIZE..=4096).contains(&size) {
         return Err(Errno::EINVAL);

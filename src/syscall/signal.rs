@@ -42,11 +42,7 @@ pub(crate) struct TimeSpec {
 
 /// rt_sigaction(2).
 pub(crate) fn rt_sigaction(
-    ctx: &Ctx<'_>,
-    number: i32,
-    new: UserPtr<'_, UserAction>,
-    old: UserPtr<'_, UserAction>,
-    size: usize,
+    ctx: &Ctx<'_>, number: i32, new: UserPtr<'_, UserAction>, old: UserPtr<'_, UserAction>, size: usize,
 ) -> Result {
     check_size(size)?;
     let new = new.non_null().map(UserPtr::read).transpose()?;
@@ -77,11 +73,7 @@ pub(crate) fn rt_sigaction(
 
 /// rt_sigprocmask(2).
 pub(crate) fn rt_sigprocmask(
-    ctx: &Ctx<'_>,
-    how: i32,
-    new: UserPtr<'_, u64>,
-    old: UserPtr<'_, u64>,
-    size: usize,
+    ctx: &Ctx<'_>, how: i32, new: UserPtr<'_, u64>, old: UserPtr<'_, u64>, size: usize,
 ) -> Result {
     check_size(size)?;
     let before = ctx.thread().blocked();
@@ -132,11 +124,7 @@ fn sleep_for_signal() -> Result<usize> {
 
 /// rt_sigtimedwait(2).
 pub(crate) fn rt_sigtimedwait(
-    ctx: &Ctx<'_>,
-    set: UserPtr<'_, u64>,
-    info: UserPtr<'_, SignalInfo>,
-    timeout: UserPtr<'_, TimeSpec>,
-    size: usize,
+    ctx: &Ctx<'_>, set: UserPtr<'_, u64>, info: UserPtr<'_, SignalInfo>, timeout: UserPtr<'_, TimeSpec>, size: usize,
 ) -> Result<usize> {
     check_size(size)?;
     let wanted = SignalSet::from_bits(set.read()?).without(SignalSet::ABSOLUTE);
@@ -242,11 +230,7 @@ pub(crate) fn rt_sigqueueinfo(ctx: &Ctx<'_>, id: i32, number: i32, info: UserPtr
 
 /// rt_tgsigqueueinfo(2).
 pub(crate) fn rt_tgsigqueueinfo(
-    ctx: &Ctx<'_>,
-    group: i32,
-    id: i32,
-    number: i32,
-    info: UserPtr<'_, SignalInfo>,
+    ctx: &Ctx<'_>, group: i32, id: i32, number: i32, info: UserPtr<'_, SignalInfo>,
 ) -> Result {
     let info = info.read()?;
     Errno::EINVAL.when(group <= 0 || id <= 0)?;

@@ -29,11 +29,7 @@ pub(crate) fn socket(ctx: &Ctx<'_>, family: u32, kind: u32, protocol: u32) -> Re
 
 /// socketpair(2).
 pub(crate) fn socketpair(
-    ctx: &Ctx<'_>,
-    family: u32,
-    kind: u32,
-    protocol: u32,
-    descriptors: UserPtr<'_, [i32; 2]>,
+    ctx: &Ctx<'_>, family: u32, kind: u32, protocol: u32, descriptors: UserPtr<'_, [i32; 2]>,
 ) -> Result {
     check_kind(family, kind)?;
     let (one_fd, other_fd) = reserve_pair(ctx, descriptors)?;
@@ -81,11 +77,7 @@ pub(crate) fn accept(ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: Us
 
 /// accept4(2). A connection whose address cannot be told is gone.
 pub(crate) fn accept4(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    address: UserPtr<'_, u8>,
-    length: UserPtr<'_, i32>,
-    flags: u32,
+    ctx: &Ctx<'_>, fd: Fd, address: UserPtr<'_, u8>, length: UserPtr<'_, i32>, flags: u32,
 ) -> Result<usize> {
     let file = operable(ctx, fd)?;
     Errno::EINVAL.when(flags & !FLAGS != 0)?;
@@ -144,12 +136,7 @@ pub(crate) fn setsockopt(ctx: &Ctx<'_>, fd: Fd, level: u32, name: u32, value: Us
 
 /// getsockopt(2): a value that does not fit is cut, but not a list of groups (ERANGE, and its length).
 pub(crate) fn getsockopt(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    level: u32,
-    name: u32,
-    value: UserPtr<'_, u8>,
-    length: UserPtr<'_, i32>,
+    ctx: &Ctx<'_>, fd: Fd, level: u32, name: u32, value: UserPtr<'_, u8>, length: UserPtr<'_, i32>,
 ) -> Result {
     use linux_raw_sys::net::{SO_PEERGROUPS, SOL_SOCKET};
     let file = socket_file(ctx, fd)?;

@@ -121,10 +121,7 @@ pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPt
 
 /// Finds what to tell of, and shows it; a file without a place (a pipe) tells for itself.
 fn look<T>(
-    ctx: &Ctx<'_>,
-    At { directory, name }: At<'_>,
-    flags: u32,
-    show: impl FnOnce(&Metadata, Option<&Path>) -> T,
+    ctx: &Ctx<'_>, At { directory, name }: At<'_>, flags: u32, show: impl FnOnce(&Metadata, Option<&Path>) -> T,
 ) -> Result<T> {
     let target = if name.is_null() && flags & EMPTY_PATH != 0 {
         // Linux takes a NULL name with AT_EMPTY_PATH for an empty one (since 6.11); glibc counts on neither.

@@ -160,11 +160,7 @@ fn go_on_sleeping(ctx: &Ctx<'_>, sleep: Sleep) -> Result {
 
 /// clock_nanosleep(2).
 pub(crate) fn clock_nanosleep(
-    ctx: &Ctx<'_>,
-    number: i32,
-    flags: u32,
-    request: UserPtr<'_, TimeSpec>,
-    remaining: UserPtr<'_, TimeSpec>,
+    ctx: &Ctx<'_>, number: i32, flags: u32, request: UserPtr<'_, TimeSpec>, remaining: UserPtr<'_, TimeSpec>,
 ) -> Result {
     const ABSOLUTE: u32 = 1;
     let timer = match clock(number)? {
@@ -222,11 +218,7 @@ pub(crate) fn timerfd_create(ctx: &Ctx<'_>, number: i32, flags: u32) -> Result<u
 
 /// timerfd_settime(2).
 pub(crate) fn timerfd_settime(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    flags: u32,
-    new: UserPtr<'_, TimerSpec>,
-    old: UserPtr<'_, TimerSpec>,
+    ctx: &Ctx<'_>, fd: Fd, flags: u32, new: UserPtr<'_, TimerSpec>, old: UserPtr<'_, TimerSpec>,
 ) -> Result {
     const ABSOLUTE: u32 = 1;
     const CANCEL_ON_SET: u32 = 2;

@@ -52,10 +52,7 @@ pub(crate) fn getitimer(ctx: &Ctx<'_>, which: u32, current: UserPtr<'_, Interval
 
 /// setitimer(2). A NULL new value disarms, as Linux has it.
 pub(crate) fn setitimer(
-    ctx: &Ctx<'_>,
-    which: u32,
-    new: UserPtr<'_, IntervalValue>,
-    old: UserPtr<'_, IntervalValue>,
+    ctx: &Ctx<'_>, which: u32, new: UserPtr<'_, IntervalValue>, old: UserPtr<'_, IntervalValue>,
 ) -> Result {
     let setting = match new.non_null() {
         None => TimerSetting::default(),
@@ -85,10 +82,7 @@ pub(crate) struct SignalEvent {
 
 /// timer_create(2).
 pub(crate) fn timer_create(
-    ctx: &Ctx<'_>,
-    number: i32,
-    event: UserPtr<'_, SignalEvent>,
-    id: UserPtr<'_, i32>,
+    ctx: &Ctx<'_>, number: i32, event: UserPtr<'_, SignalEvent>, id: UserPtr<'_, i32>,
 ) -> Result {
     const SIGNAL: i32 = 0;
     const NONE: i32 = 1;
@@ -133,11 +127,7 @@ pub(crate) fn timer_create(
 
 /// timer_settime(2).
 pub(crate) fn timer_settime(
-    ctx: &Ctx<'_>,
-    id: i32,
-    flags: u32,
-    new: UserPtr<'_, TimerSpec>,
-    old: UserPtr<'_, TimerSpec>,
+    ctx: &Ctx<'_>, id: i32, flags: u32, new: UserPtr<'_, TimerSpec>, old: UserPtr<'_, TimerSpec>,
 ) -> Result {
     const ABSOLUTE: u32 = 1;
     let setting = new.non_null().ok_or(Errno::EINVAL)?.read()?.to_setting()?;

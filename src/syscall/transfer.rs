@@ -112,12 +112,7 @@ pub(crate) fn sendfile(ctx: &Ctx<'_>, out: Fd, input: Fd, offset: UserPtr<'_, i6
 
 /// copy_file_range(2).
 pub(crate) fn copy_file_range(
-    ctx: &Ctx<'_>,
-    input: Fd,
-    input_offset: UserPtr<'_, i64>,
-    out: Fd,
-    output_offset: UserPtr<'_, i64>,
-    length: usize,
+    ctx: &Ctx<'_>, input: Fd, input_offset: UserPtr<'_, i64>, out: Fd, output_offset: UserPtr<'_, i64>, length: usize,
     flags: u32,
 ) -> Result<usize> {
     let input = ctx.file(input)?;
@@ -137,12 +132,7 @@ pub(crate) fn copy_file_range(
 
 /// splice(2).
 pub(crate) fn splice(
-    ctx: &Ctx<'_>,
-    input: Fd,
-    input_offset: UserPtr<'_, i64>,
-    out: Fd,
-    output_offset: UserPtr<'_, i64>,
-    length: usize,
+    ctx: &Ctx<'_>, input: Fd, input_offset: UserPtr<'_, i64>, out: Fd, output_offset: UserPtr<'_, i64>, length: usize,
     flags: u32,
 ) -> Result<usize> {
     if length == 0 {
@@ -168,12 +158,7 @@ fn is_non_blocking(file: &OpenFile, flags: u32) -> bool {
 }
 
 fn from_pipe(
-    ctx: &Ctx<'_>,
-    input: &OpenFile,
-    from: &PipeEnd,
-    output: &OpenFile,
-    offset: UserPtr<'_, i64>,
-    length: usize,
+    ctx: &Ctx<'_>, input: &OpenFile, from: &PipeEnd, output: &OpenFile, offset: UserPtr<'_, i64>, length: usize,
     flags: u32,
 ) -> Result<usize> {
     Errno::EINVAL.when(output.flags().contains(StatusFlags::APPEND))?;
@@ -192,12 +177,7 @@ fn from_pipe(
 }
 
 fn to_pipe(
-    input: &OpenFile,
-    offset: UserPtr<'_, i64>,
-    output: &OpenFile,
-    to: &PipeEnd,
-    length: usize,
-    flags: u32,
+    input: &OpenFile, offset: UserPtr<'_, i64>, output: &OpenFile, to: &PipeEnd, length: usize, flags: u32,
 ) -> Result<usize> {
     let from = Place::new(input, offset)?;
     let room = to.wait_for_room(is_non_blocking(output, flags))?;

@@ -18,11 +18,7 @@ const FLAGS: u32 = 3;
 
 /// getxattr(2), lgetxattr(2), fgetxattr(2).
 pub(crate) fn getxattr<S: Subject>(
-    ctx: &Ctx<'_>,
-    subject: S,
-    name: UserStr<'_>,
-    value: UserPtr<'_, u8>,
-    size: usize,
+    ctx: &Ctx<'_>, subject: S, name: UserStr<'_>, value: UserPtr<'_, u8>, size: usize,
 ) -> Result<usize> {
     let (view, path) = find(ctx, subject)?;
     let name = read_attribute_name(name)?;
@@ -32,12 +28,7 @@ pub(crate) fn getxattr<S: Subject>(
 
 /// setxattr(2), lsetxattr(2), fsetxattr(2).
 pub(crate) fn setxattr<S: Subject>(
-    ctx: &Ctx<'_>,
-    subject: S,
-    name: UserStr<'_>,
-    value: UserPtr<'_, u8>,
-    size: usize,
-    flags: u32,
+    ctx: &Ctx<'_>, subject: S, name: UserStr<'_>, value: UserPtr<'_, u8>, size: usize, flags: u32,
 ) -> Result {
     let (view, path) = find(ctx, subject)?;
     Errno::EINVAL.when(flags & !FLAGS != 0)?;

@@ -33,10 +33,7 @@ pub(crate) struct TerminalFile {
 impl TerminalFile {
     /// Opens `terminal`. EBUSY while somebody else has it for itself (TIOCEXCL).
     pub(crate) fn open(
-        terminal: Arc<Terminal>,
-        name: &str,
-        flags: StatusFlags,
-        opening: Opening,
+        terminal: Arc<Terminal>, name: &str, flags: StatusFlags, opening: Opening,
     ) -> Result<Arc<TerminalFile>> {
         let generation = {
             let mut state = terminal.state.lock();

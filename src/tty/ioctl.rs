@@ -31,12 +31,7 @@ struct VirtualTerminals {
 
 /// Serves request `request` of an open file with `access`.
 pub(super) fn serve(
-    terminal: &Terminal,
-    access: Access,
-    is_readable: bool,
-    space: &AddressSpace,
-    request: u32,
-    argument: u64,
+    terminal: &Terminal, access: Access, is_readable: bool, space: &AddressSpace, request: u32, argument: u64,
 ) -> Result<usize> {
     if terminal.is_hung_up(access) {
         return Err(if request == ioctl::TIOCSPGRP { Errno::ENOTTY } else { Errno::EIO });

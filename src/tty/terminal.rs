@@ -101,10 +101,7 @@ pub(crate) struct Access {
 impl Terminal {
     /// Makes a terminal.
     pub(crate) fn new(
-        number: DeviceNumber,
-        settings: Settings,
-        window: WindowSize,
-        hardware: Box<dyn Hardware>,
+        number: DeviceNumber, settings: Settings, window: WindowSize, hardware: Box<dyn Hardware>,
     ) -> Arc<Terminal> {
         let state = State {
             settings,

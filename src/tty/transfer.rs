@@ -140,9 +140,7 @@ impl Terminal {
 
 /// Sleeps on `queue` until `attempt` gives a result.
 pub(super) fn wait<T>(
-    queue: &WaitQueue,
-    is_non_blocking: bool,
-    mut attempt: impl FnMut() -> Option<Result<T>>,
+    queue: &WaitQueue, is_non_blocking: bool, mut attempt: impl FnMut() -> Option<Result<T>>,
 ) -> Result<T> {
     if is_non_blocking {
         return attempt().unwrap_or(Err(Errno::EAGAIN));

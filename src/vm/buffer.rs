@@ -73,10 +73,7 @@ impl<'a> Destination<'a> {
 
     /// Fills up to `length` bytes by `to_kernel(bytes)` or by `to_user(done, address, length)` for each user piece.
     fn fill(
-        &mut self,
-        length: usize,
-        to_kernel: impl FnOnce(&mut [u8]),
-        to_user: impl FnMut(usize, u64, usize) -> usize,
+        &mut self, length: usize, to_kernel: impl FnOnce(&mut [u8]), to_user: impl FnMut(usize, u64, usize) -> usize,
     ) -> Result<usize> {
         let length = length.min(self.remaining());
         let count = match &mut self.to {
@@ -209,10 +206,7 @@ impl<'a> UserAreas<'a> {
     /// Moves `length` bytes (no more than remain) by `copy(done, address, length)` for each piece; returns how many.
     #[inline]
     fn transfer(
-        &mut self,
-        length: usize,
-        direction: Direction,
-        mut copy: impl FnMut(usize, u64, usize) -> usize,
+        &mut self, length: usize, direction: Direction, mut copy: impl FnMut(usize, u64, usize) -> usize,
     ) -> Result<usize> {
         // Nearly always all lies in one area, whose pages are there.
         let mut total = 0;
@@ -231,10 +225,7 @@ impl<'a> UserAreas<'a> {
 
     #[cold]
     fn transfer_rest(
-        &mut self,
-        mut total: usize,
-        length: usize,
-        direction: Direction,
+        &mut self, mut total: usize, length: usize, direction: Direction,
         copy: &mut dyn FnMut(usize, u64, usize) -> usize,
     ) -> Result<usize> {
         while total < length {

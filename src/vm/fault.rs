@@ -201,11 +201,7 @@ impl Filler<'_> {
     /// Maps the page `index`, which is `frame`, and its neighbours in the window that are in memory but not mapped;
     /// returns how many.
     fn map_around(
-        &self,
-        cache: &PageCache,
-        index: u64,
-        frame: Frame,
-        access: Access,
+        &self, cache: &PageCache, index: u64, frame: Frame, access: Access,
     ) -> core::result::Result<usize, OutOfMemory> {
         let window_start = (self.address & !(AROUND as u64 * PAGE - 1)).max(self.range.start);
         let window_end = ((self.address | (AROUND as u64 * PAGE - 1)) + 1).min(self.range.end);

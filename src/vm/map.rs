@@ -254,9 +254,7 @@ impl AddressSpace {
     /// Calls `visit(mapping, protection, is_shared, its file's part in bytes)` for each area in the range; returns
     /// whether it said `true` to all. ENOMEM where something is not mapped.
     pub(crate) fn visit_areas(
-        &self,
-        range: Range<u64>,
-        mut visit: impl FnMut(&Mapping, Protection, bool, Range<u64>) -> bool,
+        &self, range: Range<u64>, mut visit: impl FnMut(&Mapping, Protection, bool, Range<u64>) -> bool,
     ) -> Result<bool> {
         let areas = self.lock();
         let mut is_agreed = true;

@@ -36,12 +36,7 @@ impl AddressSpace {
     }
 
     fn remap_locked(
-        &self,
-        areas: &mut Areas,
-        mut old: Range<u64>,
-        new_length: u64,
-        how: Remap,
-        removed: &mut Removed,
+        &self, areas: &mut Areas, mut old: Range<u64>, new_length: u64, how: Remap, removed: &mut Removed,
     ) -> Result<u64> {
         let Remap { may_move, fixed, keeps_old } = how;
         if let Some(new) = fixed {

@@ -25,11 +25,7 @@ impl AddressSpace {
 
     /// Copies what is at `address` to `to`, at most `length` bytes; returns how many. EFAULT if none could be read.
     pub(crate) fn give_remote(
-        &self,
-        rights: Rights,
-        address: u64,
-        length: usize,
-        to: &mut Destination<'_>,
+        &self, rights: Rights, address: u64, length: usize, to: &mut Destination<'_>,
     ) -> Result<usize> {
         let mut bytes = vec![0; length.min(CHUNK)];
         let mut done = 0;
@@ -50,11 +46,7 @@ impl AddressSpace {
 
     /// Copies from `from` to `address`, at most `length` bytes; returns how many. EFAULT if none could be written.
     pub(crate) fn take_remote(
-        &self,
-        rights: Rights,
-        address: u64,
-        length: usize,
-        from: &mut Source<'_>,
+        &self, rights: Rights, address: u64, length: usize, from: &mut Source<'_>,
     ) -> Result<usize> {
         let is_asked = length > 0 && from.remaining() > 0;
         let mut bytes = vec![0; length.min(CHUNK)];
@@ -86,11 +78,7 @@ impl AddressSpace {
 
     /// Calls `visit(frame, offset in it, done, length)` for each page of the range; returns how far it came.
     fn each_page(
-        &self,
-        rights: Rights,
-        address: u64,
-        length: usize,
-        wanted: Wanted,
+        &self, rights: Rights, address: u64, length: usize, wanted: Wanted,
         mut visit: impl FnMut(&Frame, usize, usize, usize),
     ) -> usize {
         let mut done = 0;

@@ -45,11 +45,7 @@ impl AddressSpace {
     /// bytes at the user address `address` are moved or a fault cannot be resolved; returns how many were.
     #[inline]
     pub(super) fn resume(
-        &self,
-        address: u64,
-        length: usize,
-        direction: Direction,
-        mut copy: impl FnMut(usize) -> usize,
+        &self, address: u64, length: usize, direction: Direction, mut copy: impl FnMut(usize) -> usize,
     ) -> usize {
         if address >= USER_END {
             return 0;
@@ -62,12 +58,7 @@ impl AddressSpace {
     /// Goes on with a copy that has come as far as `done`.
     #[cold]
     fn resume_after_fault(
-        &self,
-        address: u64,
-        length: usize,
-        direction: Direction,
-        mut done: usize,
-        copy: &mut dyn FnMut(usize) -> usize,
+        &self, address: u64, length: usize, direction: Direction, mut done: usize, copy: &mut dyn FnMut(usize) -> usize,
     ) -> usize {
         let mut attempts = 0;
         while done < length {

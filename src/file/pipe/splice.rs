@@ -42,10 +42,7 @@ impl PipeEnd {
     /// Passes up to `length` bytes to `sink`, page by page, and takes out what it accepted (splice(2)); returns how many.
     /// Sleeps only until there is something. `sink` may sleep.
     pub(crate) fn drain(
-        &self,
-        length: usize,
-        non_blocking: bool,
-        mut sink: impl FnMut(&Frame, usize, usize) -> Result<usize>,
+        &self, length: usize, non_blocking: bool, mut sink: impl FnMut(&Frame, usize, usize) -> Result<usize>,
     ) -> Result<usize> {
         let mut taken = self.pipe.readable.block_on(non_blocking, || {
             let mut content = self.pipe.content.lock();

@@ -80,12 +80,7 @@ impl Node {
     }
 
     fn with_number(
-        shared: &Arc<Shared>,
-        number: u64,
-        node: NewNode,
-        permissions: u32,
-        uid: u32,
-        gid: u32,
+        shared: &Arc<Shared>, number: u64, node: NewNode, permissions: u32, uid: u32, gid: u32,
     ) -> Arc<Node> {
         let (kind, body) = match node {
             NewNode::Regular => (FileKind::Regular, Body::Regular(Content::new(PageCache::new(0, None)))),

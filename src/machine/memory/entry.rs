@@ -92,10 +92,7 @@ impl Table {
     /// of the range, until that fails.
     #[inline(always)]
     pub(super) fn each_child(
-        self,
-        level: u32,
-        range: Range<u64>,
-        mut visit: impl FnMut(Child, Range<u64>) -> Result<(), OutOfMemory>,
+        self, level: u32, range: Range<u64>, mut visit: impl FnMut(Child, Range<u64>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
         let mut left = self.count(0);
         let mut start = range.start;

@@ -122,9 +122,7 @@ impl PageTable {
 
     /// Asks `decide` what the page at `address` is to show, which shows so far what it is told; maps that.
     pub(crate) fn replace<E: From<OutOfMemory>>(
-        &self,
-        address: u64,
-        decide: impl FnOnce(Option<(Frame, Access)>) -> Result<Option<(Frame, Access)>, E>,
+        &self, address: u64, decide: impl FnOnce(Option<(Frame, Access)>) -> Result<Option<(Frame, Access)>, E>,
     ) -> Result<(), E> {
         let (table, level) = self.lowest_table(address);
         if let Some((frame, access)) = decide(shown(table, level, address))? {
@@ -156,10 +154,7 @@ impl PageTable {
     /// Maps the frames that are in `frames` at consecutive pages from `address` on, but leaves alone what is mapped
     /// there; returns how many were mapped. The pages must lie in the same 2 MiB.
     pub(crate) fn map_missing(
-        &self,
-        address: u64,
-        frames: &mut [Option<Frame>],
-        access: Access,
+        &self, address: u64, frames: &mut [Option<Frame>], access: Access,
     ) -> Result<usize, OutOfMemory> {
         let leaf = self.make_table(address, 0)?;
         let mut mapped = 0;
@@ -418,11 +413,7 @@ impl PageTable {
     }
 
     fn each_table_below(
-        &self,
-        table: Table,
-        level: u32,
-        range: Range<u64>,
-        visit: &mut VisitTable<'_>,
+        &self, table: Table, level: u32, range: Range<u64>, visit: &mut VisitTable<'_>,
     ) -> Result<(), OutOfMemory> {
         if range.is_empty() {
             return Ok(());

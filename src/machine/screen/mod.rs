@@ -297,13 +297,7 @@ impl Canvas {
 
     /// Draws cells from column `x` of row `y` on.
     fn draw(
-        &mut self,
-        memory: &VideoMemory,
-        x: usize,
-        y: usize,
-        looks: &[Look],
-        palette: &[u32; 16],
-        is_reversed: bool,
+        &mut self, memory: &VideoMemory, x: usize, y: usize, looks: &[Look], palette: &[u32; 16], is_reversed: bool,
     ) {
         match self {
             Canvas::Pixels(pixels) => pixels.draw(memory, x, y, looks, palette, is_reversed),

@@ -87,13 +87,7 @@ impl Pixels {
 
     /// Draws cells from column `x` of row `y` on, a line of pixels at a time.
     pub(super) fn draw(
-        &mut self,
-        memory: &VideoMemory,
-        x: usize,
-        y: usize,
-        looks: &[Look],
-        palette: &[u32; 16],
-        is_reversed: bool,
+        &mut self, memory: &VideoMemory, x: usize, y: usize, looks: &[Look], palette: &[u32; 16], is_reversed: bool,
     ) {
         for (index, look) in looks.iter().enumerate() {
             let (front, back) = look.cell.colors(palette, is_reversed);

@@ -45,13 +45,7 @@ impl Text {
 
     /// Draws cells from column `x` of row `y` on.
     pub(super) fn draw(
-        &mut self,
-        memory: &VideoMemory,
-        x: usize,
-        y: usize,
-        looks: &[Look],
-        palette: &[u32; 16],
-        is_reversed: bool,
+        &mut self, memory: &VideoMemory, x: usize, y: usize, looks: &[Look], palette: &[u32; 16], is_reversed: bool,
     ) {
         for (pair, look) in self.line.chunks_exact_mut(2).zip(looks) {
             pair[0] = encode(look.cell.character);

@@ -100,8 +100,7 @@ impl Task {
     /// Makes a task that will run `entry` once `start`ed, with the class and the CPUs of the running task. `data` is
     /// what `current_data` finds.
     pub(crate) fn new(
-        data: Option<Arc<dyn Any + Send + Sync>>,
-        entry: Box<dyn FnOnce() + Send>,
+        data: Option<Arc<dyn Any + Send + Sync>>, entry: Box<dyn FnOnce() + Send>,
     ) -> Result<Arc<Task>, OutOfMemory> {
         let stack = KernelStack::new()?;
         let task = Task::with_stack("", Some(stack), data, Some(entry));
@@ -122,9 +121,7 @@ impl Task {
     }
 
     fn with_stack(
-        name: &'static str,
-        stack: Option<KernelStack>,
-        data: Option<Arc<dyn Any + Send + Sync>>,
+        name: &'static str, stack: Option<KernelStack>, data: Option<Arc<dyn Any + Send + Sync>>,
         entry: Option<Box<dyn FnOnce() + Send>>,
     ) -> Arc<Task> {
         let room = stack.is_some().then(Room::new);

@@ -81,9 +81,7 @@ impl WaitQueue {
 
     /// Like `wait_interruptible`, but ends at monotonic time `deadline_ns` too, if there is one.
     pub(crate) fn wait_deadline<T>(
-        &self,
-        deadline_ns: Option<u64>,
-        mut condition: impl FnMut() -> Option<T>,
+        &self, deadline_ns: Option<u64>, mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, WaitError> {
         if let Some(value) = condition() {
             return Ok(value);
@@ -125,10 +123,7 @@ impl WaitQueue {
     }
 
     fn wait<T>(
-        &self,
-        activity: Activity,
-        deadline_ns: Option<u64>,
-        mut condition: impl FnMut() -> Option<T>,
+        &self, activity: Activity, deadline_ns: Option<u64>, mut condition: impl FnMut() -> Option<T>,
     ) -> Result<T, WaitError> {
         let node = Node::new();
         let entry = Entry { queue: self, node: &node };

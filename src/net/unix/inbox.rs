@@ -42,11 +42,7 @@ impl Inbox {
 
     /// Takes up to about `limit` bytes of a stream in; returns what they count. `rights` go with the first byte.
     pub(super) fn append(
-        &mut self,
-        from: &mut Source<'_>,
-        limit: usize,
-        credentials: Option<Credentials>,
-        rights: &mut Option<Rights>,
+        &mut self, from: &mut Source<'_>, limit: usize, credentials: Option<Credentials>, rights: &mut Option<Rights>,
     ) -> Result<usize> {
         let length = self.bytes.append(from, limit)?;
         if let Some(last) = self.messages.back_mut()

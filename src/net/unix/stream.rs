@@ -88,11 +88,7 @@ impl UnixSocket {
     /// Takes what is there and may come in one call; returns whether no more may: other credentials follow, files came, or
     /// the stream has ended. EAGAIN if nothing is there.
     fn take_stream(
-        &self,
-        peer: &Arc<End>,
-        to: &mut Destination<'_>,
-        flags: u32,
-        ancillary: &mut Option<Ancillary>,
+        &self, peer: &Arc<End>, to: &mut Destination<'_>, flags: u32, ancillary: &mut Option<Ancillary>,
     ) -> Result<bool> {
         let end = self.end();
         let mut inbox = end.inbox();

@@ -169,11 +169,7 @@ impl Contended {
     /// Lets `thread` take the futex if nobody owns it, else puts it among the waiters. `seen` is what `Place::look` found.
     /// EDEADLK if that closes a circle, ESRCH if the word names a thread that there is not.
     pub(super) fn enter(
-        &mut self,
-        thread: &Arc<Thread>,
-        sleeper: &Arc<Sleeper>,
-        place: &Place<'_>,
-        seen: &(u32, Option<Arc<Thread>>),
+        &mut self, thread: &Arc<Thread>, sleeper: &Arc<Sleeper>, place: &Place<'_>, seen: &(u32, Option<Arc<Thread>>),
         patience: Patience,
     ) -> Result<Attempt> {
         let (value, owner) = (seen.0, seen.1.as_ref());

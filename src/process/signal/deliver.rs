@@ -41,10 +41,7 @@ enum Due {
 
 /// Acts on all that is due for the calling thread. `call` is the system call that returns now, if it was interrupted.
 pub(crate) fn deliver(
-    thread: &Arc<Thread>,
-    space: &AddressSpace,
-    user: &mut UserMode,
-    mut call: Option<InterruptedCall>,
+    thread: &Arc<Thread>, space: &AddressSpace, user: &mut UserMode, mut call: Option<InterruptedCall>,
 ) -> Delivery {
     while thread.needs_attention() {
         match next_due(thread) {
@@ -125,11 +122,7 @@ fn take_default_action(thread: &Arc<Thread>, info: &SignalInfo) {
 
 /// Prepares the user registers and stack for a handler.
 fn handle(
-    thread: &Arc<Thread>,
-    space: &AddressSpace,
-    user: &mut UserMode,
-    info: &SignalInfo,
-    action: &Action,
+    thread: &Arc<Thread>, space: &AddressSpace, user: &mut UserMode, info: &SignalInfo, action: &Action,
     call: Option<InterruptedCall>,
 ) {
     if let Some(call) = call {

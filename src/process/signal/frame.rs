@@ -111,12 +111,7 @@ const _: () = assert!(size_of::<MachineContext>() == 256 && FRAME_SIZE == 8 + 30
 /// Pushes the frame of a handler and points the registers at it. `mask` comes back at its return. EFAULT if the
 /// stack cannot be written or overflows.
 pub(super) fn push(
-    thread: &Thread,
-    space: &AddressSpace,
-    user: &mut UserMode,
-    info: &SignalInfo,
-    action: &Action,
-    mask: SignalSet,
+    thread: &Thread, space: &AddressSpace, user: &mut UserMode, info: &SignalInfo, action: &Action, mask: SignalSet,
 ) -> Result {
     let alternate = thread.alternate_stack();
     let top = stack_top(&alternate, user.registers.rsp, action.flags);

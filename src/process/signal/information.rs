@@ -116,13 +116,7 @@ impl SignalInfo {
 
     /// News of a child: `status` is its exit code or signal number, times are in clock ticks (1/100 s).
     pub(crate) fn child(
-        signal: Signal,
-        change: ChildChange,
-        child: i32,
-        uid: u32,
-        status: i32,
-        user_ticks: u64,
-        system_ticks: u64,
+        signal: Signal, change: ChildChange, child: i32, uid: u32, status: i32, user_ticks: u64, system_ticks: u64,
     ) -> SignalInfo {
         let payload = [pair(child as u32, uid), pair(status as u32, 0), user_ticks, system_ticks];
         SignalInfo::new(signal, change as i32, &payload)

@@ -160,9 +160,7 @@ fn choose(state: &State, signal: Signal) -> Option<&Arc<Thread>> {
 /// Takes the next signal of `wanted`, blocked or not; sleeps until there is one, another signal is due, or the time is
 /// over (sigtimedwait(2)).
 pub(crate) fn wait_for(
-    thread: &Arc<Thread>,
-    wanted: SignalSet,
-    deadline_ns: Option<u64>,
+    thread: &Arc<Thread>, wanted: SignalSet, deadline_ns: Option<u64>,
 ) -> core::result::Result<SignalInfo, WaitError> {
     let real = thread.blocked();
     {

@@ -22,11 +22,7 @@ fn with<T>(thread: &Thread, with: impl FnOnce(&mut Trace) -> T) -> Option<T> {
 /// Stops the calling thread and tells its tracer; returns the signal that it goes on with. At once `None` if nobody
 /// traces it.
 fn stop(
-    thread: &Arc<Thread>,
-    user: &mut UserMode,
-    code: i32,
-    info: Option<SignalInfo>,
-    is_killed: impl Fn(&State) -> bool,
+    thread: &Arc<Thread>, user: &mut UserMode, code: i32, info: Option<SignalInfo>, is_killed: impl Fn(&State) -> bool,
 ) -> Option<SignalInfo> {
     let process = thread.process();
     if is_killed(&process.state.lock()) {
@@ -70,11 +66,7 @@ fn is_ending(thread: &Thread, state: &State) -> bool {
 
 /// A stop in or around a system call, which shows as such in the registers and may be changed there.
 fn stop_in_call(
-    thread: &Arc<Thread>,
-    user: &mut UserMode,
-    call: &mut Option<InterruptedCall>,
-    code: i32,
-    info: Option<SignalInfo>,
+    thread: &Arc<Thread>, user: &mut UserMode, call: &mut Option<InterruptedCall>, code: i32, info: Option<SignalInfo>,
 ) -> Option<SignalInfo> {
     set_original(thread, call.map_or(NO_CALL, |call| call.number));
     if let Some(call) = call {
@@ -105,10 +97,7 @@ fn run_of(thread: &Thread) -> Run {
 
 /// A signal is to be delivered: the tracer decides. Returns what is left of it.
 pub(in crate::process) fn stop_for_signal(
-    thread: &Arc<Thread>,
-    user: &mut UserMode,
-    call: &mut Option<InterruptedCall>,
-    info: SignalInfo,
+    thread: &Arc<Thread>, user: &mut UserMode, call: &mut Option<InterruptedCall>, info: SignalInfo,
 ) -> Option<SignalInfo> {
     let info = stop_in_call(thread, user, call, info.signal().number(), Some(info))?;
     let mut own = thread.signals.lock();
@@ -121,10 +110,7 @@ pub(in crate::process) fn stop_for_signal(
 
 /// The process is stopped by job control's `signal`, or (`None`) a seized tracee is to tell that something changed.
 pub(in crate::process) fn stop_for_group(
-    thread: &Arc<Thread>,
-    user: &mut UserMode,
-    call: &mut Option<InterruptedCall>,
-    signal: Option<i32>,
+    thread: &Arc<Thread>, user: &mut UserMode, call: &mut Option<InterruptedCall>, signal: Option<i32>,
 ) {
     thread.has_trap_due.store(false, Ordering::Relaxed);
     let is_seized = with(thread, |trace| trace.attachment == Attachment::Seized).unwrap_or(false);

@@ -58,12 +58,7 @@ pub(crate) fn msgsnd(ctx: &Ctx<'_>, id: i32, buffer: UserPtr<'_, i64>, size: usi
 
 /// msgrcv(2).
 pub(crate) fn msgrcv(
-    ctx: &Ctx<'_>,
-    id: i32,
-    buffer: UserPtr<'_, i64>,
-    size: usize,
-    kind: i64,
-    flags: i32,
+    ctx: &Ctx<'_>, id: i32, buffer: UserPtr<'_, i64>, size: usize, kind: i64, flags: i32,
 ) -> Result<usize> {
     Errno::EINVAL.when(id < 0 || isize::try_from(size).is_err())?;
     let message = message::receive(id, kind, size, flags, &ctx.identity(), ctx.process().id())?;

@@ -65,11 +65,7 @@ pub(crate) fn semop(ctx: &Ctx<'_>, id: i32, operations: UserPtr<'_, Operation>, 
 
 /// semtimedop(2).
 pub(crate) fn semtimedop(
-    ctx: &Ctx<'_>,
-    id: i32,
-    operations: UserPtr<'_, Operation>,
-    count: u32,
-    limit: UserPtr<'_, TimeSpec>,
+    ctx: &Ctx<'_>, id: i32, operations: UserPtr<'_, Operation>, count: u32, limit: UserPtr<'_, TimeSpec>,
 ) -> Result {
     let deadline_ns = read_deadline(limit)?;
     Errno::EINVAL.when(count == 0 || id < 0)?;

@@ -205,9 +205,7 @@ fn words(header: UserPtr<'_, CapabilityHeader>) -> Result<(CapabilityHeader, usi
 
 /// capget(2).
 pub(crate) fn capget(
-    ctx: &Ctx<'_>,
-    header: UserPtr<'_, CapabilityHeader>,
-    data: UserPtr<'_, CapabilityData>,
+    ctx: &Ctx<'_>, header: UserPtr<'_, CapabilityHeader>, data: UserPtr<'_, CapabilityData>,
 ) -> Result {
     let (value, count) = match words(header) {
         // "… a NULL data pointer … used to probe the version."
@@ -232,9 +230,7 @@ pub(crate) fn capget(
 
 /// capset(2).
 pub(crate) fn capset(
-    ctx: &Ctx<'_>,
-    header: UserPtr<'_, CapabilityHeader>,
-    data: UserPtr<'_, CapabilityData>,
+    ctx: &Ctx<'_>, header: UserPtr<'_, CapabilityHeader>, data: UserPtr<'_, CapabilityData>,
 ) -> Result {
     let (value, count) = words(header)?;
     check(value.id == 0 || value.id == ctx.thread().id())?;

@@ -19,10 +19,7 @@ const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 
 /// execve(2), execveat(2).
 pub(crate) fn execve(
-    ctx: &Ctx<'_>,
-    At { directory, name }: At<'_>,
-    argv: UserPtr<'_, u64>,
-    envp: UserPtr<'_, u64>,
+    ctx: &Ctx<'_>, At { directory, name }: At<'_>, argv: UserPtr<'_, u64>, envp: UserPtr<'_, u64>,
     AtFlags(flags): AtFlags,
 ) -> Result<usize> {
     Errno::EINVAL.when(flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0)?;

@@ -86,11 +86,7 @@ pub(crate) fn setrlimit(ctx: &Ctx<'_>, resource: u32, limit: UserPtr<'_, UserLim
 
 /// prlimit64(2).
 pub(crate) fn prlimit64(
-    ctx: &Ctx<'_>,
-    id: i32,
-    resource: u32,
-    new: UserPtr<'_, UserLimit>,
-    old: UserPtr<'_, UserLimit>,
+    ctx: &Ctx<'_>, id: i32, resource: u32, new: UserPtr<'_, UserLimit>, old: UserPtr<'_, UserLimit>,
 ) -> Result {
     let resource = Resource::from_number(resource)?;
     let new = new.non_null().map(UserPtr::read).transpose()?;

@@ -23,11 +23,7 @@ pub(crate) fn pidfd_open(ctx: &Ctx<'_>, id: i32, flags: u32) -> Result<usize> {
 
 /// pidfd_send_signal(2). A process' directory in /proc names it too.
 pub(crate) fn pidfd_send_signal(
-    ctx: &Ctx<'_>,
-    fd: Fd,
-    number: i32,
-    info: UserPtr<'_, SignalInfo>,
-    flags: u32,
+    ctx: &Ctx<'_>, fd: Fd, number: i32, info: UserPtr<'_, SignalInfo>, flags: u32,
 ) -> Result {
     Errno::EINVAL.when(flags != 0)?;
     let process = match procfs::process_of(&*ctx.file(fd)?) {

@@ -16,22 +16,14 @@ enum Direction {
 
 /// process_vm_readv(2).
 pub(crate) fn process_vm_readv(
-    ctx: &Ctx<'_>,
-    id: i32,
-    local: IoVecs<'_>,
-    remote: IoVecs<'_>,
-    flags: u64,
+    ctx: &Ctx<'_>, id: i32, local: IoVecs<'_>, remote: IoVecs<'_>, flags: u64,
 ) -> Result<usize> {
     transfer(ctx, id, local, remote, flags, Direction::Read)
 }
 
 /// process_vm_writev(2).
 pub(crate) fn process_vm_writev(
-    ctx: &Ctx<'_>,
-    id: i32,
-    local: IoVecs<'_>,
-    remote: IoVecs<'_>,
-    flags: u64,
+    ctx: &Ctx<'_>, id: i32, local: IoVecs<'_>, remote: IoVecs<'_>, flags: u64,
 ) -> Result<usize> {
     transfer(ctx, id, local, remote, flags, Direction::Write)
 }
@@ -59,12 +51,7 @@ pub(crate) fn kcmp(ctx: &Ctx<'_>, first: i32, second: i32, kind: u32, fd: u64, o
 
 /// Moves what fits into both lists, until something cannot be accessed; EFAULT only if that was the first byte.
 fn transfer(
-    ctx: &Ctx<'_>,
-    id: i32,
-    local: IoVecs<'_>,
-    remote: IoVecs<'_>,
-    flags: u64,
-    direction: Direction,
+    ctx: &Ctx<'_>, id: i32, local: IoVecs<'_>, remote: IoVecs<'_>, flags: u64, direction: Direction,
 ) -> Result<usize> {
     Errno::EINVAL.when(flags != 0)?;
     let (local, remote) = (local.read()?, remote.read()?);

@@ -17,11 +17,7 @@ const P_PIDFD: i32 = 3;
 
 /// wait4(2).
 pub(crate) fn wait4(
-    ctx: &Ctx<'_>,
-    id: i32,
-    status: UserPtr<'_, i32>,
-    options: u32,
-    usage: UserPtr<'_, UserUsage>,
+    ctx: &Ctx<'_>, id: i32, status: UserPtr<'_, i32>, options: u32, usage: UserPtr<'_, UserUsage>,
 ) -> Result<usize> {
     let known = WaitOptions::NO_HANG
         | WaitOptions::STOPPED
@@ -48,12 +44,7 @@ pub(crate) fn wait4(
 
 /// waitid(2).
 pub(crate) fn waitid(
-    ctx: &Ctx<'_>,
-    kind: i32,
-    id: i32,
-    info: UserPtr<'_, SignalInfo>,
-    options: u32,
-    usage: UserPtr<'_, UserUsage>,
+    ctx: &Ctx<'_>, kind: i32, id: i32, info: UserPtr<'_, SignalInfo>, options: u32, usage: UserPtr<'_, UserUsage>,
 ) -> Result {
     let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     let mut options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
