@@ -85,9 +85,7 @@ impl Epoll {
 
     /// EPOLL_CTL_ADD. EEXIST; EPERM for files that are always ready; ELOOP for circles and deep nesting.
     pub(crate) fn add(self: &Arc<Epoll>, fd: i32, file: &Arc<OpenFile>, event: Event) -> Result {
-        if !file.file().can_poll() {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(!file.file().can_poll())?;
         if let Some(other) = file.downcast::<Epoll>()
             && (other.watches(self, MAX_DEPTH) || other.depth(MAX_DEPTH) >= MAX_DEPTH)
         {
@@ -108,9 +106,7 @@ impl Epoll {
         let key = (fd, Arc::as_ptr(file).addr());
         let (count, forgotten) = {
             let mut interests = self.interests.lock();
-            if interests.contains_key(&key) {
-                return Err(Errno::EEXIST);
-            }
+            Errno::EEXIST.when(interests.contains_key(&key))?;
             // A file that had this number before and was closed leaves its entry behind.
             let same_number = interests.range((fd, 0)..=(fd, usize::MAX));
             let dead: Vec<Key> =
@@ -130,9 +126,8 @@ impl Epoll {
     /// EPOLL_CTL_MOD. ENOENT; EINVAL where one of the two is exclusive (epoll_ctl(2)).
     pub(crate) fn modify(&self, fd: i32, file: &Arc<OpenFile>, event: Event) -> Result {
         let interest = self.interests.lock().get(&(fd, Arc::as_ptr(file).addr())).cloned().ok_or(Errno::ENOENT)?;
-        if Manner::from_bits_truncate(interest.bits.load(Ordering::Relaxed)).contains(Manner::EXCLUSIVE) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL
+            .when(Manner::from_bits_truncate(interest.bits.load(Ordering::Relaxed)).contains(Manner::EXCLUSIVE))?;
         interest.data.store(event.data, Ordering::Relaxed);
         interest.bits.store(event.bits, Ordering::SeqCst);
         interest.watch(file)

@@ -128,15 +128,11 @@ impl FdTable {
     /// Puts `file` at `fd`, closing what was there (dup2). EBADF at `limit`; EBUSY for one that is reserved; ENOMEM.
     pub(crate) fn replace(&self, fd: i32, file: Arc<OpenFile>, limit: u64, close_on_exec: bool) -> Result {
         let index = usize::try_from(fd).map_err(|_| Errno::EBADF)?;
-        if index as u64 >= limit {
-            return Err(Errno::EBADF);
-        }
+        Errno::EBADF.when(index as u64 >= limit)?;
         let old = {
             let mut entries = self.entries.lock();
             entries.grow_to(index)?;
-            if entries.is_used(index) && entries.files[index].is_none() {
-                return Err(Errno::EBUSY);
-            }
+            Errno::EBUSY.when(entries.is_used(index) && entries.files[index].is_none())?;
             entries.put(index, file, close_on_exec)
         };
         if let Some(old) = old {
@@ -274,9 +270,7 @@ impl Entries {
     /// Takes the lowest unused descriptor not below `from`. EMFILE, ENOMEM.
     fn reserve(&mut self, from: usize, limit: u64) -> Result<usize> {
         let index = self.lowest_free(from);
-        if index as u64 >= limit || index > i32::MAX as usize {
-            return Err(Errno::EMFILE);
-        }
+        Errno::EMFILE.when(index as u64 >= limit || index > i32::MAX as usize)?;
         self.grow_to(index)?;
         self.used[index / 64] |= 1 << (index % 64);
         Ok(index)

@@ -21,10 +21,8 @@ impl View {
     pub(crate) fn change_mode(&self, path: &Path, mode: u32) -> Result {
         path.require_writable()?;
         let inode = path.entry.inode();
-        if path.entry.kind() == FileKind::Symlink {
-            // A symbolic link has no permissions to change (fchmodat(2), AT_SYMLINK_NOFOLLOW).
-            return Err(Errno::EOPNOTSUPP);
-        }
+        // A symbolic link has no permissions to change (fchmodat(2), AT_SYMLINK_NOFOLLOW).
+        Errno::EOPNOTSUPP.when(path.entry.kind() == FileKind::Symlink)?;
         Errno::EPERM.when(!permission::is_owner(&self.identity, &**inode))?;
         let mut permissions = mode & 0o7777;
         let gid = inode.ownership().gid;

@@ -155,9 +155,7 @@ impl Dentry {
         if let Some(known) = self.known_child(name) {
             return known.ok_or(Errno::ENOENT);
         }
-        if name.len() > NAME_LIMIT {
-            return Err(Errno::ENAMETOOLONG);
-        }
+        Errno::ENAMETOOLONG.when(name.len() > NAME_LIMIT)?;
         let _changes = self.changes.lock();
         self.child_locked(name)?.ok_or(Errno::ENOENT)
     }
@@ -167,12 +165,8 @@ impl Dentry {
         if let Some(known) = self.known_child(name) {
             return Ok(known);
         }
-        if name.len() > NAME_LIMIT {
-            return Err(Errno::ENAMETOOLONG);
-        }
-        if self.is_removed() {
-            return Err(Errno::ENOENT);
-        }
+        Errno::ENAMETOOLONG.when(name.len() > NAME_LIMIT)?;
+        Errno::ENOENT.when(self.is_removed())?;
         match self.inode.look_up(name) {
             Ok(inode) => Ok(Some(self.add_child(name, inode))),
             Err(Errno::ENOENT) => {

@@ -184,9 +184,7 @@ fn read_record(to: &mut Destination<'_>, position: &mut u64, flags: StatusFlags)
         if let Some(record) = console::records(*position, 1).into_iter().next() {
             break record;
         }
-        if flags.contains(StatusFlags::NON_BLOCKING) {
-            return Err(Errno::EAGAIN);
-        }
+        Errno::EAGAIN.when(flags.contains(StatusFlags::NON_BLOCKING))?;
         task::sleep_until(monotonic_ns() + LOG_INTERVAL_NS)?;
     };
     if *position != 0 && record.sequence > *position {
@@ -203,9 +201,7 @@ fn read_record(to: &mut Destination<'_>, position: &mut u64, flags: StatusFlags)
         }
     }
     line.push('\n');
-    if to.remaining() < line.len() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(to.remaining() < line.len())?;
     let count = to.put(line.as_bytes())?;
     *position = record.sequence + 1;
     Ok(count)
@@ -215,9 +211,7 @@ fn read_record(to: &mut Destination<'_>, position: &mut u64, flags: StatusFlags)
 #[cold]
 fn write_record(from: &mut Source<'_>) -> Result<usize> {
     let length = from.remaining();
-    if length > LINE_LIMIT {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(length > LINE_LIMIT)?;
     let mut bytes = alloc::vec![0; length];
     let taken = from.take(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes[..taken]).into_owned();

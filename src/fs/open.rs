@@ -50,9 +50,7 @@ impl View {
                 };
                 return self.open_found(path, &request, false);
             };
-            if parent.has_slash {
-                return Err(Errno::EISDIR);
-            }
+            Errno::EISDIR.when(parent.has_slash)?;
             let (path, is_new) = self.find_or_create(&parent.place, last, &request)?;
             walk.check_mount(&path)?;
             if path.entry.kind() == FileKind::Symlink && follow && !request.has(EXCLUSIVE) {
@@ -83,9 +81,7 @@ impl View {
     fn open_found(&self, path: Path, request: &Request, is_new: bool) -> Result<Arc<OpenFile>> {
         let kind = path.entry.kind();
         if request.status.contains(StatusFlags::PATH) {
-            if request.status.contains(StatusFlags::DIRECTORY) && kind != FileKind::Directory {
-                return Err(Errno::ENOTDIR);
-            }
+            Errno::ENOTDIR.when(request.status.contains(StatusFlags::DIRECTORY) && kind != FileKind::Directory)?;
             return Ok(OpenFile::new(PlaceFile::new(path), request.status));
         }
         if !is_new {
@@ -103,15 +99,9 @@ impl View {
     }
 
     fn check_open(&self, path: &Path, kind: FileKind, request: &Request) -> Result {
-        if request.has(CREATE) && request.has(EXCLUSIVE) {
-            return Err(Errno::EEXIST);
-        }
-        if request.has(CREATE) && kind == FileKind::Directory {
-            return Err(Errno::EISDIR);
-        }
-        if request.status.contains(StatusFlags::DIRECTORY) && kind != FileKind::Directory {
-            return Err(Errno::ENOTDIR);
-        }
+        Errno::EEXIST.when(request.has(CREATE) && request.has(EXCLUSIVE))?;
+        Errno::EISDIR.when(request.has(CREATE) && kind == FileKind::Directory)?;
+        Errno::ENOTDIR.when(request.status.contains(StatusFlags::DIRECTORY) && kind != FileKind::Directory)?;
         let access = request.access();
         match kind {
             FileKind::Symlink => return Err(Errno::ELOOP),
@@ -125,17 +115,13 @@ impl View {
         }
         path.check(&self.identity, access)?;
         let hides_access = request.status.contains(StatusFlags::NO_ACCESS_TIME);
-        if hides_access && !permission::is_owner(&self.identity, &**path.entry.inode()) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(hides_access && !permission::is_owner(&self.identity, &**path.entry.inode()))?;
         Ok(())
     }
 
     /// Opens a new file without a name in a directory (O_TMPFILE).
     fn open_unnamed(&self, directory: &Path, request: &Request) -> Result<Arc<OpenFile>> {
-        if !directory.entry.is_directory() {
-            return Err(Errno::ENOTDIR);
-        }
+        Errno::ENOTDIR.when(!directory.entry.is_directory())?;
         directory.require_writable()?;
         permission::check(&self.identity, &**directory.entry.inode(), Access::WRITE | Access::EXECUTE)?;
         let placement = Placement::new(&self.identity, directory, FileKind::Regular, request.mode & !self.umask);
@@ -161,12 +147,8 @@ impl Request {
             flags &= (StatusFlags::PATH | StatusFlags::DIRECTORY | StatusFlags::NO_FOLLOW).bits();
         }
         let is_directory = flags & StatusFlags::DIRECTORY.bits() != 0;
-        if is_directory && flags & CREATE != 0 {
-            return Err(Errno::EINVAL);
-        }
-        if flags & UNNAMED != 0 && (!is_directory || flags & 3 == 0) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(is_directory && flags & CREATE != 0)?;
+        Errno::EINVAL.when(flags & UNNAMED != 0 && (!is_directory || flags & 3 == 0))?;
         let status = StatusFlags::from_bits_truncate(flags & !(CREATE | EXCLUSIVE | TRUNCATE | CLOSE_ON_EXEC));
         Ok(Request { raw: flags, status, mode: mode & 0o7777 })
     }

@@ -90,13 +90,12 @@ impl Path {
     pub(super) fn require_may_remove(&self, identity: &Identity, child: &dyn Inode) -> Result {
         check(identity, &**self.entry.inode(), Access::WRITE | Access::EXECUTE)?;
         let directory = self.entry.inode().ownership();
-        if directory.permissions & STICKY != 0
-            && identity.fsuid != child.ownership().uid
-            && identity.fsuid != directory.uid
-            && !identity.can(Capabilities::FOWNER)
-        {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(
+            directory.permissions & STICKY != 0
+                && identity.fsuid != child.ownership().uid
+                && identity.fsuid != directory.uid
+                && !identity.can(Capabilities::FOWNER),
+        )?;
         Ok(())
     }
 }

@@ -95,16 +95,10 @@ impl<'a> Walk<'a> {
 
     /// Starts a walk that must keep to restrictions; for `IN_ROOT` the view's root is its start already.
     pub(super) fn restricted(view: &'a View, name: &'a [u8], restrictions: Restrictions) -> Result<Walk<'a>> {
-        if name.is_empty() {
-            return Err(Errno::ENOENT);
-        }
-        if name.len() >= PATH_LIMIT {
-            return Err(Errno::ENAMETOOLONG);
-        }
+        Errno::ENOENT.when(name.is_empty())?;
+        Errno::ENAMETOOLONG.when(name.len() >= PATH_LIMIT)?;
         let is_absolute = name[0] == b'/';
-        if is_absolute && restrictions.contains(Restrictions::BENEATH) {
-            return Err(Errno::EXDEV);
-        }
+        Errno::EXDEV.when(is_absolute && restrictions.contains(Restrictions::BENEATH))?;
         let place = if is_absolute { view.root().clone() } else { view.start().clone() };
         Ok(Walk { view, place, text: Cow::Borrowed(name), next: 0, links: 0, restrictions })
     }
@@ -125,9 +119,7 @@ impl<'a> Walk<'a> {
                     self.enter(found)?;
                 }
             }
-            if component.has_slash && !self.place.entry.is_directory() {
-                return Err(Errno::ENOTDIR);
-            }
+            Errno::ENOTDIR.when(component.has_slash && !self.place.entry.is_directory())?;
             return Ok(self.place);
         }
     }
@@ -172,9 +164,7 @@ impl<'a> Walk<'a> {
                     self.enter(found)?;
                 }
             }
-            if !self.place.entry.is_directory() {
-                return Err(Errno::ENOTDIR);
-            }
+            Errno::ENOTDIR.when(!self.place.entry.is_directory())?;
         }
     }
 
@@ -189,9 +179,8 @@ impl<'a> Walk<'a> {
 
     /// Returns the directory above the place.
     pub(super) fn above(&self) -> Result<Path> {
-        if self.restrictions.contains(Restrictions::BENEATH) && self.place.is_same(self.view.start()) {
-            return Err(Errno::EXDEV);
-        }
+        Errno::EXDEV
+            .when(self.restrictions.contains(Restrictions::BENEATH) && self.place.is_same(self.view.start()))?;
         let above = self.place.clone().parent(self.view.root());
         self.check_mount(&above)?;
         Ok(above)
@@ -219,41 +208,27 @@ impl<'a> Walk<'a> {
     /// Puts the link's text in front of what is left after `end`, or jumps where a magic link leads.
     fn follow(&mut self, link: &Dentry, end: usize) -> Result {
         self.links += 1;
-        if self.links > LINK_LIMIT {
-            return Err(Errno::ELOOP);
-        }
-        if self.restrictions.contains(Restrictions::NO_LINKS) {
-            return Err(Errno::ELOOP);
-        }
+        Errno::ELOOP.when(self.links > LINK_LIMIT)?;
+        Errno::ELOOP.when(self.restrictions.contains(Restrictions::NO_LINKS))?;
         let rest = self.text[end..].to_vec();
         let inode = link.inode();
         if let Some(target) = inode.follow() {
-            if self.restrictions.contains(Restrictions::NO_MAGIC_LINKS) {
-                return Err(Errno::ELOOP);
-            }
+            Errno::ELOOP.when(self.restrictions.contains(Restrictions::NO_MAGIC_LINKS))?;
             // Where a magic link leads is outside of any tree that could be kept to.
-            if self.restrictions.intersects(Restrictions::BENEATH | Restrictions::IN_ROOT) {
-                return Err(Errno::EXDEV);
-            }
+            Errno::EXDEV.when(self.restrictions.intersects(Restrictions::BENEATH | Restrictions::IN_ROOT))?;
             let target = target?;
             self.check_mount(&target)?;
             self.place = target;
             // An empty rest leaves the walk at the target; slashes alone require a directory, as "." after them does.
-            if !rest.is_empty() && !self.place.entry.is_directory() {
-                return Err(Errno::ENOTDIR);
-            }
+            Errno::ENOTDIR.when(!rest.is_empty() && !self.place.entry.is_directory())?;
             self.text = Cow::Owned(rest);
             self.next = 0;
             return Ok(());
         }
         let mut text = inode.read_link()?;
-        if text.is_empty() {
-            return Err(Errno::ENOENT);
-        }
+        Errno::ENOENT.when(text.is_empty())?;
         if text[0] == b'/' {
-            if self.restrictions.contains(Restrictions::BENEATH) {
-                return Err(Errno::EXDEV);
-            }
+            Errno::EXDEV.when(self.restrictions.contains(Restrictions::BENEATH))?;
             self.check_mount(self.view.root())?;
             self.place = self.view.root().clone();
         }
@@ -267,9 +242,7 @@ impl<'a> Walk<'a> {
 impl Path {
     /// Finds the entry `name` of this directory, and what is mounted there.
     pub(super) fn child(&self, name: &[u8]) -> Result<Path> {
-        if name.len() > NAME_LIMIT {
-            return Err(Errno::ENAMETOOLONG);
-        }
+        Errno::ENAMETOOLONG.when(name.len() > NAME_LIMIT)?;
         let entry = self.entry.child(name)?;
         Ok(Path { mount: self.mount.clone(), entry }.descend())
     }

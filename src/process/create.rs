@@ -105,13 +105,9 @@ impl Newborn {
 pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneRequest, entry: Entry) -> Result<Newborn> {
     check(request)?;
     // The children of the first process' sibling would have nobody to reap them.
-    if request.flags.contains(CloneFlags::PARENT) && parent.process().id() == table::INIT {
-        return Err(Errno::EINVAL);
-    }
-    if parent.needs_attention() {
-        // As on Linux, a signal that came first is handled first: it may stop or end the process.
-        return Err(Errno::RESTART_ALWAYS);
-    }
+    Errno::EINVAL.when(request.flags.contains(CloneFlags::PARENT) && parent.process().id() == table::INIT)?;
+    // As on Linux, a signal that came first is handled first: it may stop or end the process.
+    Errno::RESTART_ALWAYS.when(parent.needs_attention())?;
 
     let flags = request.flags;
     let mut user = user.duplicate();
@@ -122,15 +118,11 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     if flags.contains(CloneFlags::MEMORY) {
         user.watch_cpu(false);
     }
-    if flags.contains(CloneFlags::SET_TLS) && !user.set_fs_base(request.tls) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(flags.contains(CloneFlags::SET_TLS) && !user.set_fs_base(request.tls))?;
 
     let process = parent.process();
     let charge = charge_thread(parent)?;
-    if table::thread_count() >= limits::threads_max() {
-        return Err(Errno::EAGAIN);
-    }
+    Errno::EAGAIN.when(table::thread_count() >= limits::threads_max())?;
     let id = request.id.map_or_else(Reservation::new, |id| Reservation::exact(id, &parent.identity()))?;
     let child_process = if flags.contains(CloneFlags::THREAD) {
         process.clone()
@@ -166,9 +158,7 @@ fn check(request: &CloneRequest) -> Result {
         || flags.contains(CloneFlags::THREAD | CloneFlags::PIDFD)
         || flags.contains(CloneFlags::SIGNAL_HANDLERS | CloneFlags::CLEAR_SIGNAL_HANDLERS);
     // "EINVAL: Although CLONE_NEW… was specified, support … was not configured in the kernel."
-    if is_wrong || flags.intersects(CloneFlags::NAMESPACES) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(is_wrong || flags.intersects(CloneFlags::NAMESPACES))?;
     Ok(())
 }
 
@@ -254,9 +244,8 @@ fn enter(parent: &Arc<Thread>, process: &Arc<Process>, thread: &Arc<Thread>, fla
         let mut state = process.state.lock();
         if flags.contains(CloneFlags::THREAD) {
             // What is due for the process was decided without the new thread: let it happen first.
-            if state.ending.is_some() || state.executor.is_some() || state.stop != Stop::None {
-                return Err(Errno::RESTART_ALWAYS);
-            }
+            Errno::RESTART_ALWAYS
+                .when(state.ending.is_some() || state.executor.is_some() || state.stop != Stop::None)?;
         }
         state.threads.push(thread.clone());
         signal::recalculate(&mut state, thread);
@@ -295,12 +284,8 @@ impl Reservation {
 
     /// Takes the id that clone3(2) was given. EINVAL, EPERM, EEXIST.
     fn exact(id: i32, identity: &Identity) -> Result<Reservation> {
-        if !(1..table::ID_MAX).contains(&id) {
-            return Err(Errno::EINVAL);
-        }
-        if !identity.can(Capabilities::SYS_ADMIN) && !identity.can(Capabilities::CHECKPOINT_RESTORE) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EINVAL.when(!(1..table::ID_MAX).contains(&id))?;
+        Errno::EPERM.when(!identity.can(Capabilities::SYS_ADMIN) && !identity.can(Capabilities::CHECKPOINT_RESTORE))?;
         let is_free = table::with(|table| {
             let is_free = !table.is_used(id);
             if is_free {

@@ -103,9 +103,7 @@ impl Image {
         let header = Header::parse(start)?;
         let file_size = executable.cache()?.size();
         let table = header.program_headers.clone();
-        if table.end > file_size {
-            return Err(Errno::ENOEXEC);
-        }
+        Errno::ENOEXEC.when(table.end > file_size)?;
         let mut read = Vec::new();
         let bytes = match start.get(table.start as usize..table.end as usize) {
             Some(bytes) => bytes,
@@ -155,9 +153,7 @@ impl Image {
             let room = length.checked_add(alignment - PAGE).ok_or(Errno::ENOEXEC)?;
             space.find_free(room)?.next_multiple_of(alignment)
         };
-        if start.checked_add(length).is_none_or(|end| end > USER_END) {
-            return Err(Errno::ENOEXEC);
-        }
+        Errno::ENOEXEC.when(start.checked_add(length).is_none_or(|end| end > USER_END))?;
         Ok(start.wrapping_sub(span.start))
     }
 }
@@ -190,9 +186,7 @@ fn map_segment(space: &AddressSpace, executable: &Executable, segment: &Segment,
         let is_partial = segment.memory_size > segment.file_size && file_end < zero_start;
         if is_partial {
             let tail = (zero_start - file_end) as usize;
-            if space.write_remote(file_end, &ZEROS[..tail]) < tail {
-                return Err(Errno::ENOMEM);
-            }
+            Errno::ENOMEM.when(space.write_remote(file_end, &ZEROS[..tail]) < tail)?;
         }
     }
     if memory_end > zero_start {
@@ -212,9 +206,7 @@ fn refuse_address(error: Errno) -> Errno {
 
 fn read_name(executable: &Executable, place: core::ops::Range<u64>) -> Result<Vec<u8>> {
     let mut name = alloc::vec![0; (place.end - place.start) as usize + 1];
-    if executable.read(place.start, &mut name)? < name.len() || name.pop() != Some(0) {
-        return Err(Errno::ENOEXEC);
-    }
+    Errno::ENOEXEC.when(executable.read(place.start, &mut name)? < name.len() || name.pop() != Some(0))?;
     let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
     name.truncate(end);
     Ok(name)

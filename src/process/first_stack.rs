@@ -55,9 +55,7 @@ pub(super) struct FilledStack {
 /// Checks that name, arguments and environment are not too large: E2BIG (execve(2), "Limits on size …").
 pub(super) fn check_size(name: &[u8], argv: &[Vec<u8>], envp: &[Vec<u8>], stack_limit: u64) -> Result {
     let strings = || argv.iter().chain(envp);
-    if strings().any(|string| string.len() + 1 > MAX_STRING) {
-        return Err(Errno::E2BIG);
-    }
+    Errno::E2BIG.when(strings().any(|string| string.len() + 1 > MAX_STRING))?;
     let pointers = (argv.len() + envp.len()) * size_of::<u64>();
     let bytes: usize = strings().map(|string| string.len() + 1).sum();
     let limit = (stack_limit / 4).clamp(SIZE_MINIMUM, SIZE_MAXIMUM);

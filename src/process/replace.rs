@@ -66,9 +66,7 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result {
     let process = thread.process();
     {
         let mut state = process.state.lock();
-        if state.ending.is_some() || state.executor.is_some() {
-            return Err(Errno::EAGAIN);
-        }
+        Errno::EAGAIN.when(state.ending.is_some() || state.executor.is_some())?;
         if state.threads.len() == 1 && thread.id() == process.id() {
             return Ok(());
         }
@@ -83,9 +81,7 @@ fn end_other_threads(thread: &Arc<Thread>) -> Result {
         (state.threads.len() == 1 || state.ending.is_some()).then(|| state.ending.is_none())
     });
     process.state.lock().executor = None;
-    if !is_alone {
-        return Err(Errno::EAGAIN);
-    }
+    Errno::EAGAIN.when(!is_alone)?;
     let (first, charge) = table::with(|table| {
         // A tracer does not hear of the end of the first thread, in whose place the caller comes (ptrace(2)).
         let tracer = table.nodes.get(&process.id()).and_then(|node| node.tracer);

@@ -194,9 +194,7 @@ fn children(subject: &Subject) -> String {
 /// A magic link to a place of the file tree; EACCES for those who may not look.
 fn link(subject: Subject, find: fn(&Thread) -> Option<Path>) -> Target {
     Box::new(move || {
-        if !may_inspect(&subject.process) {
-            return Err(Errno::EACCES);
-        }
+        Errno::EACCES.when(!may_inspect(&subject.process))?;
         let thread = subject.thread().ok_or(Errno::ENOENT)?;
         let path = find(&thread).ok_or(Errno::ENOENT)?;
         let root = Thread::try_current().map_or_else(|| path.clone(), |caller| caller.places().0.root.clone());
@@ -206,9 +204,7 @@ fn link(subject: Subject, find: fn(&Thread) -> Option<Path>) -> Target {
 
 fn set_name(subject: &Subject, bytes: &[u8]) -> Result {
     let Some(thread) = subject.thread() else { return Err(Errno::ESRCH) };
-    if Thread::try_current().is_some_and(|caller| caller.process().id() != subject.process.id()) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(Thread::try_current().is_some_and(|caller| caller.process().id() != subject.process.id()))?;
     thread.set_name(bytes.strip_suffix(b"\n").unwrap_or(bytes));
     Ok(())
 }
@@ -219,13 +215,9 @@ fn oom_score_adjustment(subject: &Subject) -> String {
 
 fn set_oom_score_adjustment(subject: &Subject, bytes: &[u8]) -> Result {
     let value: i32 = number(bytes)?;
-    if !(-1000..=1000).contains(&value) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(!(-1000..=1000).contains(&value))?;
     let may_lower = Thread::try_current().is_none_or(|caller| caller.identity().can(Capabilities::SYS_RESOURCE));
-    if value < subject.process.oom_score_adjustment() && !may_lower {
-        return Err(Errno::EACCES);
-    }
+    Errno::EACCES.when(value < subject.process.oom_score_adjustment() && !may_lower)?;
     subject.process.set_oom_score_adjustment(value);
     Ok(())
 }
@@ -238,9 +230,7 @@ fn timer_slack(subject: &Subject) -> String {
 fn set_timer_slack(subject: &Subject, bytes: &[u8]) -> Result {
     let thread = subject.thread().ok_or(Errno::ESRCH)?;
     let may_set = |caller: Arc<Thread>| Arc::ptr_eq(&caller, &thread) || caller.identity().can(Capabilities::SYS_NICE);
-    if !Thread::try_current().is_none_or(may_set) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!Thread::try_current().is_none_or(may_set))?;
     let slack_ns = number(bytes)?;
     thread.change_attributes(|own| own.timer_slack_ns = slack_ns);
     Ok(())
@@ -293,9 +283,7 @@ impl Descriptors {
 
 impl Directory for Descriptors {
     fn find(&self, name: &[u8]) -> Result<Arc<Node>> {
-        if !may_inspect(&self.subject.process) {
-            return Err(Errno::EACCES);
-        }
+        Errno::EACCES.when(!may_inspect(&self.subject.process))?;
         let fd = parse_id(name).ok_or(Errno::ENOENT)?;
         let files = self.subject.thread().ok_or(Errno::ENOENT)?.files();
         let open = files.get(fd).map_err(|_| Errno::ENOENT)?;

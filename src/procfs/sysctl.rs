@@ -66,9 +66,7 @@ impl Kind {
             Kind::Numbers(numbers) => {
                 let values = text.split_whitespace().map(str::parse);
                 for (number, value) in numbers.iter().zip(values) {
-                    if !value.is_ok_and(|value| number.set(value)) {
-                        return Err(Errno::EINVAL);
-                    }
+                    Errno::EINVAL.when(!value.is_ok_and(|value| number.set(value)))?;
                 }
                 Ok(())
             }

@@ -50,14 +50,10 @@ impl IoVecs<'_> {
             return Ok(Vec::new());
         }
         let vectors = self.first.slice(count)?.read_all()?;
-        if vectors.iter().any(|area| i64::try_from(area.length).is_err()) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(vectors.iter().any(|area| i64::try_from(area.length).is_err()))?;
         let mut areas: Vec<_> = vectors.iter().map(|area| (area.base, area.length as usize)).collect();
         cut(&mut areas, MAX_RW_LENGTH);
-        if areas.iter().any(|(base, length)| !is_user_area(*base, *length)) {
-            return Err(Errno::EFAULT);
-        }
+        Errno::EFAULT.when(areas.iter().any(|(base, length)| !is_user_area(*base, *length)))?;
         Ok(areas)
     }
 }
@@ -161,9 +157,7 @@ pub(crate) fn close(ctx: &Ctx<'_>, fd: Fd) -> Result {
 pub(crate) fn close_range(ctx: &Ctx<'_>, first: u32, last: u32, flags: u32) -> Result {
     const UNSHARE: u32 = 1 << 1;
     const MARK_CLOSE_ON_EXEC: u32 = 1 << 2;
-    if flags & !(UNSHARE | MARK_CLOSE_ON_EXEC) != 0 || first > last {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(UNSHARE | MARK_CLOSE_ON_EXEC) != 0 || first > last)?;
     let files = if flags & UNSHARE == 0 { ctx.files().clone() } else { ctx.files().duplicate()? };
     match flags & MARK_CLOSE_ON_EXEC {
         0 => files.close_range(first, last),
@@ -192,9 +186,7 @@ pub(crate) fn dup2(ctx: &Ctx<'_>, old: Fd, new: Fd) -> Result<usize> {
 
 /// dup3(2).
 pub(crate) fn dup3(ctx: &Ctx<'_>, old: Fd, new: Fd, flags: u32) -> Result<usize> {
-    if flags & !CLOSE_ON_EXEC != 0 || old == new {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !CLOSE_ON_EXEC != 0 || old == new)?;
     ctx.files().replace(new.0, ctx.file(old)?, descriptor_limit(ctx), flags & CLOSE_ON_EXEC != 0)?;
     Ok(new.0 as usize)
 }
@@ -207,9 +199,8 @@ pub(crate) fn pipe(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>) -> Result 
 /// pipe2(2).
 pub(crate) fn pipe2(ctx: &Ctx<'_>, descriptors: UserPtr<'_, [i32; 2]>, flags: u32) -> Result {
     let status = StatusFlags::from_bits_truncate(flags & !CLOSE_ON_EXEC);
-    if flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits() | StatusFlags::DIRECT.bits()) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL
+        .when(flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits() | StatusFlags::DIRECT.bits()) != 0)?;
 
     let identity = ctx.thread().identity();
     let (read_end, write_end) = new_pipe(identity.as_pipe_owner());
@@ -332,8 +323,6 @@ fn checked_offset(offset: i64) -> Result<u64> {
 
 /// ESPIPE comes before the access mode is looked at (pread64 on Linux); EBADF for O_PATH before that.
 fn check_seekable(file: &OpenFile) -> Result {
-    if file.flags().contains(StatusFlags::PATH) {
-        return Err(Errno::EBADF);
-    }
+    Errno::EBADF.when(file.flags().contains(StatusFlags::PATH))?;
     if file.file().is_seekable() { Ok(()) } else { Err(Errno::ESPIPE) }
 }

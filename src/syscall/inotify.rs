@@ -18,9 +18,7 @@ pub(crate) fn inotify_init(ctx: &Ctx<'_>) -> Result<usize> {
 /// inotify_init1(2).
 pub(crate) fn inotify_init1(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
     let status = StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
-    if flags & !(CLOSE_ON_EXEC | status.bits()) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(CLOSE_ON_EXEC | status.bits()) != 0)?;
     let inotify = Inotify::new(ctx.identity().uid)?;
     install(ctx, OpenFile::new(inotify, status), flags & CLOSE_ON_EXEC != 0)
 }
@@ -29,15 +27,11 @@ pub(crate) fn inotify_init1(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
 pub(crate) fn inotify_add_watch(ctx: &Ctx<'_>, fd: Fd, name: UserStr<'_>, mask: u32) -> Result<usize> {
     let mask = Notice::from_bits(mask).filter(|mask| !mask.is_empty()).ok_or(Errno::EINVAL)?;
     let file = ctx.file(fd)?;
-    if mask.contains(Notice::MASK_ADD | Notice::MASK_CREATE) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(mask.contains(Notice::MASK_ADD | Notice::MASK_CREATE))?;
     let inotify = file.downcast::<Inotify>().ok_or(Errno::EINVAL)?;
     let view = ctx.view(Fd::CURRENT)?;
     let path = view.look_up(read_name(name, &mut UserString::new())?, !mask.contains(Notice::DO_NOT_FOLLOW))?;
-    if mask.contains(Notice::ONLY_DIRECTORY) && !path.entry().is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
+    Errno::ENOTDIR.when(mask.contains(Notice::ONLY_DIRECTORY) && !path.entry().is_directory())?;
     view.check_access(&path, Access::READ)?;
     inotify.watch(&path, mask).map(|number| number as usize)
 }

@@ -151,13 +151,12 @@ pub(crate) fn mremap(ctx: &Ctx<'_>, old: u64, old_length: u64, new_length: u64, 
     let has = |flag: u32| flags & flag != 0;
     let known = linux::MREMAP_FIXED | linux::MREMAP_MAYMOVE | linux::MREMAP_DONTUNMAP;
     let must_move = has(linux::MREMAP_FIXED) || has(linux::MREMAP_DONTUNMAP);
-    if flags & !known != 0
-        || must_move && !has(linux::MREMAP_MAYMOVE)
-        || has(linux::MREMAP_DONTUNMAP) && new_length != old_length
-        || !old.is_multiple_of(PAGE)
-    {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(
+        flags & !known != 0
+            || must_move && !has(linux::MREMAP_MAYMOVE)
+            || has(linux::MREMAP_DONTUNMAP) && new_length != old_length
+            || !old.is_multiple_of(PAGE),
+    )?;
     let kept = if has(linux::MREMAP_DONTUNMAP) { round_up(old_length) } else { 0 };
     let growth = kept + round_up(new_length).saturating_sub(round_up(old_length));
     if growth > 0 && new_length != 0 {

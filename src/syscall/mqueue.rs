@@ -35,7 +35,7 @@ pub(crate) struct QueueAttributes {
 pub(crate) fn mq_open(
     ctx: &Ctx<'_>, name: UserStr<'_>, flags: u32, mode: u32, attributes: UserPtr<'_, QueueAttributes>,
 ) -> Result<usize> {
-    let attributes = attributes.non_null().map(UserPtr::read).transpose()?;
+    let attributes = attributes.read_if_given()?;
     let buffer = &mut UserString::new();
     let name = read_name(name, buffer)?;
     let identity = ctx.identity();
@@ -50,9 +50,7 @@ pub(crate) fn mq_open(
         user_limit: usize::try_from(ctx.process().limit(Resource::MessageQueue)).unwrap_or(usize::MAX),
     });
     let status = StatusFlags::from_bits_truncate(flags & (3 | raw::O_NONBLOCK));
-    if name.is_empty() {
-        return Err(Errno::ENOENT);
-    }
+    Errno::ENOENT.when(name.is_empty())?;
     let fd = reserve(ctx)?;
     let file = mqueue::open(name, status, creation, &identity)?;
     // A queue's descriptor is always closed by exec (mq_open(3)).
@@ -68,17 +66,11 @@ pub(crate) fn mq_unlink(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
 pub(crate) fn mq_timedsend(
     ctx: &Ctx<'_>, fd: Fd, text: UserPtr<'_, u8>, length: usize, priority: u32, limit: UserPtr<'_, TimeSpec>,
 ) -> Result {
-    if priority >= PRIORITIES {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(priority >= PRIORITIES)?;
     let deadline_ns = read_time(limit)?;
     let (open, queue) = find(ctx, fd)?;
-    if !open.is_writable() {
-        return Err(Errno::EBADF);
-    }
-    if length > queue.capacity().0.bytes {
-        return Err(Errno::EMSGSIZE);
-    }
+    Errno::EBADF.when(!open.is_writable())?;
+    Errno::EMSGSIZE.when(length > queue.capacity().0.bytes)?;
     let text = text.slice(length)?.read_all()?;
     let wait = Wait { is_non_blocking: open.flags().is_non_blocking(), deadline_ns };
     queue.send(text, priority, wait, (ctx.process().id(), ctx.identity().uid))
@@ -91,17 +83,11 @@ pub(crate) fn mq_timedreceive(
 ) -> Result<usize> {
     let deadline_ns = read_time(limit)?;
     let (open, queue) = find(ctx, fd)?;
-    if !open.is_readable() {
-        return Err(Errno::EBADF);
-    }
-    if length < queue.capacity().0.bytes {
-        return Err(Errno::EMSGSIZE);
-    }
+    Errno::EBADF.when(!open.is_readable())?;
+    Errno::EMSGSIZE.when(length < queue.capacity().0.bytes)?;
     let wait = Wait { is_non_blocking: open.flags().is_non_blocking(), deadline_ns };
     let (message, message_priority) = queue.receive(wait)?;
-    if let Some(priority) = priority.non_null() {
-        priority.write(&message_priority)?;
-    }
+    priority.write_if_wanted(&message_priority)?;
     text.slice(message.len())?.write_all(&message)?;
     Ok(message.len())
 }
@@ -135,10 +121,8 @@ pub(crate) fn mq_getsetattr(
     ctx: &Ctx<'_>, fd: Fd, new: UserPtr<'_, QueueAttributes>, old: UserPtr<'_, QueueAttributes>,
 ) -> Result {
     let non_blocking = StatusFlags::NON_BLOCKING;
-    let new = new.non_null().map(UserPtr::read).transpose()?;
-    if new.is_some_and(|new| new.flags & !i64::from(non_blocking.bits()) != 0) {
-        return Err(Errno::EINVAL);
-    }
+    let new = new.read_if_given()?;
+    Errno::EINVAL.when(new.is_some_and(|new| new.flags & !i64::from(non_blocking.bits()) != 0))?;
     let (open, queue) = find(ctx, fd)?;
     let flags = open.flags();
     if let Some(new) = new {

@@ -103,9 +103,7 @@ impl Subject for Fd {
 /// Returns the place of an open file, for the `f…` calls. EBADF (also for O_PATH); EINVAL for what has none.
 pub(super) fn place_of(ctx: &Ctx<'_>, fd: Fd) -> Result<(View, Path)> {
     let file = ctx.file(fd)?;
-    if file.flags().contains(StatusFlags::PATH) {
-        return Err(Errno::EBADF);
-    }
+    Errno::EBADF.when(file.flags().contains(StatusFlags::PATH))?;
     Ok((ctx.view(Fd::CURRENT)?, path_of(&file).ok_or(Errno::EINVAL)?))
 }
 
@@ -127,27 +125,17 @@ pub(crate) fn open(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mode: u32) -> Result<u
 pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, size: usize) -> Result<usize> {
     /// "EAGAIN … not all path components were in the cache": which of them are is not asked for here.
     const RESOLVE_CACHED: u64 = 0x20;
-    if size < size_of::<[u64; 3]>() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(size < size_of::<[u64; 3]>())?;
     let [flags, mode, resolve] = how.read()?;
     for extra in (size_of::<[u64; 3]>()..size.min(4096)).map(|offset| how.cast::<u8>().add(offset)) {
-        if extra.read()? != 0 {
-            return Err(Errno::E2BIG);
-        }
+        Errno::E2BIG.when(extra.read()? != 0)?;
     }
     let known = u64::from(KNOWN_FLAGS);
     let has_mode = flags & u64::from(CREATES) != 0;
-    if flags & !known != 0 || mode & !0o7777 != 0 || mode != 0 && !has_mode {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !known != 0 || mode & !0o7777 != 0 || mode != 0 && !has_mode)?;
     let restrictions = Restrictions::from_bits(resolve & !RESOLVE_CACHED).ok_or(Errno::EINVAL)?;
-    if restrictions.contains(Restrictions::BENEATH | Restrictions::IN_ROOT) {
-        return Err(Errno::EINVAL);
-    }
-    if resolve & RESOLVE_CACHED != 0 {
-        return Err(Errno::EAGAIN);
-    }
+    Errno::EINVAL.when(restrictions.contains(Restrictions::BENEATH | Restrictions::IN_ROOT))?;
+    Errno::EAGAIN.when(resolve & RESOLVE_CACHED != 0)?;
     let buffer = &mut UserString::new();
     let name = read_name(at.name, buffer)?;
     let fd = reserve(ctx)?;
@@ -162,9 +150,7 @@ pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, siz
 /// access(2), faccessat(2), faccessat2(2): with the real ids, unless AT_EACCESS.
 pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFlags) -> Result {
     let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
-    if flags & !(EFFECTIVE_ACCESS | NO_FOLLOW | EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(EFFECTIVE_ACCESS | NO_FOLLOW | EMPTY_PATH) != 0)?;
     let buffer = &mut UserString::new();
     let name = read_name(at.name, buffer)?;
     if name.is_empty() && flags & EMPTY_PATH != 0 {
@@ -214,9 +200,7 @@ pub(crate) fn mknod(ctx: &Ctx<'_>, at: At<'_>, mode: u32, device: u32) -> Result
 /// symlink(2), symlinkat(2).
 pub(crate) fn symlink(ctx: &Ctx<'_>, target: UserStr<'_>, at: At<'_>) -> Result {
     let target = target.read_string(PATH_LIMIT)?;
-    if target.is_empty() {
-        return Err(Errno::ENOENT);
-    }
+    Errno::ENOENT.when(target.is_empty())?;
     create(ctx, at, NewNode::Symlink(target), 0o777)
 }
 
@@ -229,13 +213,9 @@ fn create(ctx: &Ctx<'_>, at: At<'_>, node: NewNode, mode: u32) -> Result {
 
 /// link(2), linkat(2).
 pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result {
-    if flags & !(FOLLOW | EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(FOLLOW | EMPTY_PATH) != 0)?;
     // "AT_EMPTY_PATH … the caller must have the CAP_DAC_READ_SEARCH capability" (ENOENT without).
-    if flags & EMPTY_PATH != 0 && !ctx.thread().identity().can(Capabilities::DAC_READ_SEARCH) {
-        return Err(Errno::ENOENT);
-    }
+    Errno::ENOENT.when(flags & EMPTY_PATH != 0 && !ctx.thread().identity().can(Capabilities::DAC_READ_SEARCH))?;
     let follow = if flags & FOLLOW == 0 { NO_FOLLOW } else { 0 };
     let buffers = (&mut UserString::new(), &mut UserString::new());
     let (old_name, new_name) = (read_name(old.name, buffers.0)?, read_name(new.name, buffers.1)?);
@@ -253,9 +233,7 @@ pub(crate) fn rmdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
 
 /// unlink(2), unlinkat(2).
 pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Result {
-    if flags & !REMOVE_DIRECTORY != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !REMOVE_DIRECTORY != 0)?;
     let buffer = &mut UserString::new();
     let (view, name) = read_at(ctx, at, buffer)?;
     if flags & REMOVE_DIRECTORY != 0 {
@@ -301,20 +279,14 @@ pub(crate) fn truncate(ctx: &Ctx<'_>, name: UserStr<'_>, size: i64) -> Result {
 pub(crate) fn getcwd(ctx: &Ctx<'_>, buffer: UserPtr<'_, u8>, size: usize) -> Result<usize> {
     let (places, _) = ctx.thread().places();
     let name = places.working.full_name(&places.root);
-    if name.is_removed {
-        return Err(Errno::ENOENT);
-    }
+    Errno::ENOENT.when(name.is_removed)?;
     let mut text = name.bytes;
     if !name.is_reachable {
         text.splice(..0, *b"(unreachable)");
     }
     text.push(0);
-    if text.len() > PATH_LIMIT {
-        return Err(Errno::ENAMETOOLONG);
-    }
-    if text.len() > size {
-        return Err(Errno::ERANGE);
-    }
+    Errno::ENAMETOOLONG.when(text.len() > PATH_LIMIT)?;
+    Errno::ERANGE.when(text.len() > size)?;
     buffer.slice(text.len())?.write_all(&text)?;
     Ok(text.len())
 }
@@ -340,17 +312,13 @@ pub(crate) fn fchdir(ctx: &Ctx<'_>, fd: Fd) -> Result {
 pub(crate) fn chroot(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
     let (view, path) = find_place(ctx, At::here(name), 0)?;
     require_directory(&view, &path)?;
-    if !view.identity.can(Capabilities::SYS_CHROOT) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!view.identity.can(Capabilities::SYS_CHROOT))?;
     ctx.thread().shared_directories().set_root(path);
     Ok(())
 }
 
 fn require_directory(view: &View, path: &Path) -> Result {
-    if !path.entry().is_directory() {
-        return Err(Errno::ENOTDIR);
-    }
+    Errno::ENOTDIR.when(!path.entry().is_directory())?;
     path.check(&view.identity, Access::EXECUTE)
 }
 

@@ -52,9 +52,7 @@ pub(crate) fn ppoll(
 fn poll_descriptors(
     ctx: &Ctx<'_>, descriptors: UserPtr<'_, PollFd>, count: u32, deadline_ns: Option<u64>,
 ) -> Result<usize> {
-    if u64::from(count) > ctx.process().limit(Resource::OpenFiles) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(u64::from(count) > ctx.process().limit(Resource::OpenFiles))?;
     let count = count as usize;
     descriptors.slice(count)?;
     // Most calls are for a few descriptors: those need no memory of the heap.
@@ -135,18 +133,14 @@ fn wait_for_any(watches: &mut [Watch], deadline_ns: Option<u64>) -> Result<usize
     let wake = Arc::new(Wake { waiter: waiter.clone(), is_deaf: AtomicBool::new(false) });
     let observer: Arc<dyn Observer> = wake.clone();
     let mut ready = look(watches, Some(&observer));
-    if wake.is_deaf.load(Ordering::Relaxed) {
-        return Err(Errno::ENOMEM);
-    }
+    Errno::ENOMEM.when(wake.is_deaf.load(Ordering::Relaxed))?;
     while ready == 0 {
         match waiter.wait(deadline_ns) {
             Ok(()) => ready = look(watches, None),
             Err(WaitError::TimedOut) => return Ok(look(watches, None)),
             Err(WaitError::Interrupted) => {
                 ready = look(watches, None);
-                if ready == 0 {
-                    return Err(Errno::RESTART_NO_HANDLER);
-                }
+                Errno::RESTART_NO_HANDLER.when(ready == 0)?;
             }
         }
     }
@@ -271,9 +265,7 @@ fn select_sets(ctx: &Ctx<'_>, count: i32, sets: [UserPtr<'_, u64>; 3], deadline_
 /// Reads the signal mask of ppoll and relatives: EINVAL for a size other than 8.
 pub(super) fn read_mask(mask: UserPtr<'_, u64>, size: usize) -> Result<Option<SignalSet>> {
     let Some(mask) = mask.non_null() else { return Ok(None) };
-    if size != size_of::<u64>() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(size != size_of::<u64>())?;
     Ok(Some(SignalSet::from_bits(mask.read()?)))
 }
 

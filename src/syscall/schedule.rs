@@ -66,27 +66,21 @@ pub(crate) fn sched_getscheduler(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
 
 /// sched_getparam(2).
 pub(crate) fn sched_getparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result {
-    if priority.is_null() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(priority.is_null())?;
     let (thread, task) = find(ctx, id)?;
     priority.write(&policy_of(&thread, task.class()).1)
 }
 
 /// sched_setscheduler(2): all policies but the deadline one.
 pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: i32, priority: UserPtr<'_, i32>) -> Result {
-    if policy < 0 || priority.is_null() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(policy < 0 || priority.is_null())?;
     let priority = priority.read()?;
     set(ctx, id, policy & !RESET_ON_FORK, priority, policy & RESET_ON_FORK != 0)
 }
 
 /// sched_setparam(2).
 pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>) -> Result {
-    if priority.is_null() {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(priority.is_null())?;
     let priority = priority.read()?;
     let (thread, task) = find(ctx, id)?;
     set(ctx, id, policy_of(&thread, task.class()).0, priority, thread.attributes().scheduling.resets_on_fork)
@@ -110,9 +104,7 @@ fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool)
     let is_raised = (old.0 != policy && limit == 0) || (priority > old.1 && priority as u64 > limit);
     let is_refused =
         matches!(class, Class::RealTime { .. }) && is_raised || scheduling.resets_on_fork && !resets_on_fork;
-    if is_refused && !ctx.identity().can(Capabilities::SYS_NICE) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(is_refused && !ctx.identity().can(Capabilities::SYS_NICE))?;
     task.set_class(class);
     let fair_policy = if matches!(class, Class::Fair { .. }) { policy } else { OTHER };
     thread.change_attributes(|own| own.scheduling = Scheduling { fair_policy, nice, resets_on_fork });
@@ -158,18 +150,14 @@ pub(crate) fn sched_setaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserP
     let (thread, task) = find_any(ctx, id)?;
     check_permission(ctx, &thread)?;
     let mask = u64::from_le_bytes(bytes) & cpu::online();
-    if mask == 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(mask == 0)?;
     task.set_affinity(mask);
     Ok(())
 }
 
 /// sched_getaffinity(2). The raw call returns how many bytes it wrote.
 pub(crate) fn sched_getaffinity(ctx: &Ctx<'_>, id: i32, length: u32, mask: UserPtr<'_, u64>) -> Result<usize> {
-    if (length as usize) * 8 < cpu::count() || !length.is_multiple_of(8) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when((length as usize) * 8 < cpu::count() || !length.is_multiple_of(8))?;
     let (_, task) = find_any(ctx, id)?;
     mask.write(&(task.affinity() & cpu::online()))?;
     Ok(size_of::<u64>())
@@ -196,9 +184,7 @@ const ATTRIBUTES_SIZE: u32 = size_of::<Attributes>() as u32;
 pub(crate) fn sched_getattr(
     ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attributes>, size: u32, flags: u32,
 ) -> Result {
-    if attributes.is_null() || id < 0 || flags != 0 || !(ATTRIBUTES_SIZE..=4096).contains(&size) {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(attributes.is_null() || id < 0 || flags != 0 || !(ATTRIBUTES_SIZE..=4096).contains(&size))?;
     let (thread, task) = find(ctx, id)?;
     let class = task.class();
     let flags = u64::from(thread.attributes().scheduling.resets_on_fork);
@@ -211,27 +197,21 @@ pub(crate) fn sched_getattr(
 /// sched_setattr(2): what sched_setscheduler(2) sets, and the nice value of a normal thread.
 pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attributes>, flags: u32) -> Result {
     const RESET_ON_FORK: u64 = 1;
-    if attributes.is_null() || id < 0 || flags != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(attributes.is_null() || id < 0 || flags != 0)?;
     let wanted = attributes.read()?;
     // 0 stands for the first form (sched_setattr(2)).
     if wanted.size != 0 && wanted.size < ATTRIBUTES_SIZE {
         attributes.cast::<u32>().write(&ATTRIBUTES_SIZE)?;
         return Err(Errno::E2BIG);
     }
-    if wanted.flags & !RESET_ON_FORK != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(wanted.flags & !RESET_ON_FORK != 0)?;
     let (thread, task) = find(ctx, id)?;
     let present = if let Class::Fair { nice, .. } = task.class() { i32::from(nice) } else { 0 };
     // The least nice value that RLIMIT_NICE allows (getrlimit(2)).
     let least = 20 - thread.process().limit(Resource::Nice).min(40) as i32;
     let is_fair = matches!(wanted.policy as i32, OTHER | BATCH);
     let is_better = is_fair && wanted.nice < present && wanted.nice < least;
-    if is_better && !ctx.identity().can(Capabilities::SYS_NICE) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(is_better && !ctx.identity().can(Capabilities::SYS_NICE))?;
     set(ctx, id, wanted.policy as i32, wanted.priority as i32, wanted.flags & RESET_ON_FORK != 0)?;
     if is_fair {
         task.set_class(Class::Fair { nice: wanted.nice.clamp(-20, 19) as i8, is_idle: false });

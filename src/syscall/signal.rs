@@ -45,7 +45,7 @@ pub(crate) fn rt_sigaction(
     ctx: &Ctx<'_>, number: i32, new: UserPtr<'_, UserAction>, old: UserPtr<'_, UserAction>, size: usize,
 ) -> Result {
     check_size(size)?;
-    let new = new.non_null().map(UserPtr::read).transpose()?;
+    let new = new.read_if_given()?;
     let signal = Signal::from_number(number).ok_or(Errno::EINVAL)?;
     Errno::EINVAL.when(new.is_some() && signal.is_absolute())?;
     let before = match new {
@@ -60,15 +60,12 @@ pub(crate) fn rt_sigaction(
             ctx.process().set_action(signal, action)
         }
     };
-    if let Some(old) = old.non_null() {
-        old.write(&UserAction {
-            handler: before.handler,
-            flags: before.flags.bits(),
-            restorer: before.restorer,
-            mask: before.mask.bits(),
-        })?;
-    }
-    Ok(())
+    old.write_if_wanted(&UserAction {
+        handler: before.handler,
+        flags: before.flags.bits(),
+        restorer: before.restorer,
+        mask: before.mask.bits(),
+    })
 }
 
 /// rt_sigprocmask(2).
@@ -87,10 +84,7 @@ pub(crate) fn rt_sigprocmask(
         };
         ctx.thread().set_blocked(blocked);
     }
-    if let Some(old) = old.non_null() {
-        old.write(&before.bits())?;
-    }
-    Ok(())
+    old.write_if_wanted(&before.bits())
 }
 
 /// rt_sigpending(2).
@@ -128,7 +122,7 @@ pub(crate) fn rt_sigtimedwait(
 ) -> Result<usize> {
     check_size(size)?;
     let wanted = SignalSet::from_bits(set.read()?).without(SignalSet::ABSOLUTE);
-    let timeout = timeout.non_null().map(UserPtr::read).transpose()?;
+    let timeout = timeout.read_if_given()?;
     let deadline_ns = match timeout {
         None => None,
         Some(TimeSpec { seconds: 0.., nanoseconds: 0..1_000_000_000 }) => {
@@ -142,9 +136,7 @@ pub(crate) fn rt_sigtimedwait(
         Err(WaitError::Interrupted) => return Err(Errno::EINTR),
         Ok(taken) => taken,
     };
-    if let Some(info) = info.non_null() {
-        info.cast().write(&taken.whole())?;
-    }
+    info.cast().write_if_wanted(&taken.whole())?;
     Ok(taken.signal().number() as usize)
 }
 
@@ -247,7 +239,7 @@ pub(crate) fn rt_tgsigqueueinfo(
 
 /// sigaltstack(2).
 pub(crate) fn sigaltstack(ctx: &Ctx<'_>, new: UserPtr<'_, UserStack>, old: UserPtr<'_, UserStack>) -> Result {
-    let new = new.non_null().map(UserPtr::read).transpose()?;
+    let new = new.read_if_given()?;
     let stack_pointer = ctx.user.borrow().registers.rsp;
     let before = ctx.thread().alternate_stack();
     if let Some(new) = new {
@@ -263,10 +255,7 @@ pub(crate) fn sigaltstack(ctx: &Ctx<'_>, new: UserPtr<'_, UserStack>, old: UserP
         };
         ctx.thread().set_alternate_stack(stack);
     }
-    if let Some(old) = old.non_null() {
-        old.write(&signal::describe(&before, stack_pointer))?;
-    }
-    Ok(())
+    old.write_if_wanted(&signal::describe(&before, stack_pointer))
 }
 
 /// rt_sigreturn(2): a frame that cannot be restored is a fault.

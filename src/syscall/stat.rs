@@ -101,9 +101,7 @@ pub(crate) fn fstat(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Stat>) -> Result {
 
 /// stat(2), newfstatat(2).
 pub(crate) fn stat(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Stat>, AtFlags(flags): AtFlags) -> Result {
-    if flags & !(NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !(NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0)?;
     to.write(&look(ctx, at, flags, |metadata, _| Stat::new(metadata))?)
 }
 
@@ -113,9 +111,7 @@ pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPt
     const SYNC_KIND: u32 = 0x6000;
     const RESERVED: u32 = 0x8000_0000;
     let known = NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH | SYNC_KIND;
-    if flags & !known != 0 || flags & SYNC_KIND == SYNC_KIND || mask & RESERVED != 0 {
-        return Err(Errno::EINVAL);
-    }
+    Errno::EINVAL.when(flags & !known != 0 || flags & SYNC_KIND == SYNC_KIND || mask & RESERVED != 0)?;
     to.write(&look(ctx, at, flags, Statx::new)?)
 }
 

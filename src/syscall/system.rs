@@ -109,13 +109,8 @@ pub(crate) fn getrandom(_: &Ctx<'_>, buffer: UserPtr<'_, u8>, length: usize, fla
 
 /// getcpu(2): all CPUs are of one node.
 pub(crate) fn getcpu(_: &Ctx<'_>, number: UserPtr<'_, u32>, node: UserPtr<'_, u32>) -> Result {
-    if let Some(number) = number.non_null() {
-        number.write(&(cpu::index() as u32))?;
-    }
-    if let Some(node) = node.non_null() {
-        node.write(&0)?;
-    }
-    Ok(())
+    number.write_if_wanted(&(cpu::index() as u32))?;
+    node.write_if_wanted(&0)
 }
 
 /// What syslog(2) says the log's buffer holds (SYSLOG_ACTION_SIZE_BUFFER).
@@ -131,12 +126,11 @@ pub(crate) fn syslog(ctx: &Ctx<'_>, action: i32, buffer: UserPtr<'_, u8>, length
     /// Only emergencies (SYSLOG_ACTION_CONSOLE_OFF).
     const CONSOLE_OFF_LEVEL: u8 = 1;
 
-    if !matches!(action, READ_ALL | SIZE_BUFFER)
-        && !ctx.identity().can(Capabilities::SYSLOG)
-        && !ctx.identity().can(Capabilities::SYS_ADMIN)
-    {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(
+        !matches!(action, READ_ALL | SIZE_BUFFER)
+            && !ctx.identity().can(Capabilities::SYSLOG)
+            && !ctx.identity().can(Capabilities::SYS_ADMIN),
+    )?;
     match action {
         0 | 1 => Ok(0),
         2..=4 => {

@@ -80,10 +80,7 @@ pub(crate) fn clock_gettime(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, Time
 pub(crate) fn clock_getres(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result {
     read_clock(ctx, number)?;
     let resolution = if matches!(number, REALTIME_COARSE | MONOTONIC_COARSE) { COARSE_RESOLUTION_NS } else { 1 };
-    if let Some(result) = result.non_null() {
-        result.write(&TimeSpec::from_ns(resolution))?;
-    }
-    Ok(())
+    result.write_if_wanted(&TimeSpec::from_ns(resolution))
 }
 
 /// clock_settime(2).
@@ -102,13 +99,8 @@ fn set_wall_clock(ctx: &Ctx<'_>, ns: u64) -> Result {
 
 /// gettimeofday(2). The time zone is always UTC.
 pub(crate) fn gettimeofday(_: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: UserPtr<'_, [i32; 2]>) -> Result {
-    if let Some(value) = value.non_null() {
-        value.write(&TimeVal::from_ns(time::wall_ns()))?;
-    }
-    if let Some(zone) = zone.non_null() {
-        zone.write(&[0, 0])?;
-    }
-    Ok(())
+    value.write_if_wanted(&TimeVal::from_ns(time::wall_ns()))?;
+    zone.write_if_wanted(&[0, 0])
 }
 
 /// settimeofday(2). A time zone is checked and not kept: the kernel has no use for it.
@@ -125,9 +117,7 @@ pub(crate) fn settimeofday(ctx: &Ctx<'_>, value: UserPtr<'_, TimeVal>, zone: Use
 /// time(2).
 pub(crate) fn time(_: &Ctx<'_>, result: UserPtr<'_, i64>) -> Result<usize> {
     let seconds = time::wall_ns() / SECOND_NS;
-    if let Some(result) = result.non_null() {
-        result.write(&(seconds as i64))?;
-    }
+    result.write_if_wanted(&(seconds as i64))?;
     Ok(seconds as usize)
 }
 
@@ -152,9 +142,7 @@ fn go_on_sleeping(ctx: &Ctx<'_>, sleep: Sleep) -> Result {
     if left == 0 {
         return Ok(());
     }
-    if let Some(remaining) = UserPtr::new(ctx.space(), sleep.remaining).non_null() {
-        remaining.write(&TimeSpec::from_ns(left))?;
-    }
+    UserPtr::new(ctx.space(), sleep.remaining).write_if_wanted(&TimeSpec::from_ns(left))?;
     Err(ctx.restart_later(move |ctx| go_on_sleeping(ctx, sleep)))
 }
 
@@ -232,10 +220,7 @@ pub(crate) fn timerfd_settime(
         _ => TimerStart::AbsoluteUnlessSet,
     };
     let before = timer.set(setting, start);
-    if let Some(old) = old.non_null() {
-        old.write(&TimerSpec::from_setting(before))?;
-    }
-    Ok(())
+    old.write_if_wanted(&TimerSpec::from_setting(before))
 }
 
 /// timerfd_gettime(2).

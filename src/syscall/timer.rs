@@ -63,10 +63,7 @@ pub(crate) fn setitimer(
     };
     let timer = ctx.process().timers().interval(ctx.process(), interval_timer(which)?);
     let before = timer.set(setting, false);
-    if let Some(old) = old.non_null() {
-        old.write(&IntervalValue::from_setting(before))?;
-    }
-    Ok(())
+    old.write_if_wanted(&IntervalValue::from_setting(before))
 }
 
 /// `struct sigevent`.
@@ -97,7 +94,7 @@ pub(crate) fn timer_create(
         ClockKind::Process(id) => TimedBy::ProcessTime(Arc::downgrade(&table::find(id).ok_or(Errno::EINVAL)?)),
         ClockKind::Thread(id) => TimedBy::ThreadTime(Arc::downgrade(&table::find_thread(id).ok_or(Errno::EINVAL)?)),
     };
-    let event = event.non_null().map(UserPtr::read).transpose()?;
+    let event = event.read_if_given()?;
     let signal = |event: &SignalEvent| Signal::from_number(event.signal).ok_or(Errno::EINVAL);
     let timers = ctx.process().timers();
     let made = match event {
@@ -132,10 +129,7 @@ pub(crate) fn timer_settime(
     const ABSOLUTE: u32 = 1;
     let setting = new.non_null().ok_or(Errno::EINVAL)?.read()?.to_setting()?;
     let before = ctx.process().timers().find(id)?.set(setting, flags & ABSOLUTE != 0);
-    if let Some(old) = old.non_null() {
-        old.write(&TimerSpec::from_setting(before))?;
-    }
-    Ok(())
+    old.write_if_wanted(&TimerSpec::from_setting(before))
 }
 
 /// timer_gettime(2).

@@ -179,9 +179,7 @@ fn control_flow(terminal: &Terminal, action: u32) -> Result<usize> {
 }
 
 fn insert(terminal: &Terminal, byte: u8) -> Result<usize> {
-    if !job_control::controls_caller(terminal) && !is_administrator() {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!job_control::controls_caller(terminal) && !is_administrator())?;
     terminal.receive(&[byte]);
     Ok(0)
 }
@@ -198,9 +196,7 @@ fn set_discipline(terminal: &Terminal, discipline: i32) -> Result<usize> {
 }
 
 fn hang_up(terminal: &Terminal) -> Result<usize> {
-    if !is_administrator() {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!is_administrator())?;
     job_control::disconnect(terminal);
     terminal.hang_up();
     Ok(0)
@@ -208,9 +204,7 @@ fn hang_up(terminal: &Terminal) -> Result<usize> {
 
 /// vhangup(2): cuts off all who have the caller's terminal open. EPERM without CAP_SYS_TTY_CONFIG.
 pub(crate) fn hang_up_own() -> Result {
-    if !Thread::current().identity().can(Capabilities::SYS_TTY_CONFIG) {
-        return Err(Errno::EPERM);
-    }
+    Errno::EPERM.when(!Thread::current().identity().can(Capabilities::SYS_TTY_CONFIG))?;
     if let Some(terminal) = job_control::terminal_of_caller() {
         job_control::disconnect(&terminal);
         terminal.hang_up();

@@ -40,9 +40,7 @@ impl Promise {
             ALWAYS => false,
             _ => promised().saturating_add(bytes) > limit(),
         };
-        if is_too_much {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::ENOMEM.when(is_too_much)?;
         self.change(bytes.cast_signed());
         Ok(())
     }

@@ -33,9 +33,7 @@ impl AddressSpace {
         })?;
 
         let mut child_areas = child.lock_nested();
-        if !child_areas.map.reserve(areas.map.len() + 1) {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::ENOMEM.when(!child_areas.map.reserve(areas.map.len() + 1))?;
         for (range, area) in areas.map.iter().filter(|(_, area)| !area.is_left_out_of_fork) {
             if let Mapping::File { cache, .. } = &area.mapping {
                 cache.add_mapper(&child.this);

@@ -23,20 +23,14 @@ impl AddressSpace {
     /// Maps memory; returns the address. Errors as mmap(2): ENOMEM, EEXIST, EINVAL.
     pub(crate) fn map(&self, request: MapRequest) -> Result<u64> {
         let length = round_up(request.length);
-        if request.length == 0 {
-            return Err(Errno::EINVAL);
-        }
-        if length == 0 || length > USER_END {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::EINVAL.when(request.length == 0)?;
+        Errno::ENOMEM.when(length == 0 || length > USER_END)?;
         let mut area = Area::new(&request);
         let mut areas = self.lock();
         if let Mapping::File { cache, .. } = &request.mapping {
             cache.add_mapper(&self.this);
             if request.is_shared && cache.is_sealed_against_writes() {
-                if request.protection.contains(Protection::WRITE) {
-                    return Err(Errno::EPERM);
-                }
+                Errno::EPERM.when(request.protection.contains(Protection::WRITE))?;
                 area.maximum.remove(Protection::WRITE);
             }
         }
@@ -70,9 +64,7 @@ impl AddressSpace {
     /// Unmaps `length` bytes at `address`; areas in part inside are split. EINVAL, ENOMEM.
     pub(crate) fn unmap(&self, address: u64, length: u64) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
-        if range.is_empty() {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(range.is_empty())?;
         let mut areas = self.lock();
         areas.check_hole(&range)?;
         let removed = self.remove(&mut areas, range)?;
@@ -83,9 +75,7 @@ impl AddressSpace {
 
     /// Changes the protection: EACCES beyond the area's maximum, ENOMEM where something is not mapped.
     pub(crate) fn protect(&self, address: u64, length: u64, protection: Protection) -> Result {
-        if !address.is_multiple_of(PAGE) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(!address.is_multiple_of(PAGE))?;
         if length == 0 {
             return Ok(());
         }
@@ -160,9 +150,7 @@ impl AddressSpace {
     pub(crate) fn discard(&self, address: u64, length: u64, locked_too: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         let mut areas = self.lock();
-        if !locked_too && areas.map.overlapping(range.clone()).any(|(_, area)| area.is_locked) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(!locked_too && areas.map.overlapping(range.clone()).any(|(_, area)| area.is_locked))?;
         self.table.split(&range)?;
         areas.peak_resident = areas.peak_resident.max(areas.resident);
         areas.resident -= self.table.unmap(range.clone());
@@ -186,9 +174,7 @@ impl AddressSpace {
     pub(crate) fn wipe_on_fork(&self, address: u64, length: u64, is_wiped: bool) -> Result {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         let is_private = |mapping: &Mapping| matches!(mapping, Mapping::Anonymous);
-        if self.lock().map.overlapping(range).any(|(_, area)| !is_private(&area.mapping)) {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(self.lock().map.overlapping(range).any(|(_, area)| !is_private(&area.mapping)))?;
         self.advise(address, length, |area| area.is_wiped_by_fork = is_wiped && is_private(&area.mapping))
     }
 
@@ -222,15 +208,11 @@ impl AddressSpace {
         let range = checked_range(address, length).ok_or(Errno::EINVAL)?;
         {
             let mut areas = self.lock();
-            if !areas.map.is_covered(range.clone()) {
-                return Err(Errno::ENOMEM);
-            }
+            Errno::ENOMEM.when(!areas.map.is_covered(range.clone()))?;
             self.cut(&mut areas, &range)?;
             areas.map.update(range.clone(), |area| area.is_locked = is_locked);
         }
-        if is_locked && brings_in && !self.populate(range) {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::ENOMEM.when(is_locked && brings_in && !self.populate(range))?;
         Ok(())
     }
 
@@ -279,9 +261,7 @@ impl AddressSpace {
     /// Says for each page of the range whether it is in memory (mincore(2)). ENOMEM where nothing is mapped.
     pub(crate) fn residency(&self, range: Range<u64>, is_resident: &mut [u8]) -> Result {
         let areas = self.lock();
-        if !areas.map.is_covered(range.clone()) {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::ENOMEM.when(!areas.map.is_covered(range.clone()))?;
         is_resident.fill(0);
         for (found, area) in areas.map.overlapping(range.clone()) {
             if let Some((cache, first)) = area.file_page(0) {
@@ -409,24 +389,14 @@ impl Areas {
 
     /// Chooses the address of a new area of `length` bytes.
     pub(super) fn place(&mut self, placement: Placement, length: u64, grows_down: bool) -> Result<u64> {
-        if length > USER_END {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::ENOMEM.when(length > USER_END)?;
         match placement {
             Placement::Fixed(address) | Placement::FixedNoReplace(address) => {
-                if address % PAGE != 0 {
-                    return Err(Errno::EINVAL);
-                }
-                if address > USER_END - length {
-                    return Err(Errno::ENOMEM);
-                }
-                if address < LOWEST {
-                    return Err(Errno::EPERM);
-                }
+                Errno::EINVAL.when(address % PAGE != 0)?;
+                Errno::ENOMEM.when(address > USER_END - length)?;
+                Errno::EPERM.when(address < LOWEST)?;
                 let keeps = matches!(placement, Placement::FixedNoReplace(_));
-                if keeps && !self.map.is_free(address..address + length) {
-                    return Err(Errno::EEXIST);
-                }
+                Errno::EEXIST.when(keeps && !self.map.is_free(address..address + length))?;
                 Ok(address)
             }
             Placement::Low(hint) => {

@@ -97,9 +97,9 @@ impl PageCache {
     /// EPERM against a seal.
     pub(crate) fn resize(&self, size: u64) -> Result {
         let seals = self.seals();
-        if seals.contains(Seals::SHRINK) && size < self.size() || seals.contains(Seals::GROW) && size > self.size() {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(
+            seals.contains(Seals::SHRINK) && size < self.size() || seals.contains(Seals::GROW) && size > self.size(),
+        )?;
         let first_beyond = size.div_ceil(PAGE);
         let dropped = {
             let mut pages = self.pages.lock();
@@ -179,9 +179,7 @@ impl PageCache {
     fn write_piece(&self, index: u64, offset: usize, length: usize, from: &mut Source<'_>) -> Result<usize> {
         let start = index * PAGE;
         let grows = start + (offset + length) as u64 > self.size();
-        if self.is_sealed_against_writes() || grows && self.seals().contains(Seals::GROW) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(self.is_sealed_against_writes() || grows && self.seals().contains(Seals::GROW))?;
         let is_inside = start < self.size();
         let no_space = |error| if error == Errno::ENOMEM { Errno::ENOSPC } else { error };
         let existing = match self.present(index) {
@@ -268,9 +266,7 @@ impl PageCache {
 
     /// Drops the pages of a range, so that it reads as zeros (fallocate(2), FALLOC_FL_PUNCH_HOLE). EPERM against a seal.
     pub(crate) fn punch(&self, offset: u64, length: u64) -> Result {
-        if self.is_sealed_against_writes() {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(self.is_sealed_against_writes())?;
         let end = offset.saturating_add(length).min(self.size());
         let whole = offset.div_ceil(PAGE)..end / PAGE;
         self.clear_within(offset, end.min(whole.start * PAGE))?;

@@ -21,9 +21,7 @@ pub(crate) struct Remap {
 impl AddressSpace {
     /// mremap(2). EINVAL, EFAULT, ENOMEM.
     pub(crate) fn remap(&self, old: u64, old_length: u64, new_length: u64, how: Remap) -> Result<u64> {
-        if new_length == 0 {
-            return Err(Errno::EINVAL);
-        }
+        Errno::EINVAL.when(new_length == 0)?;
         let old_range = checked_range(old, old_length).ok_or(Errno::EINVAL)?;
         let new_length = round_up(new_length);
 
@@ -41,9 +39,7 @@ impl AddressSpace {
         let Remap { may_move, fixed, keeps_old } = how;
         if let Some(new) = fixed {
             let new_range = checked_range(new, new_length).ok_or(Errno::EINVAL)?;
-            if new_range.start < old.end && old.start < new_range.end {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(new_range.start < old.end && old.start < new_range.end)?;
             areas.place(Placement::Fixed(new), new_length, false)?;
             areas.check_count(4)?;
             removed.extend(self.remove(areas, new_range)?);
@@ -62,9 +58,7 @@ impl AddressSpace {
         if old.is_empty() {
             // "If old_size is zero, and old_address refers to a shareable mapping …, then mremap() will create a new
             // mapping of the same pages."
-            if !area.is_shared {
-                return Err(Errno::EINVAL);
-            }
+            Errno::EINVAL.when(!area.is_shared)?;
         } else if old.end > area_range.end {
             return Err(Errno::EFAULT);
         }
@@ -83,9 +77,7 @@ impl AddressSpace {
             areas.add(old.end..old.end + grows_by, tail)?;
             return Ok(old.start);
         }
-        if !may_move {
-            return Err(Errno::ENOMEM);
-        }
+        Errno::ENOMEM.when(!may_move)?;
         // "if we are at the limit, it may fail": both ends of the old part may be cut, and the new one added.
         areas.check_count(3)?;
         let new = match fixed {

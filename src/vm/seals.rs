@@ -35,9 +35,7 @@ impl PageCache {
     /// Adds seals; the caller keeps writes and changes of size out. EPERM when sealed against it, EBUSY for WRITE while
     /// a shared mapping may write.
     pub(crate) fn add_seals(&self, seals: Seals) -> Result {
-        if self.seals().contains(Seals::SEAL) {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(self.seals().contains(Seals::SEAL))?;
         // First the seal, then the look: a mapping that comes meanwhile finds the one or is found by the other.
         let before = self.seal_bits.fetch_or(seals.bits(), Ordering::AcqRel);
         if seals.contains(Seals::WRITE) && self.any_mapper(|space| space.may_write_cache(self)) {

@@ -80,6 +80,22 @@ impl<'a, T> UserPtr<'a, T> {
         if copied == size_of::<T>() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
+    /// Reads the value of an argument that may be left out (NULL). EFAULT.
+    pub(crate) fn read_if_given(self) -> Result<Option<T>>
+    where
+        T: FromBytes + IntoBytes,
+    {
+        self.non_null().map(UserPtr::read).transpose()
+    }
+
+    /// Writes the value, unless the caller does not want it (NULL). EFAULT.
+    pub(crate) fn write_if_wanted(self, value: &T) -> Result
+    where
+        T: IntoBytes + Immutable,
+    {
+        if self.is_null() { Ok(()) } else { self.write(value) }
+    }
+
     /// Returns the pointer as the first of `length` values. EFAULT if they cannot lie in user space.
     pub(crate) fn slice(self, length: usize) -> Result<UserSlice<'a, T>> {
         let bytes = length.checked_mul(size_of::<T>()).ok_or(Errno::EFAULT)?;
@@ -117,17 +133,13 @@ impl<'a> UserPtr<'a, u8> {
 
     /// Returns the buffer of a read call. EFAULT if it cannot lie in user space.
     pub(crate) fn destination(self, length: usize) -> Result<Destination<'a>> {
-        if !fits_user_space(self.address, length) {
-            return Err(Errno::EFAULT);
-        }
+        Errno::EFAULT.when(!fits_user_space(self.address, length))?;
         Ok(Destination::user_area(self.space, self.address, length))
     }
 
     /// Returns the buffer of a write call. EFAULT if it cannot lie in user space.
     pub(crate) fn source(self, length: usize) -> Result<Source<'a>> {
-        if !fits_user_space(self.address, length) {
-            return Err(Errno::EFAULT);
-        }
+        Errno::EFAULT.when(!fits_user_space(self.address, length))?;
         Ok(Source::user_area(self.space, self.address, length))
     }
 }

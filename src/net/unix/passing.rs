@@ -45,12 +45,11 @@ impl Credentials {
         let is_own_process = self.process_id == Thread::current().process().id();
         let is_own_user = [identity.uid, identity.euid, identity.suid].contains(&self.uid);
         let is_own_group = [identity.gid, identity.egid, identity.sgid].contains(&self.gid);
-        if !(is_own_process || identity.can(Capabilities::SYS_ADMIN))
-            || !(is_own_user || identity.can(Capabilities::SETUID))
-            || !(is_own_group || identity.can(Capabilities::SETGID))
-        {
-            return Err(Errno::EPERM);
-        }
+        Errno::EPERM.when(
+            !(is_own_process || identity.can(Capabilities::SYS_ADMIN))
+                || !(is_own_user || identity.can(Capabilities::SETUID))
+                || !(is_own_group || identity.can(Capabilities::SETGID)),
+        )?;
         Errno::ESRCH.when(!is_own_process && table::find(self.process_id).is_none())?;
         Ok(())
     }

@@ -119,9 +119,7 @@ pub(super) fn push(
     let state_address = align_down(top.wrapping_sub((state_size + MAGIC2_SIZE) as u64), 64);
     let frame_address = align_down(state_address.wrapping_sub(FRAME_SIZE), 16).wrapping_sub(8);
     // The alternate stack must not be left at its lower end without notice.
-    if is_on(&alternate, user.registers.rsp) && !is_on(&alternate, frame_address) {
-        return Err(Errno::EFAULT);
-    }
+    Errno::EFAULT.when(is_on(&alternate, user.registers.rsp) && !is_on(&alternate, frame_address))?;
 
     let has_xsave = state_size > FXSAVE_SIZE;
     let (trap, error, cr2) = thread.last_fault();

@@ -87,7 +87,7 @@ pub(crate) fn clone3(ctx: &Ctx<'_>, arguments: UserPtr<'_, u8>, size: usize) -> 
         stack: arguments.stack.wrapping_add(arguments.stack_size),
         tls: arguments.tls,
         child_tid: arguments.child_tid,
-        id: UserPtr::<i32>::new(ctx.space(), arguments.set_tid).non_null().map(UserPtr::read).transpose()?,
+        id: UserPtr::<i32>::new(ctx.space(), arguments.set_tid).read_if_given()?,
     };
     make(ctx, &request, arguments.parent_tid, arguments.pidfd)
 }

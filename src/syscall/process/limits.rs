@@ -89,7 +89,7 @@ pub(crate) fn prlimit64(
     ctx: &Ctx<'_>, id: i32, resource: u32, new: UserPtr<'_, UserLimit>, old: UserPtr<'_, UserLimit>,
 ) -> Result {
     let resource = Resource::from_number(resource)?;
-    let new = new.non_null().map(UserPtr::read).transpose()?;
+    let new = new.read_if_given()?;
     let process = match id {
         0 => ctx.process().clone(),
         _ => table::find_thread(id).ok_or(Errno::ESRCH)?.process().clone(),
@@ -99,10 +99,7 @@ pub(crate) fn prlimit64(
     if let Some(new) = new {
         set(ctx, &process, resource, new)?;
     }
-    if let Some(old) = old.non_null() {
-        old.write(&UserLimit { soft: before.soft, hard: before.hard })?;
-    }
-    Ok(())
+    old.write_if_wanted(&UserLimit { soft: before.soft, hard: before.hard })
 }
 
 fn set(ctx: &Ctx<'_>, process: &Arc<Process>, resource: Resource, limit: UserLimit) -> Result {

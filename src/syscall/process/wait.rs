@@ -33,12 +33,8 @@ pub(crate) fn wait4(
         _ => Which::Process(id),
     };
     let Some(child) = process::wait(ctx.thread(), which, options | WaitOptions::EXITED)? else { return Ok(0) };
-    if let Some(status) = status.non_null() {
-        status.write(&child.status)?;
-    }
-    if let Some(usage) = usage.non_null() {
-        usage.write(&UserUsage::from(&child.usage))?;
-    }
+    status.write_if_wanted(&child.status)?;
+    usage.write_if_wanted(&UserUsage::from(&child.usage))?;
     Ok(child.id as usize)
 }
 
