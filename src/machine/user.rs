@@ -232,7 +232,7 @@ impl UserMode {
 fn is_kept_from_user_mode() -> bool {
     loop {
         let cpu = cpu::this();
-        if cpu.has_attention(Attention::Interrupted) {
+        if cpu.has_attention(Attention::Interrupted) && task::settle_interrupt() {
             return true;
         }
         if !cpu.needs_attention() {

@@ -36,7 +36,7 @@ mod waiter;
 pub(crate) use accounting::{CpuTime, statistics};
 pub(crate) use mutex::{Mutex, MutexGuard};
 pub(crate) use scheduler::{current, current_data, exit, reschedule_point, run, set_page_table, yield_now};
-pub(in crate::machine) use scheduler::{current_name, join};
+pub(in crate::machine) use scheduler::{current_name, join, settle_interrupt};
 pub(crate) use task::{Activity, Class, Task, spawn};
 pub(crate) use wait::{Interrupted, WaitError, WaitQueue, sleep_until};
 pub(crate) use waiter::Waiter;

@@ -263,15 +263,23 @@ pub(super) fn interrupt(task: &Arc<Task>) {
     unpark(Arc::clone(task));
 }
 
-/// Follows a cleared mark of `interrupt`.
+/// Makes this CPU's note of an interruption follow the running task's mark, which whoever cleared it on another CPU
+/// could not; returns whether the mark is set. Interrupts are off.
+pub(in crate::machine) fn settle_interrupt() -> bool {
+    cpu::this().end_attention(Attention::Interrupted);
+    // Who marks the task after this look asks for attention after it too.
+    let is_interrupted = with_current(Task::is_interrupted) == Some(true);
+    if is_interrupted {
+        cpu::this().ask_attention(Attention::Interrupted);
+    }
+    is_interrupted
+}
+
+/// Follows a cleared mark of `interrupt` if `task` runs here; another CPU finds out on its way to user mode.
 pub(super) fn end_interrupt(task: &Task) {
     let _off = InterruptsOff::new();
     if with_current(|current| core::ptr::eq(current, task)) == Some(true) {
-        cpu::this().end_attention(Attention::Interrupted);
-        // A signal may have come between the mark and here.
-        if task.is_interrupted() {
-            cpu::this().ask_attention(Attention::Interrupted);
-        }
+        settle_interrupt();
     }
 }
 
