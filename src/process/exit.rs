@@ -118,13 +118,17 @@ fn unlist(thread: &Arc<Thread>) -> bool {
             node.charge = charge;
         }
         let tracer = thread.tracer().filter(|_| !thread.is_first());
-        if tracer.is_none() {
-            table.remove_thread(thread.id());
+        match &tracer {
+            None => table.remove_thread(thread.id()),
+            Some(tracer) => {
+                let status = thread.exit_code.load(Ordering::Relaxed);
+                tell(table, tracer, process, thread.id(), Signal::CHLD.number(), status);
+            }
         }
         tracer
     });
     if let Some(tracer) = tracer {
-        tell(&tracer, process, thread.id(), Signal::CHLD.number(), thread.exit_code.load(Ordering::Relaxed));
+        tracer.child_events.wake_all();
     }
     drop(gone);
     process.resume.wake_all();
@@ -137,12 +141,8 @@ struct Aftermath {
     parent: Option<Arc<Process>>,
     /// Parents that got zombie children.
     adopters: Vec<Arc<Process>>,
-    /// Members of groups that became orphaned while stopped.
-    orphaned: Vec<Arc<Process>>,
-    /// Children that asked for a signal at their parent's end.
-    bereaved: Vec<(Arc<Thread>, Signal)>,
     reaped: Vec<table::Node>,
-    tracees: Vec<trace::Orphan>,
+    inherited: Vec<Inherited>,
 }
 
 /// The end of the process: its last thread has gone.
@@ -157,8 +157,11 @@ fn end(process: &Arc<Process>) {
 
     let mut aftermath = Aftermath::default();
     table::with(|table| {
-        aftermath.tracees = trace::orphan_all(table, process);
-        orphan_groups(table, process, &mut aftermath);
+        aftermath.inherited = trace::orphan_all(table, process);
+        for member in orphaned_members(table, process) {
+            signal::send_to_process_in(table, &member, SignalInfo::kernel(Signal::HUP));
+            signal::send_to_process_in(table, &member, SignalInfo::kernel(Signal::CONT));
+        }
         reparent_children(table, process, &mut aftermath);
         let Some(node) = table.nodes.get_mut(&process.id()) else { return };
         node.ended = Some(status);
@@ -166,67 +169,67 @@ fn end(process: &Arc<Process>) {
         node.continue_news = false;
         let tracer = node.tracer;
         aftermath.parent = table.nodes.get(&tracer.unwrap_or(process.parent_id())).map(|node| node.process.clone());
-        if let Some(parent) = &aftermath.parent
-            && tracer.is_none()
-            && is_reaped_at_once(parent, process)
-        {
-            aftermath.reaped.extend(table.remove_process(process.id()));
+        process.announce_end();
+        if let Some(parent) = &aftermath.parent {
+            if tracer.is_none() && is_reaped_at_once(parent, process) {
+                aftermath.reaped.extend(table.remove_process(process.id()));
+            }
+            tell(table, parent, process, process.id(), process.exit_signal.load(Ordering::Relaxed), status);
         }
     });
 
-    process.announce_end();
-    trace::release_all(aftermath.tracees);
-    for member in &aftermath.orphaned {
-        member.send_signal(SignalInfo::kernel(Signal::HUP));
-        member.send_signal(SignalInfo::kernel(Signal::CONT));
-    }
-    for (thread, signal) in &aftermath.bereaved {
-        thread.send_signal(SignalInfo::sent(*signal, signal::code::USER, process.id(), 0));
-    }
     for adopter in &aftermath.adopters {
         adopter.child_events.wake_all();
     }
     if let Some(parent) = &aftermath.parent {
-        tell(parent, process, process.id(), process.exit_signal.load(Ordering::Relaxed), status);
+        parent.child_events.wake_all();
     }
 }
 
-/// A thread that has ended lost its tracer, which waited for it or ended too: what its end meant to others comes now.
-pub(super) fn after_tracing(thread: &Thread) {
+/// A thread that has ended lost its tracer, which waited for it or ended too: what its end means to others comes now,
+/// under the same lock of the table. What is returned is to be dropped when that is unlocked.
+pub(super) fn after_tracing(table: &mut table::Table, thread: Arc<Thread>) -> Inherited {
     let process = thread.process();
-    let mut reaped = None;
-    let parent = table::with(|table| {
-        if !thread.is_first() {
-            table.remove_thread(thread.id());
-            return None;
+    let (mut parent, mut reaped) = (None, None);
+    if !thread.is_first() {
+        table.remove_thread(thread.id());
+    } else if let Some(status) = table.nodes.get(&process.id()).and_then(|node| node.ended) {
+        parent = table.nodes.get(&process.parent_id()).map(|node| node.process.clone());
+        if let Some(parent) = &parent {
+            reaped = if is_reaped_at_once(parent, process) { table.remove_process(process.id()) } else { None };
+            tell(table, parent, process, process.id(), process.exit_signal.load(Ordering::Relaxed), status);
         }
-        let status = table.nodes.get(&process.id())?.ended?;
-        let parent = table.nodes.get(&process.parent_id())?.process.clone();
-        if is_reaped_at_once(&parent, process) {
-            reaped = table.remove_process(process.id());
-        }
-        Some((parent, status))
-    });
-    if let Some((parent, status)) = parent {
-        tell(&parent, process, process.id(), process.exit_signal.load(Ordering::Relaxed), status);
     }
-    drop(reaped);
+    Inherited { parent, _gone: (reaped, thread) }
 }
 
-/// Tells a parent or tracer of the end of process or thread `id`: a signal, and who sleeps in wait(2).
-fn tell(parent: &Arc<Process>, child: &Process, id: i32, signal: i32, status: i32) {
-    if let Some(signal) = Signal::from_number(signal) {
-        // No core is ever dumped: an end by a signal is never CLD_DUMPED.
-        let (change, value) = match status & 0x7f {
-            0 => (ChildChange::Exited, status >> 8),
-            number => (ChildChange::Killed, number),
-        };
-        let usage = child.usage();
-        let uid = child.main_identity().map_or(0, |identity| identity.uid);
-        let (user, system) = (usage.user_ns / TICK_NS, usage.system_ns / TICK_NS);
-        parent.send_signal(SignalInfo::child(signal, change, id, uid, value, user, system));
+/// An end that a tracer leaves to the parent, which goes on with it when this is dropped.
+pub(super) struct Inherited {
+    parent: Option<Arc<Process>>,
+    _gone: (Option<table::Node>, Arc<Thread>),
+}
+
+impl Drop for Inherited {
+    fn drop(&mut self) {
+        if let Some(parent) = &self.parent {
+            parent.child_events.wake_all();
+        }
     }
-    parent.child_events.wake_all();
+}
+
+/// Sends a parent or tracer the signal for the end of process or thread `id`. Under the same lock of the table as the
+/// end becomes known: who has waited for it has the signal too.
+fn tell(table: &mut table::Table, parent: &Arc<Process>, child: &Process, id: i32, signal: i32, status: i32) {
+    let Some(signal) = Signal::from_number(signal) else { return };
+    // No core is ever dumped: an end by a signal is never CLD_DUMPED.
+    let (change, value) = match status & 0x7f {
+        0 => (ChildChange::Exited, status >> 8),
+        number => (ChildChange::Killed, number),
+    };
+    let usage = child.usage();
+    let uid = child.main_identity().map_or(0, |identity| identity.uid);
+    let (user, system) = (usage.user_ns / TICK_NS, usage.system_ns / TICK_NS);
+    signal::send_to_process_in(table, parent, SignalInfo::child(signal, change, id, uid, value, user, system));
 }
 
 /// "If a process sets SIGCHLD to SIG_IGN or uses SA_NOCLDWAIT, its children do not become zombies" (wait(2)).
@@ -252,13 +255,14 @@ fn give_up_terminal(process: &Process) {
     }
 }
 
-/// Finds the groups that this end leaves without anyone who could continue them, and that have a stopped member.
-fn orphan_groups(table: &table::Table, process: &Process, aftermath: &mut Aftermath) {
+/// Returns the members of groups that this end leaves without anyone who could continue them, and that have a stopped one.
+fn orphaned_members(table: &table::Table, process: &Process) -> Vec<Arc<Process>> {
+    let mut orphaned = Vec::new();
     let mut collect = |group: i32, leaving: Option<i32>| {
         let members = table.group_members(group);
         let is_stopped = members.iter().any(|member| member.id() != process.id() && member.is_stopped());
         if is_stopped && table.is_orphaned(group, leaving) {
-            aftermath.orphaned.extend(members);
+            orphaned.extend(members);
         }
     };
     let parent = table.nodes.get(&process.parent_id());
@@ -276,6 +280,7 @@ fn orphan_groups(table: &table::Table, process: &Process, aftermath: &mut Afterm
             collect(child.group_id(), Some(child.id()));
         }
     }
+    orphaned
 }
 
 /// Gives the children to the nearest subreaper or to the first process.
@@ -298,7 +303,8 @@ fn reparent_children(table: &mut table::Table, process: &Process, aftermath: &mu
         }
         for thread in child.threads() {
             if let Some(signal) = Signal::from_number(thread.attributes().parent_death_signal) {
-                aftermath.bereaved.push((thread, signal));
+                let info = SignalInfo::sent(signal, signal::code::USER, process.id(), 0);
+                signal::send_to_thread_in(table, &thread, info);
             }
         }
     }

@@ -92,27 +92,30 @@ pub(super) fn clear_stop(process: &Process, state: &mut State) -> bool {
 
 /// Tells the parent that the process is stopped now.
 pub(super) fn announce_stop(process: &Process, signal: i32) {
-    announce(process, ChildChange::Stopped, signal, |node| {
-        node.stop_news = Some(signal);
-        node.continue_news = false;
+    table::with(|table| {
+        announce(table, process, ChildChange::Stopped, signal, |node| {
+            node.stop_news = Some(signal);
+            node.continue_news = false;
+        });
     });
 }
 
 /// Tells the parent that the process goes on.
-pub(super) fn announce_continue(process: &Process) {
-    announce(process, ChildChange::Continued, Signal::CONT.number(), |node| {
+pub(super) fn announce_continue(table: &mut table::Table, process: &Process) {
+    announce(table, process, ChildChange::Continued, Signal::CONT.number(), |node| {
         node.stop_news = None;
         node.continue_news = true;
     });
 }
 
-fn announce(process: &Process, change: ChildChange, status: i32, note: impl FnOnce(&mut table::Node)) {
-    let parent = table::with(|table| {
-        note(table.nodes.get_mut(&process.id())?);
-        Some(table.nodes.get(&process.parent_id())?.process.clone())
-    });
-    if let Some(parent) = parent {
-        tell(&parent, process, process.id(), change, status);
+/// The news and the signal come under one lock: who has waited for the one has the other too.
+fn announce(
+    table: &mut table::Table, process: &Process, change: ChildChange, status: i32, note: impl FnOnce(&mut table::Node),
+) {
+    let Some(node) = table.nodes.get_mut(&process.id()) else { return };
+    note(node);
+    if let Some(parent) = table.nodes.get(&process.parent_id()) {
+        tell(&parent.process, process, process.id(), change, status);
     }
 }
 

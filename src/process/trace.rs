@@ -257,7 +257,6 @@ pub(crate) fn detach(tracer: &Process, thread: &Arc<Thread>, signal: i32) -> Res
         let_go(thread);
         Ok(())
     })
-    .inspect(|()| go_on(thread))
 }
 
 /// PTRACE_LISTEN: a seized tracee in a group stop stays there, but says when that ends. EIO else; ESRCH.
@@ -335,9 +334,9 @@ pub(super) fn release(thread: &Thread) {
     thread.process().resume.wake_all();
 }
 
-/// Ends the tracing of a thread that is out of its tracer's list. Under the same lock of the table, so that whoever
-/// attaches next finds nothing left of it; `go_on` follows.
-fn let_go(thread: &Thread) {
+/// Ends the tracing of a thread that is out of its tracer's list, which finds out what is due for it. Under the same lock
+/// of the table, so that whoever attaches next finds nothing left of it.
+fn let_go(thread: &Arc<Thread>) {
     thread.has_trap_due.store(false, Ordering::Relaxed);
     thread.passes_stop.store(false, Ordering::Relaxed);
     if let Some(trace) = thread.trace.lock().as_deref_mut() {
@@ -346,54 +345,32 @@ fn let_go(thread: &Thread) {
         trace.let_run();
     }
     thread.is_traced.store(false, Ordering::Relaxed);
-}
-
-/// Lets a thread that nobody traces any more find out what is due for it.
-fn go_on(thread: &Arc<Thread>) {
     signal::recalculate(&mut thread.process().state.lock(), thread);
     thread.process().resume.wake_all();
 }
 
-/// A tracee whose tracer has ended.
-pub(super) struct Orphan {
-    thread: Arc<Thread>,
-    /// It had ended before: nobody but its tracer has heard of that.
-    has_ended: bool,
-    /// The tracer asked for its end (PTRACE_O_EXITKILL).
-    is_killed: bool,
-}
-
-/// Takes all threads that the ending process traces from it.
-pub(super) fn orphan_all(table: &mut table::Table, tracer: &Process) -> Vec<Orphan> {
+/// Takes all threads that the ending process traces from it: they go on alone, or die where it asked for that
+/// (PTRACE_O_EXITKILL); of those that had ended the parents hear now.
+pub(super) fn orphan_all(table: &mut table::Table, tracer: &Process) -> Vec<exit::Inherited> {
     let tracees = table.nodes.get_mut(&tracer.id()).map(|node| core::mem::take(&mut node.tracees)).unwrap_or_default();
-    let mut orphans = Vec::new();
+    let mut inherited = Vec::new();
     for thread in tracees {
-        let has_ended = match table.nodes.get_mut(&thread.id()) {
-            Some(node) => {
-                node.tracer = None;
-                node.ended.is_some()
-            }
-            None => thread.has_left(),
-        };
-        let is_killed =
+        let node = table.nodes.get_mut(&thread.id());
+        let has_ended = node.as_ref().map_or_else(|| thread.has_left(), |node| node.ended.is_some());
+        if let Some(node) = node {
+            node.tracer = None;
+        }
+        let is_doomed =
             thread.trace.lock().as_ref().is_some_and(|trace| trace.options.contains(TraceOptions::EXIT_KILL));
         let_go(&thread);
-        orphans.push(Orphan { thread, has_ended, is_killed });
-    }
-    orphans
-}
-
-/// The tracees go on alone, or die where their tracer asked for that. Zombies become their parents'.
-pub(super) fn release_all(orphans: Vec<Orphan>) {
-    for Orphan { thread, has_ended, is_killed } in orphans {
-        go_on(&thread);
-        if is_killed {
-            thread.process().send_signal(SignalInfo::kernel(Signal::KILL));
+        if is_doomed {
+            signal::send_to_process_in(table, thread.process(), SignalInfo::kernel(Signal::KILL));
         }
         if has_ended {
-            exit::after_tracing(&thread);
+            inherited.push(exit::after_tracing(table, thread));
         }
     }
+    inherited
 }
 
 /// Returns the wait status of the tracee's stop that nobody has waited for; takes the news unless `keeps`.

@@ -67,7 +67,7 @@ pub(crate) fn wait(thread: &Arc<Thread>, which: Which, options: WaitOptions) -> 
     process.child_events.wait_interruptible(attempt)?
 }
 
-/// News of a child or tracee, and what is to be done about it once the table is unlocked.
+/// News of a child or tracee.
 enum News {
     Child(Child),
     Tracee(Child, Arc<Thread>),
@@ -76,23 +76,20 @@ enum News {
 /// Looks once for news; takes it unless KEEP. `None` if there are children but no news.
 fn look(process: &Arc<Process>, which: Which, options: WaitOptions) -> Result<Option<Child>> {
     let keeps = options.contains(WaitOptions::KEEP);
-    let (child, reaped, released) = table::with(|table| -> Result<_> {
+    let (child, reaped, _after) = table::with(|table| -> Result<_> {
         let Some(news) = find(table, process, which, options)? else { return Ok((None, None, None)) };
         Ok(match news {
             News::Child(child) => (Some(child), if keeps { None } else { take_news(table, &child) }, None),
             News::Tracee(child, thread) if child.change != ChildChange::Trapped && !keeps => {
                 table.remove_tracee(process.id(), &thread);
-                // The parent's own child is its own to bury; a thread is nobody's else; for others see below.
+                // The parent's own child is its own to bury, of whose end nobody else hears.
                 let is_child = thread.is_first() && thread.process().parent_id() == process.id();
                 let reaped = if is_child { table.remove_process(child.id) } else { None };
-                (Some(child), reaped, (!is_child).then_some(thread))
+                (Some(child), reaped, Some(exit::after_tracing(table, thread)))
             }
             News::Tracee(child, _) => (Some(child), None, None),
         })
     })?;
-    if let Some(thread) = released {
-        exit::after_tracing(&thread);
-    }
     if let Some(reaped) = &reaped {
         let (own, children) = (reaped.process.usage(), reaped.process.children_usage());
         let mut state = process.state.lock();

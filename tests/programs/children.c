@@ -223,8 +223,32 @@ static void many(void)
     check("200 children", good == COUNT);
 }
 
+/* Who has seen a child's end has got its signal too. */
+static void signal_and_news(void)
+{
+    sigset_t set, pending;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    int both = 0;
+    for (int round = 0; round < 1000; round++) {
+        struct timespec now = {0, 0};
+        pid_t pid = fork();
+        if (pid == 0)
+            _exit(0);
+        while (waitpid(pid, NULL, WNOHANG) == 0)
+            ;
+        sigpending(&pending);
+        both += sigismember(&pending, SIGCHLD);
+        sigtimedwait(&set, NULL, &now);
+    }
+    check("SIGCHLD is there when the end is seen", both == 1000);
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int main(void)
 {
+    signal_and_news();
     exit_codes();
     which();
     stops();

@@ -32,4 +32,4 @@ pub(crate) use information::{ChildChange, SignalInfo, code};
 pub(crate) use number::{DefaultAction, Signal, SignalSet};
 pub(crate) use pending::Pending;
 pub(crate) use send::{force, may_queue, may_send, queued_for, send_to_group, send_to_thread, take, wait_for};
-pub(super) use send::{hand_over, recalculate};
+pub(super) use send::{hand_over, recalculate, send_to_process_in, send_to_thread_in};

@@ -22,6 +22,16 @@ pub(crate) fn send_to_thread(thread: &Arc<Thread>, info: SignalInfo) {
     send(thread.process(), Target::Thread(thread), info);
 }
 
+/// `send_to_process` for who has the table locked.
+pub(in crate::process) fn send_to_process_in(table: &mut table::Table, process: &Process, info: SignalInfo) {
+    send_in(table, process, Target::Process, info);
+}
+
+/// `send_to_thread` for who has the table locked.
+pub(in crate::process) fn send_to_thread_in(table: &mut table::Table, thread: &Arc<Thread>, info: SignalInfo) {
+    send_in(table, thread.process(), Target::Thread(thread), info);
+}
+
 /// Sends a signal to a process: any of its threads may take it. Permission was checked.
 pub(crate) fn send_to_process(process: &Arc<Process>, info: SignalInfo) {
     send(process, Target::Process, info);
@@ -74,32 +84,41 @@ fn is_same_user(own: &Identity, target: &Identity) -> bool {
 }
 
 fn send(process: &Arc<Process>, target: Target<'_>, info: SignalInfo) {
+    if enter(process, target, info) {
+        table::with(|table| job_control::announce_continue(table, process));
+    }
+}
+
+fn send_in(table: &mut table::Table, process: &Process, target: Target<'_>, info: SignalInfo) {
+    if enter(process, target, info) {
+        job_control::announce_continue(table, process);
+    }
+}
+
+/// Enters the signal into its queue, or does what it does at once; returns whether it continued a stopped process.
+fn enter(process: &Process, target: Target<'_>, info: SignalInfo) -> bool {
     let signal = info.signal();
+    let mut state = process.state.lock();
+    if state.threads.is_empty() || state.ending.is_some() {
+        if signal == Signal::KILL {
+            // It ends already, but may be in the stop that tells a tracer so.
+            state.threads.iter().for_each(|thread| trace::release(thread));
+        }
+        return false;
+    }
+
     let mut continued = false;
-    {
-        let mut state = process.state.lock();
-        if state.threads.is_empty() || state.ending.is_some() {
-            if signal == Signal::KILL {
-                // It ends already, but may be in the stop that tells a tracer so.
-                state.threads.iter().for_each(|thread| trace::release(thread));
-            }
-            return;
-        }
-
-        if SignalSet::STOPS.contains(signal) {
-            discard(&mut state, SignalSet::of(&[Signal::CONT]));
-        } else if signal == Signal::CONT {
-            discard(&mut state, SignalSet::STOPS);
-            continued = job_control::clear_stop(process, &mut state);
-        }
-
-        if !is_dropped(process, &state, target, &info) {
-            queue(process, &mut state, target, info);
-        }
+    if SignalSet::STOPS.contains(signal) {
+        discard(&mut state, SignalSet::of(&[Signal::CONT]));
+    } else if signal == Signal::CONT {
+        discard(&mut state, SignalSet::STOPS);
+        continued = job_control::clear_stop(process, &mut state);
     }
-    if continued {
-        job_control::announce_continue(process);
+
+    if !is_dropped(process, &state, target, &info) {
+        queue(process, &mut state, target, info);
     }
+    continued
 }
 
 /// Returns whether the signal has no effect: ignored and not blocked, or one that the first process does not handle.
