@@ -11,10 +11,10 @@ use crate::machine::user::UserMode;
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
 
-/// Asks all threads of the process to stop, because of `signal`.
-pub(super) fn request_stop(process: &Process, signal: Signal) {
-    let mut state = process.state.lock();
-    if state.ending.is_some() {
+/// Asks all threads of the process to stop, because `thread` took `signal`, unless SIGCONT has come since.
+pub(super) fn request_stop(thread: &Thread, signal: Signal) {
+    let mut state = thread.process().state.lock();
+    if state.ending.is_some() || !thread.may_stop.load(Ordering::Relaxed) {
         return;
     }
     if state.stop == Stop::None {
@@ -76,6 +76,9 @@ pub(super) fn arrive(state: &mut State) -> Option<i32> {
 /// Ends a stop: SIGCONT came. Returns whether the process was stopped, so that the parent is to be told.
 pub(super) fn clear_stop(process: &Process, state: &mut State) -> bool {
     let was_stopped = matches!(state.stop, Stop::Stopped { .. });
+    for thread in &state.threads {
+        thread.may_stop.store(false, Ordering::Relaxed);
+    }
     if state.stop != Stop::None {
         state.stop = Stop::None;
         for index in 0..state.threads.len() {

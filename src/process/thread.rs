@@ -57,6 +57,8 @@ pub(crate) struct Thread {
     pub(super) is_stopped: AtomicBool,
     /// unless a tracer lets it run all the same.
     pub(super) passes_stop: AtomicBool,
+    /// No SIGCONT came since it took the signal that it acts upon: that may stop the process.
+    pub(super) may_stop: AtomicBool,
     /// Somebody traces it.
     pub(super) is_traced: AtomicBool,
     /// A seized tracee is to stop and tell.
@@ -145,6 +147,7 @@ impl Thread {
             exit_code: AtomicI32::new(0),
             is_stopped: AtomicBool::new(false),
             passes_stop: AtomicBool::new(false),
+            may_stop: AtomicBool::new(false),
             is_traced: AtomicBool::new(false),
             has_trap_due: AtomicBool::new(false),
             trace: SpinLock::new(Rank::Trace, None),

@@ -97,7 +97,10 @@ fn next_due(thread: &Arc<Thread>) -> Due {
             super::recalculate(&mut state, thread);
             Due::Nothing
         }
-        Some(info) => Due::Signal(info),
+        Some(info) => {
+            thread.may_stop.store(true, Ordering::Relaxed);
+            Due::Signal(info)
+        }
     }
 }
 
@@ -109,7 +112,7 @@ fn take_default_action(thread: &Arc<Thread>, info: &SignalInfo) {
         DefaultAction::Stop => {
             // "A stop signal sent to an orphaned process group is ignored", but for SIGSTOP (POSIX).
             if !process.is_unkillable() && (signal == Signal::STOP || !table::is_orphaned_group(process.group_id())) {
-                job_control::request_stop(process, signal);
+                job_control::request_stop(thread, signal);
             }
         }
         DefaultAction::Terminate | DefaultAction::Dump => {
