@@ -97,11 +97,10 @@ impl Entry {
     }
 }
 
-/// Makes the node of a process' directory.
-pub(super) fn directory(device: Device, process: Arc<Process>) -> Arc<Node> {
-    let subject = Subject { process, thread: None };
+/// Makes the node of a process' or thread's directory, with all entries but one.
+fn directory(device: Device, subject: Subject, absent: &'static str) -> Arc<Node> {
     let identity = identity(device, &subject, "", 0o555);
-    Node::new(identity, Content::Directory(Box::new(ProcessDirectory { device, subject })))
+    Node::new(identity, Content::Directory(Box::new(ProcessDirectory { device, subject, absent })))
 }
 
 /// Makes what stat(2) shows of a process' file: it belongs to the process' effective ids, but to root where others may
@@ -117,12 +116,12 @@ fn identity(device: Device, subject: &Subject, name: &str, permissions: u32) -> 
 struct ProcessDirectory {
     device: Device,
     subject: Subject,
+    absent: &'static str,
 }
 
 impl ProcessDirectory {
     fn entries(&self) -> impl Iterator<Item = &'static (&'static str, u32, Entry)> {
-        let absent = if self.subject.thread.is_some() { "task" } else { "children" };
-        ENTRIES.iter().filter(move |(name, ..)| *name != absent)
+        ENTRIES.iter().filter(|(name, ..)| *name != self.absent)
     }
 }
 
@@ -258,8 +257,7 @@ impl Directory for Threads {
         let id = parse_id(name).ok_or(Errno::ENOENT)?;
         let thread = self.process.threads().into_iter().find(|thread| thread.id() == id).ok_or(Errno::ENOENT)?;
         let subject = Subject { process: self.process.clone(), thread: Some(thread) };
-        let identity = identity(self.device, &subject, "", 0o555);
-        Ok(Node::new(identity, Content::Directory(Box::new(ProcessDirectory { device: self.device, subject }))))
+        Ok(directory(self.device, subject, "task"))
     }
 
     fn names(&self) -> Vec<(Vec<u8>, FileKind)> {
@@ -320,9 +318,15 @@ impl Directory for Descriptors {
     }
 }
 
-/// Finds the process whose directory `name` is: a process, or (not listed, as on Linux) any thread.
+/// Finds the directory of a process or (not listed, as on Linux) of any thread, of which it tells then.
 pub(super) fn find(device: Device, name: &[u8]) -> Result<Arc<Node>> {
     let id = parse_id(name).ok_or(Errno::ENOENT)?;
-    let process = table::find(id).or_else(|| table::find_thread(id).map(|thread| thread.process().clone()));
-    Ok(directory(device, process.ok_or(Errno::ENOENT)?))
+    let subject = match table::find(id) {
+        Some(process) => Subject { process, thread: None },
+        None => {
+            let thread = table::find_thread(id).ok_or(Errno::ENOENT)?;
+            Subject { process: thread.process().clone(), thread: Some(thread) }
+        }
+    };
+    Ok(directory(device, subject, "children"))
 }

@@ -1,6 +1,7 @@
 /* epoll(7): who is woken. Several instances with EPOLLEXCLUSIVE, several threads in one instance; deep nesting. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "asleep.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -13,13 +14,12 @@
 #define THREADS 4
 
 static int instances[THREADS], event, stop;
-static atomic_int sleeping, woken;
+static atomic_int woken;
 
 /* Waits in an instance once, and says whether it was for the event. */
 static void *waiter(void *argument)
 {
     struct epoll_event got;
-    sleeping++;
     int count = epoll_wait(*(int *)argument, &got, 1, -1);
     if (count == 1 && got.data.fd == event)
         woken++;
@@ -39,12 +39,10 @@ static int how_many_wake(int *of_thread[THREADS], int wanted)
 {
     pthread_t threads[THREADS];
     uint64_t one = 1;
-    sleeping = woken = 0;
+    woken = 0;
     for (int index = 0; index < THREADS; index++)
         pthread_create(&threads[index], NULL, waiter, of_thread[index]);
-    while (sleeping < THREADS)
-        usleep(1000);
-    usleep(100000);
+    wait_until_others_sleep();
     write(event, &one, sizeof one);
     settle(wanted);
     int result = woken;

@@ -1,5 +1,6 @@
 /* futex(2) and what C libraries make of it: threads, mutexes, condition variables, robust mutexes. */
 #include "check.h"
+#include "asleep.h"
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
@@ -58,21 +59,28 @@ static void *wait_for_bit(void *bit)
     return NULL;
 }
 
+/* Whether `count` have woken by now, or do within ten seconds; more have had a moment to. */
+static int woke(int count)
+{
+    for (int tries = 0; __atomic_load_n(&woken, __ATOMIC_SEQ_CST) < count && tries < 1000; tries++)
+        pause_ms(10);
+    pause_ms(50);
+    return __atomic_load_n(&woken, __ATOMIC_SEQ_CST) == count;
+}
+
 static void waking(void)
 {
     pthread_t threads[4];
     woken = 0;
     for (int i = 0; i < 4; i++)
         pthread_create(&threads[i], NULL, wait_on, words);
-    pause_ms(100);
+    wait_until_others_sleep();
     check("wake one", futex(words, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1);
-    pause_ms(50);
-    check("one woke", woken == 1);
+    check("one woke", woke(1));
     check("another word wakes none", futex(words + 1, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0) == 0);
     check_error("requeue if unchanged", futex(words, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)1, words + 1, 7), EAGAIN);
     check("requeue", futex(words, FUTEX_CMP_REQUEUE_PRIVATE, 1, (void *)9, words + 1, 0) == 3);
-    pause_ms(50);
-    check("one woke, two moved", woken == 2);
+    check("one woke, two moved", woke(2));
     check("none left here", futex(words, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0) == 0);
     check("two there", futex(words + 1, FUTEX_WAKE_PRIVATE, 9, NULL, NULL, 0) == 2);
     for (int i = 0; i < 4; i++)
@@ -82,7 +90,7 @@ static void waking(void)
     woken = 0;
     pthread_create(&threads[0], NULL, wait_for_bit, (void *)1);
     pthread_create(&threads[1], NULL, wait_for_bit, (void *)2);
-    pause_ms(100);
+    wait_until_others_sleep();
     check("wake by bit", futex(words, FUTEX_WAKE_BITSET_PRIVATE, 9, NULL, NULL, 2) == 1);
     pthread_join(threads[1], NULL);
     check("the right one", woken == 2);
@@ -91,7 +99,7 @@ static void waking(void)
 
     pthread_create(&threads[0], NULL, wait_on, words);
     pthread_create(&threads[1], NULL, wait_on, words + 1);
-    pause_ms(100);
+    wait_until_others_sleep();
     words[1] = 0;
     int operation = FUTEX_OP(FUTEX_OP_ADD, 5, FUTEX_OP_CMP_EQ, 0);
     check("wake op", futex(words, FUTEX_WAKE_OP_PRIVATE, 1, (void *)1, words + 1, operation) == 2);
@@ -112,7 +120,7 @@ static void on_signal(int signal)
 static void interrupted(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
-    struct timespec limit = {5, 0};
+    struct timespec limit = {50, 0};
     sigaction(SIGALRM, &action, NULL);
     alarm(1);
     check_error("a signal ends the wait", futex(words, FUTEX_WAIT, 0, &limit, NULL, 0), EINTR);

@@ -1,6 +1,7 @@
 /* Futexes with an owner (LOCK_PI and its kin): ownership, hand-over, inheritance of priority, the owner's death, requeueing
  * to them; and futex_waitv(2), which waits for several words. */
 #include "check.h"
+#include "asleep.h"
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
@@ -36,22 +37,12 @@ static void nap(void)
     nanosleep(&pause, NULL);
 }
 
-/* Waits until the thread sleeps, by what /proc says of it. */
-static void wait_until_asleep(volatile uint32_t *id)
+/* Waits until the thread has told its id, and sleeps. */
+static void wait_until_waiting(volatile uint32_t *id)
 {
-    char path[64], line[256];
     while (*id == 0)
         nap();
-    snprintf(path, sizeof path, "/proc/self/task/%u/stat", *id);
-    for (;;) {
-        FILE *file = fopen(path, "r");
-        char *end = file && fgets(line, sizeof line, file) ? strrchr(line, ')') : NULL;
-        if (file)
-            fclose(file);
-        if (end && end[2] == 'S')
-            return;
-        nap();
-    }
+    wait_until_asleep(*id);
 }
 
 static void ownership(void)
@@ -118,7 +109,7 @@ static void hand_over(void)
     futex(&word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     for (int i = 0; i < 3; i++) {
         pthread_create(&threads[i], NULL, lock_and_note, &lockers[i]);
-        wait_until_asleep(&lockers[i].id);
+        wait_until_waiting(&lockers[i].id);
     }
     check("waiters are told of", word == (tid() | FUTEX_WAITERS));
     check("hand over", futex(&word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0) == 0);
@@ -154,7 +145,7 @@ static void circle(void)
     struct locker locker = {.word = &word};
     futex(&word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     pthread_create(&thread, NULL, lock_both, &locker);
-    wait_until_asleep(&locker.id);
+    wait_until_waiting(&locker.id);
     check_error("a circle of owners", futex(&other, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0), EDEADLK);
     futex(&word, FUTEX_UNLOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     pthread_join(thread, NULL);
@@ -287,7 +278,7 @@ static void requeue(void)
     check_error("it changed", futex(&condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)9, &word, 7), EAGAIN);
     for (int i = 0; i < 3; i++) {
         pthread_create(&threads[i], NULL, wait_requeue, &lockers[i]);
-        wait_until_asleep(&lockers[i].id);
+        wait_until_waiting(&lockers[i].id);
     }
     futex(&word, FUTEX_LOCK_PI_PRIVATE, 0, NULL, NULL, 0);
     check("move all", futex(&condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)9, &word, 0) == 3);
@@ -302,7 +293,7 @@ static void requeue(void)
     for (int i = 0; i < 3; i++) {
         lockers[i] = (struct locker){0};
         pthread_create(&threads[i], NULL, wait_requeue, &lockers[i]);
-        wait_until_asleep(&lockers[i].id);
+        wait_until_waiting(&lockers[i].id);
     }
     check("the first takes a free one", futex(&condition, FUTEX_CMP_REQUEUE_PI_PRIVATE, 1, (void *)1, &word, 0) == 2);
     pthread_join(threads[0], NULL);
@@ -368,7 +359,7 @@ static void several(void)
     pthread_t thread;
     struct locker waiter = {0};
     pthread_create(&thread, NULL, wait_for_three, &waiter);
-    wait_until_asleep(&waiter.id);
+    wait_until_waiting(&waiter.id);
     check("wake by the second", futex(&words[1], FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1);
     pthread_join(thread, NULL);
     check("says which", waiter.result == 1);
@@ -376,7 +367,7 @@ static void several(void)
 
     waiter.id = 0;
     pthread_create(&thread, NULL, wait_for_three, &waiter);
-    wait_until_asleep(&waiter.id);
+    wait_until_waiting(&waiter.id);
     check("move one of its words", futex(&words[2], FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)1, &other, 0) == 1);
     check("wake by that", futex(&other, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0) == 1);
     pthread_join(thread, NULL);

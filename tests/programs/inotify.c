@@ -1,5 +1,6 @@
 /* inotify(7): which events come, in which order, with which names; masks, limits of the queue, reads. */
 #include "check.h"
+#include "asleep.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/epoll.h>
@@ -239,7 +240,7 @@ static void reads(void)
         fcntl(notifier, F_SETFL, 0);
         _exit(read(notifier, text, sizeof text) != 32);
     }
-    usleep(20000);
+    wait_until_asleep(child);
     touch("dir/b");
     int status;
     waitpid(child, &status, 0);

@@ -1,5 +1,6 @@
 /* Descriptors, fcntl, advisory locks. */
 #include "check.h"
+#include "asleep.h"
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/file.h>
@@ -156,7 +157,7 @@ static void records(void)
         write(fds[1], "!", 1);
         _exit(result != 0);
     }
-    usleep(100000);
+    wait_until_asleep(pid);
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
     check_error("F_SETLKW waits", read(fds[0], &byte, 1), EAGAIN);
     lock(fd, F_SETLK, F_UNLCK, 0, 0);
@@ -174,7 +175,7 @@ static void records(void)
     }
     fcntl(fds[0], F_SETFL, 0);
     read(fds[0], &byte, 1);
-    usleep(100000);
+    wait_until_asleep(pid);
     check_error("two that wait for each other", lock(fd, F_SETLKW, F_WRLCK, 1, 1), EDEADLK);
     lock(fd, F_SETLK, F_UNLCK, 0, 0);
     waitpid(pid, NULL, 0);

@@ -1,6 +1,7 @@
 /* mq_overview(7): order by priority, limits, waiting with a time limit, notification, the file system. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "asleep.h"
 #include <fcntl.h>
 #include <mqueue.h>
 #include <poll.h>
@@ -90,7 +91,7 @@ static void messages(void)
     pid_t child = fork();
     if (child == 0)
         _exit(!received(queue, "hello", 2));
-    usleep(20000);
+    wait_until_asleep(child);
     mq_send(queue, "hello", 5, 2);
     check("a sleeping receiver", ended(child) == 0);
     for (int count = 0; count < 3; count++)
@@ -98,7 +99,7 @@ static void messages(void)
     child = fork();
     if (child == 0)
         _exit(mq_send(queue, "more", 4, 6) != 0);
-    usleep(20000);
+    wait_until_asleep(child);
     check("a sleeping sender", received(queue, "fill", 5) && ended(child) == 0 && received(queue, "more", 6));
     mq_close(queue);
     mq_unlink("/queue");

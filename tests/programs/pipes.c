@@ -86,19 +86,24 @@ static void ends(void)
     close(fds[1]);
     signal(SIGPIPE, SIG_DFL);
 
+    int go[2];
     pipe(fds);
+    pipe(go);
     pid_t pid = fork();
     if (pid == 0) {
         close(fds[0]);
-        usleep(100000);
+        read(go[0], buffer, 1);
         write(fds[1], "x", 1);
         _exit(0);
     }
     close(fds[0]);
     close(fds[1]);
+    write(go[1], "x", 1);
     int status;
     waitpid(pid, &status, 0);
     check("dies of SIGPIPE", WIFSIGNALED(status) && WTERMSIG(status) == SIGPIPE);
+    close(go[0]);
+    close(go[1]);
 }
 
 static void capacity(void)

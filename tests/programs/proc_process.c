@@ -78,19 +78,22 @@ static void fields(void)
 
 static void *thread(void *ids)
 {
-    int *pair = ids;
-    pair[0] = syscall(SYS_gettid);
-    pair[1] = field("/proc/self/task/%d/stat", pair[0], 38);
+    int *facts = ids;
+    facts[0] = syscall(SYS_gettid);
+    facts[1] = field("/proc/self/task/%d/stat", facts[0], 38);
+    facts[2] = atoi(contents("/proc/%d/stat", facts[0]));
+    facts[3] = atoi(status_of(facts[0], "Tgid"));
     return NULL;
 }
 
 static void threads(void)
 {
-    int pair[2];
+    int facts[4];
     pthread_t other;
-    pthread_create(&other, NULL, thread, pair);
+    pthread_create(&other, NULL, thread, facts);
     pthread_join(other, NULL);
-    check("a thread has no exit signal", pair[1] == -1);
+    check("a thread has no exit signal", facts[1] == -1);
+    check("a directory by its own id tells of it", facts[2] == facts[0] && facts[3] == getpid());
 }
 
 static void zombies(void)

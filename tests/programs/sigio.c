@@ -1,6 +1,7 @@
 /* fcntl(2): signals for readiness (O_ASYNC, F_SETOWN, F_SETSIG), for whom and with what. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "asleep.h"
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -87,7 +88,7 @@ int main(void)
     if (child == 0)
         _exit(next(&second) != SIGUSR1);
     fcntl(fds[0], F_SETOWN, child);
-    usleep(20000);
+    wait_until_asleep(child);
     write(fds[1], "x", 1);
     check("another process", ended(child) == 0 && next(&moment) == 0);
     read(fds[0], &c, 1);

@@ -1,5 +1,6 @@
 /* Signals: handlers, masks, restart, queues, alternate stacks, faults, masks of sigsuspend and sigtimedwait, signalfd. */
 #include "check.h"
+#include "asleep.h"
 #include <fenv.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -142,12 +143,13 @@ static void alarm_in(int milliseconds)
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-static void kill_parent_in(int milliseconds, int number)
+static void kill_sleeping_parent(int number)
 {
+    pid_t parent = getpid();
     if (fork() == 0) {
-        usleep(milliseconds * 1000);
-        kill(getppid(), number);
-        usleep(50000);
+        wait_until_asleep(parent);
+        kill(parent, number);
+        wait_until_asleep(parent); /* Its SIGCHLD comes by itself. */
         _exit(0);
     }
 }
@@ -159,16 +161,16 @@ static void restart(void)
     if (pipe(ends))
         return;
     handle(SIGUSR2, note_info, 0);
-    kill_parent_in(20, SIGUSR2);
+    kill_sleeping_parent(SIGUSR2);
     check_error("read without SA_RESTART", read(ends[0], &byte, 1), EINTR);
     wait(&status);
 
     handle(SIGUSR2, note_info, SA_RESTART);
     pid_t self = getpid();
     if (fork() == 0) {
-        usleep(20000);
+        wait_until_asleep(self);
         kill(self, SIGUSR2);
-        usleep(20000);
+        wait_until_asleep(self);
         write(ends[1], "x", 1);
         _exit(0);
     }
@@ -178,28 +180,28 @@ static void restart(void)
     count = 0;
     pid_t child = fork();
     if (child == 0) {
-        usleep(20000);
+        wait_until_asleep(self);
         kill(self, SIGUSR2);
-        usleep(30000);
+        wait_until_asleep(self);
         _exit(4);
     }
     check("wait with SA_RESTART", waitpid(child, &status, 0) == child && WEXITSTATUS(status) == 4 && count == 1);
 
-    kill_parent_in(20, SIGUSR2);
+    kill_sleeping_parent(SIGUSR2);
     struct pollfd nothing = { .fd = ends[0], .events = POLLIN };
-    check_error("poll never restarts", poll(&nothing, 1, 1000), EINTR);
+    check_error("poll never restarts", poll(&nothing, 1, 100000), EINTR);
     wait(&status);
-    kill_parent_in(20, SIGUSR2);
-    struct timespec second = { 1, 0 }, left = { 0, 0 };
-    check_error("nanosleep tells what is left", nanosleep(&second, &left), EINTR);
-    check("what is left", left.tv_sec == 0 && left.tv_nsec > 500000000);
+    kill_sleeping_parent(SIGUSR2);
+    struct timespec long_time = { 100, 0 }, left = { 0, 0 };
+    check_error("nanosleep tells what is left", nanosleep(&long_time, &left), EINTR);
+    check("what is left", left.tv_sec <= 100 && left.tv_sec > 50);
     wait(&status);
 
     /* An ignored signal and a stop with continue do not end a sleep. */
     struct timespec start, end, part = { 0, 150000000 };
     signal(SIGUSR2, SIG_IGN);
     if (fork() == 0) {
-        usleep(20000);
+        wait_until_asleep(self);
         kill(self, SIGUSR2);
         _exit(0);
     }
@@ -217,9 +219,9 @@ static void restart(void)
         long ms = (end.tv_sec - start.tv_sec) * 1000 + (end.tv_nsec - start.tv_nsec) / 1000000;
         _exit(slept == 0 && ms >= 149 ? 0 : 1);
     }
-    usleep(20000);
+    wait_until_asleep(child);
     kill(child, SIGSTOP);
-    usleep(20000);
+    waitpid(child, &status, WUNTRACED);
     kill(child, SIGCONT);
     check("stop and continue restart a sleep", waitpid(child, &status, 0) == child && status == 0);
     close(ends[0]);
@@ -416,8 +418,8 @@ static void descriptors(void)
     check("signalfd: read", read(fd, &info, sizeof info) == sizeof info && info.ssi_signo == SIGUSR1
           && info.ssi_pid == (uint32_t)getpid() && info.ssi_code == SI_USER);
     check_error("signalfd: taken", read(fd, &info, sizeof info), EAGAIN);
-    kill_parent_in(20, SIGUSR1);
-    check("signalfd: poll wakes", poll(&poller, 1, 2000) == 1);
+    kill_sleeping_parent(SIGUSR1);
+    check("signalfd: poll wakes", poll(&poller, 1, 20000) == 1);
     check("signalfd: read again", read(fd, &info, sizeof info) == sizeof info);
     wait(NULL);
     check_error("signalfd: too small a buffer", read(fd, &info, 100), EINVAL);

@@ -1,6 +1,7 @@
 /* Signals, the fine print: limits of queues, what a handler starts with, bad frames, alternate stacks, codes of faults,
  * forged senders, who is told of children, wait statuses. */
 #include "check.h"
+#include "asleep.h"
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -359,15 +360,7 @@ static void test_restart(void)
         handle(SIGUSR1, note, flags);
         pid_t parent = getpid(), pid = fork();
         if (pid == 0) {
-            char path[64], state = 0, line[512];
-            snprintf(path, sizeof path, "/proc/%d/stat", parent);
-            while (state != 'S') {
-                FILE *file = fopen(path, "r");
-                if (fgets(line, sizeof line, file))
-                    state = strrchr(line, ')')[2];
-                fclose(file);
-                sched_yield();
-            }
+            wait_until_asleep(parent);
             kill(parent, SIGUSR1);
             if (flags)
                 write(pair[1], "x", 1);

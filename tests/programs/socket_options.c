@@ -1,5 +1,6 @@
 /* Making sockets, their options, time limits and signals. */
 #define _GNU_SOURCE
+#include "asleep.h"
 #include "sockets.h"
 #include <netinet/in.h>
 
@@ -148,11 +149,11 @@ static int interrupted(int flags, long limit_us)
     signals = 0;
     socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
     setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    pid_t child = fork();
+    pid_t parent = getpid(), child = fork();
     if (child == 0) {
         for (int i = 0; i < 20; i++) {
-            kill(getppid(), SIGUSR1);
-            usleep(5000);
+            wait_until_asleep(parent);
+            kill(parent, SIGUSR1);
         }
         /* The receiver may sleep again after each: a byte ends it in any case. */
         _exit(write(pair[1], "x", 1) == 1 ? 0 : 1);

@@ -1,6 +1,7 @@
 /* msgget(2), msgsnd(2), msgrcv(2), msgctl(2): order by type, limits, waiting, removal. */
 #define _GNU_SOURCE
 #include "check.h"
+#include "asleep.h"
 #include <pthread.h>
 #include <signal.h>
 #include <sys/ipc.h>
@@ -114,9 +115,9 @@ static void waiting(void)
     pid_t child = fork();
     if (child == 0)
         _exit(!received(7, 0, 7, "hello"));
-    usleep(20000);
+    wait_until_asleep(child);
     send(6, "other", 0);
-    usleep(20000);
+    wait_until_asleep(child);
     msgrcv(queue, &message, 100, 6, 0);
     send(7, "hello", 0);
     check("a sleeping receiver", ended(child) == 0);
@@ -124,7 +125,7 @@ static void waiting(void)
     child = fork();
     if (child == 0)
         _exit(send(2, "x", 0) != 0);
-    usleep(20000);
+    wait_until_asleep(child);
     check("a full queue", msgctl(queue, IPC_STAT, &status) == 0 && status.msg_qnum == 1);
     received(1, 0, 1, "0123456789");
     check("a sleeping sender", ended(child) == 0 && received(0, 0, 2, "x"));
@@ -220,7 +221,7 @@ int main(void)
     pid_t child = fork();
     if (child == 0)
         _exit(msgrcv(queue, &message, 10, 0, 0) == -1 && errno == EIDRM ? 0 : 1);
-    usleep(50000);
+    wait_until_asleep(child);
     check("remove", msgctl(queue, IPC_RMID, NULL) == 0);
     check("a sleeper learns it", ended(child) == 0);
     check_error("gone", msgctl(queue, IPC_STAT, &status), EINVAL);

@@ -398,18 +398,18 @@ static void note(int number)
 
 static int wait_seen(int number)
 {
-    for (int i = 0; i < 200 && seen != number; i++)
+    for (int i = 0; i < 2000 && seen != number; i++)
         usleep(10000);
     int is_right = seen == number;
     seen = 0;
     return is_right;
 }
 
-/* The state of a child that stops or ends within two seconds; -1 if it does neither. */
+/* The state of a child that stops or ends within twenty seconds; -1 if it does neither. */
 static int news(pid_t child)
 {
     int status;
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 2000; i++) {
         if (waitpid(child, &status, WNOHANG | WUNTRACED) == child)
             return status;
         usleep(10000);

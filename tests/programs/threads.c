@@ -1,5 +1,6 @@
 /* Threads: create, join, mutexes, conditions, thread-local storage, signals to one thread, exit and exec of many. */
 #include "check.h"
+#include "asleep.h"
 #include <limits.h>
 #include <pthread.h>
 #include <sched.h>
@@ -105,12 +106,15 @@ static void note(int number)
     handled++;
 }
 
+static pid_t sleeper;
+
 static void *sleep_until_signal(void *argument)
 {
     (void)argument;
+    sleeper = gettid();
     sem_post(&ready);
-    struct timespec second = { 2, 0 };
-    return (void *)(intptr_t)nanosleep(&second, NULL);
+    struct timespec long_time = { 1000, 0 };
+    return (void *)(intptr_t)nanosleep(&long_time, NULL);
 }
 
 static void signals(void)
@@ -123,7 +127,7 @@ static void signals(void)
     void *result;
     pthread_create(&thread, NULL, sleep_until_signal, NULL);
     sem_wait(&ready);
-    usleep(10000);
+    wait_until_asleep(sleeper);
     pthread_kill(thread, SIGUSR1);
     pthread_join(thread, &result);
     check("a signal for one thread", handled == 1 && pthread_equal(handled_by, thread) && (intptr_t)result == -1);
@@ -134,7 +138,7 @@ static void signals(void)
     pthread_create(&thread, NULL, sleep_until_signal, NULL);
     sem_wait(&ready);
     pthread_sigmask(SIG_BLOCK, &mask, &before);
-    usleep(10000);
+    wait_until_asleep(sleeper);
     kill(getpid(), SIGUSR1);
     pthread_join(thread, &result);
     check("a signal for the process goes where it is not blocked", handled == 2 && pthread_equal(handled_by, thread));
