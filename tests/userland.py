@@ -53,7 +53,7 @@ def root():
 
 
 # What both sides give a script: the same surroundings, an empty folder below /tmp.
-ENVIRONMENT = "env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=vt100"
+ENVIRONMENT = "env --default-signal -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=vt100"
 MOUNTS = """\
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys

@@ -113,24 +113,22 @@ def _libtest(program, output):
 # Debian's libpython3.11-testsuite: what exercises the kernel.
 PYTHON = """
     os posix signal threading pty mmap select epoll fcntl time tempfile shutil resource pwd poll selectors glob stat file
-    fileio subprocess socket
+    fileio subprocess socket multiprocessing_fork multiprocessing_forkserver multiprocessing_spawn
 """.split()
 
 
-def _python(modules=PYTHON):
+def _python(module):
     tree = debian.unpacked("python", "python3", "libpython3.11-testsuite", "dash")
-    guest = Guest("python", tree, output_limit=1000000, memory="3G")
-    for module in modules:
-        guest.add(module, f"/usr/bin/python3.11 -m test -v --timeout 1100 test_{module}", limit=1200)
-    compatibility.judge("Python", *_both(guest, 5000, _unittest))
+    guest = Guest(f"python-{module}", tree, output_limit=1000000, memory="3G")
+    guest.add(module, f"/usr/bin/python3.11 -m test -v --timeout 3400 test_{module}", limit=3500)
+    compatibility.judge(f"Python's test_{module}", *_both(guest, 3600, lambda _, output: _unittest(output)))
 
 
-def _unittest(module, output):
+def _unittest(output):
     """The verdicts of a Python test module."""
     head, verdict = r"^(\w+ \([\w.]+\)) ?(?=\.\.\.|\n)", r"\b(ok|skipped\b.*|FAIL|ERROR|expected failure)$"
     found = compatibility.verdicts(output, head, verdict)
-    return {re.sub(r"\w+ \((?:test\.)*(?:test_\w+\.)?([\w.]+)\)", rf"{module} \1", case): passes
-            for case, passes in found.items()}
+    return {re.sub(r"\w+ \((?:test\.)*(?:test_\w+\.)?([\w.]+)\)", r"\1", case): passes for case, passes in found.items()}
 
 
 # Debian's stress-ng, one stressor after the other; none of AF_INET, of devices that there are not, of mere computing.
@@ -190,7 +188,7 @@ def tests(long):
     """The tests of this ring: they take long."""
     found = [("busybox' own test suite", _busybox)]
     found += [(f"the crate {crate}", lambda crate=crate: _crate(crate)) for crate in crates.CRATES]
-    found += [("Python's test modules", _python)]
+    found += [(f"Python's test_{module}", lambda module=module: _python(module)) for module in PYTHON]
     found += [("stress-ng, one stressor after the other", _stressors)]
     found += [(f"stress-ng, many at once on {count} CPUs", lambda count=count: _stress(count)) for count in (1, 4)]
     return found if long else []
