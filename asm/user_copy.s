@@ -1,7 +1,7 @@
-# Access to user memory that may fail at any byte.
+# Copying and clearing memory, of which a side may be user memory, where any access may fail.
 #
-# Who comes here: `machine::user` and `machine::memory`, with user addresses below USER_END, on a kernel
-# stack. An access that faults, or of which the CPU does not like what it finds (XRSTOR), does not end in the
+# Who comes here: `machine::user` and `machine::memory`, with user addresses below USER_END or memory of the kernel, on
+# a kernel stack. An access that faults, or of which the CPU does not like what it finds (XRSTOR), does not end in the
 # handler of the exception: that looks its rip up in `user_copy_table` (start, end, where to go on) and resumes there with all registers as they were.
 #
 # All count down what is left in rcx and advance rsi and rdi with it, so that after a fault in a wide step
@@ -15,12 +15,15 @@ user_copy_smap:
     .byte 0
 .size user_copy_smap, 1
 
-# Not zero where `rep movsb` is fast (ERMS).
-.global user_copy_erms
-.type user_copy_erms, @object
-user_copy_erms:
+# How much memory is moved at once (`asm::Means`).
+.global user_copy_means
+.type user_copy_means, @object
+user_copy_means:
     .byte 0
-.size user_copy_erms, 1
+.size user_copy_means, 1
+
+.set BY_STRINGS, 1
+.set BY_VECTORS, 2
 
 .macro OPEN_USER
     cmpb $0, user_copy_smap
@@ -53,6 +56,31 @@ user_copy_table:
 
 .set WIDE, 64                                   # from here on, string instructions pay
 
+# Vector loops move so much in a turn, and less is left to string instructions. YMM0 holds the user's value but for the
+# loop: interrupts come back to it, and what fails goes on behind it. rdi and rsi are at the end of the blocks, rcx counts
+# up to them.
+.set COPY_BLOCK, 256
+.set ZERO_BLOCK, 512
+
+.macro BEGIN_BLOCKS size
+    movq %rcx, %rdx
+    andl $\size - 1, %edx
+    subq %rdx, %rcx
+    addq %rcx, %rdi
+    negq %rcx
+    subq $32, %rsp
+    vmovdqu %ymm0, (%rsp)
+.endm
+
+# rcx is what is left then, in all.
+.macro END_BLOCKS
+    vmovdqu (%rsp), %ymm0
+    addq $32, %rsp
+    addq %rcx, %rdi
+    subq %rcx, %rdx
+    movq %rdx, %rcx
+.endm
+
 # user_copy(destination: rdi, source: rsi, length: rdx) -> rax: bytes not copied
 .balign 16
 .global user_copy
@@ -63,17 +91,24 @@ user_copy:
     cmpq $WIDE, %rcx
     jae user_copy_wide
 
-user_copy_small:
-    cmpq $8, %rcx
-    jb user_copy_tail
+    # rsi and rdi are at the end of the words, rcx counts up to them, and edx bytes are left then.
+    movl %ecx, %edx
+    andl $7, %edx
+    subl %edx, %ecx
+    jz user_copy_rest
+    addq %rcx, %rsi
+    addq %rcx, %rdi
+    negq %rcx
 user_copy_words:
-    movq (%rsi), %rax
-    movq %rax, (%rdi)
-    addq $8, %rsi
-    addq $8, %rdi
-    subq $8, %rcx
-    cmpq $8, %rcx
-    jae user_copy_words
+    movq (%rsi, %rcx), %rax
+    movq %rax, (%rdi, %rcx)
+    addq $8, %rcx
+    jnz user_copy_words
+    FAULTS_TO user_copy_words, user_copy_words_failed
+user_copy_rest:
+    movl %edx, %ecx
+    testl %edx, %edx
+    jz user_copy_done
 user_copy_tail:
     testb $4, %cl
     jz 3f
@@ -94,15 +129,16 @@ user_copy_tail:
     movb (%rsi), %al
     movb %al, (%rdi)
     decq %rcx
-    FAULTS_TO user_copy_words, user_copy_bytes
+    FAULTS_TO user_copy_tail, user_copy_bytes
 user_copy_done:
     CLOSE_USER
     movq %rcx, %rax
     ret
 
 user_copy_wide:
-    cmpb $0, user_copy_erms
-    je user_copy_by_words
+    cmpb $BY_STRINGS, user_copy_means
+    jb user_copy_by_words
+    ja user_copy_by_vectors
 user_copy_string:
     rep movsb
     FAULTS_TO user_copy_string, user_copy_done
@@ -115,8 +151,14 @@ user_copy_by_words:
 user_copy_string_words:
     rep movsq
     FAULTS_TO user_copy_string_words, user_copy_join
+    jmp user_copy_rest
+
+user_copy_words_failed:
+    addq %rcx, %rsi
+    addq %rcx, %rdi
+    subq %rcx, %rdx
     movq %rdx, %rcx
-    jmp user_copy_tail
+    jmp user_copy_bytes
 
 user_copy_join:
     leaq (%rdx, %rcx, 8), %rcx
@@ -130,6 +172,24 @@ user_copy_byte:
     incq %rdi
     decq %rcx
     jmp user_copy_bytes
+
+user_copy_by_vectors:
+    cmpq $COPY_BLOCK, %rcx
+    jb user_copy_by_words
+    BEGIN_BLOCKS COPY_BLOCK
+    subq %rcx, %rsi
+user_copy_block:
+    .irp offset, 0, 32, 64, 96, 128, 160, 192, 224
+    vmovdqu \offset(%rsi, %rcx), %ymm0
+    vmovdqu %ymm0, \offset(%rdi, %rcx)
+    .endr
+    addq $COPY_BLOCK, %rcx
+    jnz user_copy_block
+    FAULTS_TO user_copy_block, user_copy_blocks_end
+user_copy_blocks_end:
+    addq %rcx, %rsi
+    END_BLOCKS
+    jmp user_copy_by_words
 .size user_copy, . - user_copy
 
 # user_copy_text(destination: rdi, source: rsi, room: rdx) -> rax: bytes copied, rdx: 1 if a NUL follows them
@@ -189,12 +249,29 @@ user_copy_text_no_end:
 .global user_zero
 .type user_zero, @function
 user_zero:
-    movl %esi, %edx
-    andl $7, %edx
     movq %rsi, %rcx
-    shrq $3, %rcx
     xorl %eax, %eax
     OPEN_USER
+    cmpb $BY_VECTORS, user_copy_means
+    jne user_zero_by_words
+    cmpq $ZERO_BLOCK, %rcx
+    jb user_zero_by_words
+    BEGIN_BLOCKS ZERO_BLOCK
+    vxorps %xmm0, %xmm0, %xmm0                  # all of YMM0
+user_zero_block:
+    .irp offset, 0, 32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448, 480
+    vmovdqu %ymm0, \offset(%rdi, %rcx)
+    .endr
+    addq $ZERO_BLOCK, %rcx
+    jnz user_zero_block
+    FAULTS_TO user_zero_block, user_zero_blocks_end
+user_zero_blocks_end:
+    END_BLOCKS
+
+user_zero_by_words:
+    movl %ecx, %edx
+    andl $7, %edx
+    shrq $3, %rcx
 user_zero_words:
     rep stosq
     FAULTS_TO user_zero_words, user_zero_join

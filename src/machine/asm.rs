@@ -30,8 +30,8 @@ pub(crate) use shared_code::shared_code;
 pub(super) use switch::{FirstFrame, switch_stack, switch_start};
 pub(super) use trap::{TrapFrame, trap_stub};
 pub(super) use user_copy::{
-    user_copy, user_copy_erms, user_copy_fixup, user_copy_smap, user_copy_text, user_exchange_u32, user_load_state,
-    user_load_u32, user_store_state, user_zero,
+    Means, user_copy, user_copy_fixup, user_copy_means, user_copy_smap, user_copy_text, user_exchange_u32,
+    user_load_state, user_load_u32, user_store_state, user_zero,
 };
 pub(super) use user_entry::{CpuHead, UserExit, VECTOR_SYSCALL, enter_user, selector, syscall_entry};
 pub(crate) use user_entry::{Registers, UserRegisters};

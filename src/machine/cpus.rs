@@ -131,8 +131,9 @@ fn wait_until(limit_ns: u64, condition: impl Fn() -> bool) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn ap_start(index: usize) -> ! {
     cpu::install(index);
-    trap::start_cpu(index);
+    // Before anything is copied: the boot CPU has found by what means.
     cpu::enable_protections();
+    trap::start_cpu(index);
     platform::start_cpu();
     time::start_cpu();
     task::join();

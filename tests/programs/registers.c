@@ -166,6 +166,69 @@ static void vectors(void)
     __asm__ volatile("ldmxcsr %0" : : "m"(control));
 }
 
+/* Loads a vector register, as wide as it is; does a system call, or writes to a page; stores the register. */
+static long between_vectors(const char *in, char *out, long number, long first, char *second, long third)
+{
+    long result = number;
+    register const char *from __asm__("r8") = in;
+    register char *to __asm__("r9") = out;
+#define BETWEEN(move)                                                                                                  \
+    __asm__ volatile(move " (%%r8), %%" MOVED "\n\t cmp $0, %%rax\n\t jl 1f\n\t syscall\n\t jmp 2f\n\t"                    \
+                     "1: movb $1, (%%rsi)\n\t 2:" move " %%" MOVED ", (%%r9)"                                          \
+                     : "+a"(result) : "D"(first), "S"(second), "d"(third), "r"(from), "r"(to)                          \
+                     : "rcx", "r11", "memory", "cc", "xmm0")
+#define MOVED "ymm0"
+    if (__builtin_cpu_supports("avx"))
+        BETWEEN("vmovdqu");
+#undef MOVED
+#define MOVED "xmm0"
+    else
+        BETWEEN("movups");
+    return result;
+}
+
+/* The kernel may use vector registers where it moves much memory. */
+static void vectors_over_copies(void)
+{
+    enum { SIZE = 64 << 10, PAGE = 4096 };
+    char in[32], out[32] = {0};
+    int ends[2];
+    size_t width = __builtin_cpu_supports("avx") ? 32 : 16;
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = 0x61 + i;
+    char *full = mmap(0, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *fresh = mmap(0, SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(full, 7, SIZE);
+    munmap(fresh + SIZE / 2, SIZE / 2);
+    check("a pipe", pipe(ends) == 0);
+
+    check("much is written", between_vectors(in, out, SYS_write, ends[1], full + 1, SIZE / 2 + 100) == SIZE / 2 + 100);
+    check("and a vector register kept", memcmp(in, out, width) == 0);
+    memset(out, 0, sizeof out);
+    check("it is read to new pages", between_vectors(in, out, SYS_read, ends[0], fresh + 3, SIZE / 2 - 50) == SIZE / 2 - 50);
+    check("and the register kept", memcmp(in, out, width) == 0);
+    check("and all came over", memcmp(fresh + 3, full, SIZE / 2 - 50) == 0);
+    memset(out, 0, sizeof out);
+    long count = between_vectors(in, out, SYS_write, ends[1], fresh + SIZE / 2 - PAGE - 5, 2 * PAGE);
+    check("what ends half-way is written in part, or not at all", count == -EFAULT || (count > 0 && count <= PAGE + 5));
+    check("and the register kept over that", memcmp(in, out, width) == 0);
+
+    char *page = mmap(0, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    memset(out, 0, sizeof out);
+    between_vectors(in, out, -1, 0, page, 0);
+    check("and over a page that comes", memcmp(in, out, width) == 0 && page[0] == 1);
+    if (fork() == 0) {
+        memset(out, 0, sizeof out);
+        between_vectors(in, out, -1, 0, page, 0);
+        _exit(memcmp(in, out, width) != 0);
+    }
+    int status;
+    wait(&status);
+    check("and over one that is copied", status == 0);
+    close(ends[0]);
+    close(ends[1]);
+}
+
 /* --- Segment bases --- */
 
 static void bases(void)
@@ -341,6 +404,7 @@ int main(void)
     flags();
     unknown_numbers();
     vectors();
+    vectors_over_copies();
     bases();
     exceptions();
     changed_contexts();

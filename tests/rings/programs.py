@@ -55,9 +55,9 @@ def _on_linux(program):
         raise Failure(f"{program.name} fails on Linux, so the test is wrong: status {status}\n{output}")
 
 
-def _on_stele(name="programs", sources=SOURCES, memory="512M", smp=1, words=""):
+def _on_stele(name="programs", sources=SOURCES, memory="512M", smp=1, words="", cpu="max"):
     """Runs all programs in one boot; on one CPU by a clock that counts instructions, so that a busy host plays no part."""
-    guest = Guest(f"{name}-{smp}", memory=memory, smp=smp, counted=3 if smp == 1 else None)
+    guest = Guest(f"{name}-{smp}", memory=memory, smp=smp, cpu=cpu, counted=3 if smp == 1 else None)
     for source in sources:
         guest.add_program(build(source))
     bad = [f"{name}: status {status}\n{output}" for name, output, status in guest.run(900, words) if status != 0]
@@ -71,4 +71,6 @@ def tests(_long):
     found += [(f"{len(SOURCES)} programs on Stele, {smp} CPU", lambda smp=smp: _on_stele(smp=smp)) for smp in (1, 4)]
     clocks = [ROOT / f"tests/programs/{name}.c" for name in ("cpus", "timers")]
     found.append(("clocks without a trusted TSC", lambda: _on_stele("clocks", clocks, smp=4, words="tsc=unstable")))
+    copies = [ROOT / f"tests/programs/{name}.c" for name in ("registers", "memory_file", "transfers")]
+    found.append(("copies by vectors", lambda: _on_stele("copies", copies, smp=2, cpu="max,-erms,-fsrm")))
     return [*found, ("greedy programs in a small guest", lambda: _on_stele("greedy", GREEDY, "48M"))]

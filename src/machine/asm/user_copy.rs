@@ -10,6 +10,17 @@ struct Fixup {
     resume: u64,
 }
 
+/// How much memory is moved at once.
+#[repr(u8)]
+pub(in crate::machine) enum Means {
+    /// Eight bytes a step, which every CPU can.
+    Words = 0,
+    /// `rep movsb`, where that is fast.
+    Strings = 1,
+    /// AVX's registers, where saving YMM0 saves all that a store to it changes.
+    Vectors = 2,
+}
+
 /// What `user_copy_text` returns in rax and rdx.
 #[repr(C)]
 pub(in crate::machine) struct TextCopy {
@@ -37,8 +48,8 @@ unsafe extern "C" {
 
     /// Not zero where STAC and CLAC exist.
     pub(in crate::machine) static user_copy_smap: AtomicU8;
-    /// Not zero where `rep movsb` is fast.
-    pub(in crate::machine) static user_copy_erms: AtomicU8;
+    /// A value of `Means`.
+    pub(in crate::machine) static user_copy_means: AtomicU8;
     static user_copy_table: [Fixup; 0];
     static user_copy_table_end: [Fixup; 0];
 }

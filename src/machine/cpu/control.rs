@@ -3,6 +3,8 @@
 //! The boot stub has only what long mode and W^X need; this adds the rest that CPUID offers.
 
 use super::features::{Features, features, read_leaf};
+use crate::machine::asm::{self, Means};
+use core::sync::atomic::Ordering;
 use x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags, Efer, EferFlags};
 use x86_64::registers::model_specific::Msr;
 use x86_64::registers::xcontrol::{XCr0, XCr0Flags};
@@ -63,16 +65,34 @@ pub(in crate::machine) fn enable_protections() {
     // has the NX bit by accident.
     unsafe { Efer::update(|efer| efer.insert(EferFlags::NO_EXECUTE_ENABLE | EferFlags::SYSTEM_CALL_EXTENSIONS)) };
 
+    let mut state = XCr0Flags::empty();
     if has.contains(Features::XSAVE) {
         let supported = read_leaf(0xd, 0).map_or(0, |leaf| u64::from(leaf.eax) | u64::from(leaf.edx) << 32);
+        state = usable_extended_state(supported);
         // SAFETY: OSXSAVE is set; the value has x87 and SSE, and only states that CPUID offers.
-        unsafe { XCr0::write(usable_extended_state(supported)) };
+        unsafe { XCr0::write(state) };
     }
+    choose_user_copy(has, state);
 
     if has.contains(Features::PAT) {
         // SAFETY: the four entries that existing page tables can name keep their meaning.
         unsafe { Msr::new(PAT).write(PAT_TYPES) };
     }
+}
+
+/// Says what asm/user_copy.s may use, with the extended state `state` switched on.
+fn choose_user_copy(has: Features, state: XCr0Flags) {
+    let means = if has.contains(Features::ERMS) {
+        Means::Strings
+    } else if state.contains(XCr0Flags::AVX) && !state.contains(XCr0Flags::ZMM_HI256) {
+        Means::Vectors
+    } else {
+        Means::Words
+    };
+    // SAFETY: the file defines both as bytes that it only reads.
+    let (smap, user_copy_means) = unsafe { (&asm::user_copy_smap, &asm::user_copy_means) };
+    smap.store(has.contains(Features::SMAP).into(), Ordering::Relaxed);
+    user_copy_means.store(means as u8, Ordering::Relaxed);
 }
 
 /// Returns which of the supported states to enable: AVX-512's three only together and with AVX (SDM vol. 1, 13.3).

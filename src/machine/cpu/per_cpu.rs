@@ -4,7 +4,6 @@
 //! exchanges the two. A reference from `this()` must not be kept over a sleep: the task may wake up elsewhere.
 
 use super::super::asm::{self, CpuHead, selector};
-use super::features::{Features, features};
 use super::user_context::UserContext;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use x86_64::VirtAddr;
@@ -127,12 +126,6 @@ static IS_INSTALLED: AtomicBool = AtomicBool::new(false);
 pub(in crate::machine) fn install_boot_cpu() {
     install(0);
     IS_INSTALLED.store(true, Ordering::Release);
-
-    let has = features();
-    // SAFETY: asm/user_copy.s defines both as bytes that it only reads.
-    let (smap, erms) = unsafe { (&asm::user_copy_smap, &asm::user_copy_erms) };
-    smap.store(has.contains(Features::SMAP).into(), Ordering::Relaxed);
-    erms.store(has.contains(Features::ERMS).into(), Ordering::Relaxed);
 }
 
 /// Returns whether this CPU has its data; false only in the first instructions of boot.

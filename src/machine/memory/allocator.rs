@@ -5,7 +5,7 @@
 //! (heap, stacks).
 
 use super::raw;
-use super::{FrameStatistics, OutOfMemory};
+use super::{FrameStatistics, OutOfMemory, PAGE_SIZE};
 use crate::machine::asm::direct_map_address;
 use crate::machine::boot::MemoryMap;
 use crate::machine::cpu::{self, MAX_CPUS};
@@ -151,7 +151,7 @@ pub(super) fn allocate_clean_page() -> Option<u32> {
     clean.or_else(|| {
         let page = allocate_page()?;
         // SAFETY: the page was just allocated, so nobody else knows it.
-        unsafe { raw::clear_page(u64::from(page) << PAGE_SHIFT) };
+        unsafe { raw::clear(u64::from(page) << PAGE_SHIFT, PAGE_SIZE) };
         Some(page)
     })
 }

@@ -22,7 +22,7 @@ impl Frame {
     pub(crate) fn zeroed() -> Result<Frame, OutOfMemory> {
         let frame = Frame::allocate()?;
         // SAFETY: the page was just allocated, so nobody else knows it.
-        unsafe { raw::clear_page(frame.physical()) };
+        unsafe { raw::clear(frame.physical(), PAGE_SIZE) };
         Ok(frame)
     }
 
