@@ -4,9 +4,10 @@
 //! other; the value says how (`Piece`). The ranges are a sorted deque: look-ups are binary searches in one block of
 //! memory, which for the few dozen areas that programs have is several times cheaper than a tree (a tree made up nine
 //! tenths of mmap's instructions); a change moves what lies on its shorter side, little where mappings are placed one below
-//! the other.
+//! the other. Most look-ups come to where the last one did, and begin there.
 
 use alloc::collections::VecDeque;
+use core::cell::Cell;
 use core::ops::Range;
 
 /// A value that can be cut and joined with the range it stands for.
@@ -24,6 +25,8 @@ pub(crate) trait Piece: Sized {
 pub(crate) struct IntervalMap<T> {
     /// In ascending order; none is empty.
     entries: VecDeque<Entry<T>>,
+    /// What the last look-up found.
+    last: Cell<usize>,
 }
 
 #[derive(Clone)]
@@ -46,7 +49,7 @@ impl<T> Entry<T> {
 impl<T: Piece> IntervalMap<T> {
     /// Makes an empty map.
     pub(crate) const fn new() -> IntervalMap<T> {
-        IntervalMap { entries: VecDeque::new() }
+        IntervalMap { entries: VecDeque::new(), last: Cell::new(0) }
     }
 
     /// Returns how many ranges there are.
@@ -194,11 +197,19 @@ impl<T: Piece> IntervalMap<T> {
     }
 
     fn first_ending_after(&self, address: u64) -> usize {
-        self.entries.partition_point(|entry| entry.end <= address)
+        let last = self.last.get();
+        let ends_before = |index: usize| self.entries.get(index).is_none_or(|entry| entry.end <= address);
+        if !ends_before(last) && (last == 0 || ends_before(last - 1)) {
+            return last;
+        }
+        let found = self.entries.partition_point(|entry| entry.end <= address);
+        self.last.set(found);
+        found
     }
 
     fn first_starting_from(&self, address: u64) -> usize {
-        self.entries.partition_point(|entry| entry.start < address)
+        let index = self.first_ending_after(address);
+        index + usize::from(self.entries.get(index).is_some_and(|entry| entry.start < address))
     }
 
     /// Makes the ends of `range` borders; returns the indexes of what lies inside.
