@@ -4,7 +4,7 @@
 use crate::errno::{Errno, Result};
 use crate::machine::memory::PAGE_SIZE;
 use crate::machine::random;
-use crate::vm::{AddressSpace, MapRequest, Placement, Protection, round_up};
+use crate::vm::{AddressSpace, Label, MapRequest, Placement, Protection, round_up};
 use alloc::vec::Vec;
 use core::ops::Range;
 use linux_raw_sys::auxvec;
@@ -118,7 +118,7 @@ impl FirstStack<'_> {
             placement: Placement::Fixed(top - length),
             protection,
             grows_down: true,
-            label: "[stack]",
+            label: Label::Stack,
             ..MapRequest::anonymous(length)
         })?;
         Ok(())

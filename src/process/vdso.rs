@@ -9,7 +9,7 @@ use crate::machine::sync::{Once, SpinLock};
 use crate::machine::time::{tsc_scale, wall_offset_ns};
 use crate::machine::user::shared_code;
 use crate::rank::Rank;
-use crate::vm::{AddressSpace, MapRequest, Mapping, PageCache, Placement, Protection, Source};
+use crate::vm::{AddressSpace, Label, MapRequest, Mapping, PageCache, Placement, Protection, Source};
 use alloc::sync::Arc;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -37,9 +37,9 @@ pub(super) fn map(space: &AddressSpace) -> Result<Option<u64>> {
         label,
         ..MapRequest::anonymous(length)
     };
-    space.map(part("[vvar]", Protection::READ, Protection::READ, 0, PAGE))?;
+    space.map(part(Label::Vvar, Protection::READ, Protection::READ, 0, PAGE))?;
     let code = Protection::READ | Protection::EXECUTE;
-    space.map(part("[vdso]", code, Protection::all(), PAGE, code_length))?;
+    space.map(part(Label::Vdso, code, Protection::all(), PAGE, code_length))?;
     Ok(Some(start + PAGE))
 }
 

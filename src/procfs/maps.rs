@@ -2,7 +2,7 @@
 
 use crate::errno::Result;
 use crate::file::{DeviceNumber, OpenFile};
-use crate::vm::{AreaDescription, LargePages, Mapping, Protection};
+use crate::vm::{AreaDescription, Label, LargePages, Mapping, Protection};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -82,7 +82,7 @@ fn flags(area: &AreaDescription) -> String {
         (area.protection.contains(Protection::WRITE), "wr "),
         (area.protection.contains(Protection::EXECUTE), "ex "),
         (area.is_shared, "sh "),
-        (area.label == "[stack]", "gd "),
+        (area.label == Label::Stack, "gd "),
         (area.large_pages == LargePages::Wanted, "hg "),
         (area.large_pages == LargePages::Refused, "nh "),
     ] {
@@ -102,10 +102,10 @@ fn line(text: &mut String, area: &AreaDescription) {
                 let device = metadata.map_or(DeviceNumber::default(), |metadata| metadata.device);
                 (device, metadata.map_or(0, |metadata| metadata.inode), *offset, open.file().name())
             }
-            None => (DeviceNumber::default(), 0, *offset, String::from(area.label)),
+            None => (DeviceNumber::default(), 0, *offset, String::from(area.label.name())),
         },
-        Mapping::File { offset, .. } => (DeviceNumber::default(), 0, *offset, String::from(area.label)),
-        Mapping::Anonymous => (DeviceNumber::default(), 0, 0, String::from(area.label)),
+        Mapping::File { offset, .. } => (DeviceNumber::default(), 0, *offset, String::from(area.label.name())),
+        Mapping::Anonymous => (DeviceNumber::default(), 0, 0, String::from(area.label.name())),
     };
     let start = text.len();
     let _ = write!(

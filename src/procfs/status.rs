@@ -6,7 +6,7 @@ use crate::machine::cpu;
 use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::{Activity, Class, Task};
 use crate::process::{Process, Resource, Thread, UNLIMITED, Usage, signal, table};
-use crate::vm::{AreaDescription, Protection};
+use crate::vm::{AreaDescription, Label, Protection};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -104,7 +104,7 @@ impl Memory {
             } else {
                 memory.file += resident - anonymous;
             }
-            if area.label == "[stack]" {
+            if area.label == Label::Stack {
                 memory.stack += pages;
             } else if area.protection.contains(Protection::EXECUTE) {
                 memory.code += pages;
@@ -133,8 +133,8 @@ pub(super) fn stat(subject: &Subject) -> String {
     let start = subject.thread.as_ref().map_or(process.start_time_ns(), |thread| thread.start_time_ns());
     let program = process.program();
     let code = areas.iter().find(|area| area.protection.contains(Protection::EXECUTE));
-    let stack = areas.iter().rev().find(|area| area.label == "[stack]");
-    let heap = areas.iter().find(|area| area.label == "[heap]");
+    let stack = areas.iter().rev().find(|area| area.label == Label::Stack);
+    let heap = areas.iter().find(|area| area.label == Label::Heap);
     // The program's own data follows its code.
     let is_data = |area: &&AreaDescription| area.protection.contains(Protection::WRITE) && !area.is_shared;
     let data = areas.iter().find(is_data);

@@ -8,7 +8,7 @@ use crate::file::OpenFile;
 use crate::fs::{Capabilities, MountFlags, memory_file, path_of};
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 use crate::process::Resource;
-use crate::vm::{LargePages, MapRequest, Mapping, PageCache, Placement, Protection, Remap, UserPtr, round_up};
+use crate::vm::{Label, LargePages, MapRequest, Mapping, PageCache, Placement, Protection, Remap, UserPtr, round_up};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -97,7 +97,7 @@ pub(crate) fn mmap(
         may_overcommit: has(linux::MAP_NORESERVE),
         // Most of a thread's stack is never used (as Linux from 6.7 on).
         large_pages: if has(linux::MAP_STACK) { LargePages::Refused } else { LargePages::Unadvised },
-        label: "",
+        label: Label::None,
     })?;
     if has(linux::MAP_LOCKED) {
         // "MAP_LOCKED … does not fail with ENOMEM" where pages could not be brought in (mmap(2)).

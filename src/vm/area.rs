@@ -29,6 +29,23 @@ pub(crate) enum Placement {
     FixedNoReplace(u64),
 }
 
+/// What an area without a file is for, as /proc/PID/maps names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Label {
+    None,
+    Heap,
+    Stack,
+    Vdso,
+    Vvar,
+}
+
+impl Label {
+    /// Returns the name; none is empty.
+    pub(crate) fn name(self) -> &'static str {
+        ["", "[heap]", "[stack]", "[vdso]", "[vvar]"][self as usize]
+    }
+}
+
 /// What an area shows.
 #[derive(Clone)]
 pub(crate) enum Mapping {
@@ -62,8 +79,7 @@ pub(crate) struct MapRequest {
     /// May be larger than all memory (MAP_NORESERVE).
     pub(crate) may_overcommit: bool,
     pub(crate) large_pages: LargePages,
-    /// A label for /proc/PID/maps such as `[stack]`; empty for none.
-    pub(crate) label: &'static str,
+    pub(crate) label: Label,
 }
 
 impl MapRequest {
@@ -80,7 +96,7 @@ impl MapRequest {
             populate: false,
             may_overcommit: false,
             large_pages: LargePages::Unadvised,
-            label: "",
+            label: Label::None,
         }
     }
 }
@@ -93,7 +109,7 @@ pub(crate) struct AreaDescription {
     pub(crate) protection: Protection,
     pub(crate) is_shared: bool,
     pub(crate) mapping: Mapping,
-    pub(crate) label: &'static str,
+    pub(crate) label: Label,
     pub(crate) is_locked: bool,
     pub(crate) large_pages: LargePages,
     /// It can have large pages.
@@ -130,7 +146,7 @@ pub(super) struct Area {
     /// Empty in children (madvise(2), MADV_WIPEONFORK).
     pub(super) is_wiped_by_fork: bool,
     pub(super) large_pages: LargePages,
-    pub(super) label: &'static str,
+    pub(super) label: Label,
 }
 
 impl Area {

@@ -1,12 +1,9 @@
 //! The heap that brk(2) moves the end of.
 
 use super::address_space::{AddressSpace, LOWEST};
-use super::area::{Area, MapRequest};
+use super::area::{Area, Label, MapRequest};
 use super::{PAGE, round_up};
 use crate::machine::memory::USER_END;
-
-/// The heap's label in /proc/PID/maps.
-const LABEL: &str = "[heap]";
 
 impl AddressSpace {
     /// Sets where the heap starts (exec) and that it is empty.
@@ -37,7 +34,7 @@ impl AddressSpace {
         if new_end > old_end {
             // One page stays free above, and more below a stack (Linux's do_brk).
             let is_free = areas.check_count(0).is_ok() && areas.is_free_with_gaps(old_end..new_end + PAGE);
-            let request = MapRequest { label: LABEL, ..MapRequest::anonymous(new_end - old_end) };
+            let request = MapRequest { label: Label::Heap, ..MapRequest::anonymous(new_end - old_end) };
             if !is_free || areas.add(old_end..new_end, Area::new(&request)).is_err() {
                 return heap.end;
             }

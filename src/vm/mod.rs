@@ -52,7 +52,7 @@ mod user_copy;
 mod user_pointer;
 
 pub(crate) use address_space::{AddressSpace, random_offset};
-pub(crate) use area::{AreaDescription, MapRequest, Mapping, Placement, Protection};
+pub(crate) use area::{AreaDescription, Label, MapRequest, Mapping, Placement, Protection};
 pub(crate) use budget::{check as check_budget, defaults};
 pub(crate) use buffer::{Destination, Source};
 pub(crate) use fault::{FaultOutcome, Rights};
