@@ -122,23 +122,22 @@ impl Table {
     #[inline(always)]
     pub(super) fn each_present(self, indexes: Range<usize>, mut visit: impl FnMut(usize, &AtomicU64)) {
         const GROUP: usize = 8;
+        let (groups, _) = self.entries().as_chunks::<GROUP>();
         let mut left = self.count(0);
-        let mut index = indexes.start;
-        for group in self.entries()[indexes].chunks(GROUP) {
-            if left == 0 {
-                return;
-            }
-            if group.iter().fold(0, |bits, slot| bits | slot.load(Ordering::Relaxed)) & PRESENT == 0 {
-                index += GROUP;
-                continue;
-            }
-            for slot in group {
-                if slot.load(Ordering::Relaxed) & PRESENT != 0 {
-                    left -= 1;
-                    visit(index, slot);
+        let mut start = indexes.start;
+        while start < indexes.end && left > 0 {
+            let group = &groups[start / GROUP];
+            let end = (start / GROUP * GROUP + GROUP).min(indexes.end);
+            if group.iter().fold(0, |bits, slot| bits | slot.load(Ordering::Relaxed)) & PRESENT != 0 {
+                for index in start..end {
+                    let slot = &group[index % GROUP];
+                    if slot.load(Ordering::Relaxed) & PRESENT != 0 {
+                        left -= 1;
+                        visit(index, slot);
+                    }
                 }
-                index += 1;
             }
+            start = end;
         }
     }
 

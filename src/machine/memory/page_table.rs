@@ -271,22 +271,20 @@ impl PageTable {
     /// Sets for the mapped pages in `range` whether they may be executed, and which may be stored to.
     pub(crate) fn protect(&self, range: Range<u64>, is_executable: bool, stores: Stores) {
         let mut lost = Stale::new();
-        self.each_entry(range, &mut |address, slot, level| {
+        let no_execute = if is_executable { 0 } else { entry::NO_EXECUTE };
+        self.each_entry(range, |address, slot, level| {
             let old = slot.load(Ordering::Relaxed);
-            let is_own = || is_unshared(old, level, None);
             let writes = match stores {
                 Stores::Forbidden => 0,
-                Stores::Kept => old & entry::WRITE,
-                Stores::ToOwn if old & entry::WRITE != 0 || is_own() => entry::WRITE,
-                Stores::ToOwn => 0,
+                Stores::ToOwn if old & entry::WRITE == 0 && is_unshared(old, level, None) => entry::WRITE,
+                Stores::ToOwn | Stores::Kept => old & entry::WRITE,
             };
-            let new = if is_executable { writes } else { writes | entry::NO_EXECUTE };
-            let changed = (old ^ new) & (entry::WRITE | entry::NO_EXECUTE);
+            let changed = (old ^ (writes | no_execute)) & (entry::WRITE | entry::NO_EXECUTE);
             if changed != 0 {
                 // The CPU may set the accessed and dirty bits at any time.
                 slot.fetch_xor(changed, Ordering::AcqRel);
                 // A CPU that has a translation with less access forgets it when it faults.
-                if !access(new).contains(access(old)) {
+                if changed & (old & entry::WRITE | no_execute) != 0 {
                     lost.add(address, entry::span(level));
                 }
             }
@@ -335,7 +333,7 @@ impl PageTable {
         let start = from.start;
         // What must not fail half-way comes first: tables for the large pages, and for where all goes.
         let mut large = Vec::new();
-        self.each_entry(from.clone(), &mut |address, _, level| {
+        self.each_entry(from.clone(), |address, _, level| {
             if level > 0 {
                 large.push(address);
             }
@@ -344,7 +342,7 @@ impl PageTable {
             self.split_entry(self.lowest_entry(address).0, address)?;
         }
         let mut tables = Ok(());
-        self.each_entry(from.clone(), &mut |address, _, _| {
+        self.each_entry(from.clone(), |address, _, _| {
             if tables.is_ok() {
                 tables = self.make_table(to + (address - start), 0).map(|_| ());
             }
@@ -375,7 +373,7 @@ impl PageTable {
 
     /// Calls `visit(address, frame, state)` for each mapped page in `range`.
     pub(crate) fn visit(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &Frame, PageState)) {
-        self.each_entry(range.clone(), &mut |start, slot, level| {
+        self.each_entry(range.clone(), |start, slot, level| {
             let present = slot.load(Ordering::Acquire);
             let state = PageState {
                 is_accessed: present & entry::ACCESSED != 0,
@@ -393,7 +391,7 @@ impl PageTable {
     }
 
     /// Calls `visit(address, entry, its level)` for each present entry that maps pages in `range`.
-    fn each_entry(&self, range: Range<u64>, visit: &mut dyn FnMut(u64, &AtomicU64, u32)) {
+    fn each_entry(&self, range: Range<u64>, mut visit: impl FnMut(u64, &AtomicU64, u32)) {
         let all = self.each_table(range, &mut |table, level, base, indexes| {
             let span = entry::span(level);
             table.each_present(indexes, |index, slot| visit(base + index as u64 * span, slot, level));

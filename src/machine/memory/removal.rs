@@ -8,16 +8,20 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+/// What an entry that was taken out held.
+#[derive(Clone, Copy)]
+enum Gathered {
+    Frame(u32),
+    LargeFrame(u32),
+    Table(Table),
+}
+
 /// Pages on their way out of a table: gathered, flushed together, then dropped.
 pub(super) struct Removal<'a> {
     /// Who may have the translations.
     cpus: &'a Cpus,
-    frames: [MaybeUninit<u32>; 64],
-    frames_length: usize,
-    large: [Option<LargeFrame>; 8],
-    large_length: usize,
-    tables: [Option<Table>; 8],
-    tables_length: usize,
+    gathered: [MaybeUninit<Gathered>; 64],
+    gathered_length: usize,
     /// What must be flushed before they are dropped.
     stale: Stale,
     /// How many pages were removed.
@@ -33,12 +37,8 @@ impl<'a> Removal<'a> {
     pub(super) fn new(cpus: &'a Cpus) -> Removal<'a> {
         Removal {
             cpus,
-            frames: [const { MaybeUninit::uninit() }; 64],
-            frames_length: 0,
-            large: [const { None }; 8],
-            large_length: 0,
-            tables: [None; 8],
-            tables_length: 0,
+            gathered: [const { MaybeUninit::uninit() }; 64],
+            gathered_length: 0,
             stale: Stale::new(),
             pages: 0,
             large_pages: 0,
@@ -57,7 +57,8 @@ impl<'a> Removal<'a> {
             table.each_present(first..entry::index(range.end - 1, 0) + 1, |index, slot| {
                 let old = slot.swap(0, Ordering::AcqRel);
                 removed += 1;
-                self.add_frame(range.start + ((index - first) * PAGE_SIZE) as u64, entry::page(old));
+                let address = range.start + ((index - first) * PAGE_SIZE) as u64;
+                self.gather(Gathered::Frame(entry::page(old)), address, PAGE_SIZE);
             });
             self.pages += removed as usize;
         } else {
@@ -68,14 +69,18 @@ impl<'a> Removal<'a> {
                     Child::LargePage => {
                         debug_assert!(part.end - start == LARGE_PAGE_SIZE as u64, "a large page is not split");
                         removed += 1;
-                        self.add_large_frame(start, entry::page(slot.swap(0, Ordering::AcqRel)));
+                        self.pages += LARGE_PAGE_SIZE / PAGE_SIZE;
+                        self.large_pages += LARGE_PAGE_SIZE / PAGE_SIZE;
+                        let old = slot.swap(0, Ordering::AcqRel);
+                        self.gather(Gathered::LargeFrame(entry::page(old)), start, LARGE_PAGE_SIZE);
                     }
                     Child::Table(below) => {
                         self.remove(below, level - 1, part);
                         if below.count(0) == 0 {
                             slot.store(0, Ordering::Release);
                             removed += 1;
-                            self.add_table(start, below);
+                            self.freed_tables += 1;
+                            self.gather(Gathered::Table(below), start, PAGE_SIZE);
                         }
                     }
                 }
@@ -86,51 +91,30 @@ impl<'a> Removal<'a> {
         table.count(-removed);
     }
 
-    fn add_frame(&mut self, address: u64, page: u32) {
-        if self.frames_length == self.frames.len() {
+    /// Keeps what was at `address` until no CPU has a translation of the `size` bytes there.
+    fn gather(&mut self, what: Gathered, address: u64, size: usize) {
+        if self.gathered_length == self.gathered.len() {
             self.finish();
         }
-        self.frames[self.frames_length].write(page);
-        self.frames_length += 1;
-        self.stale.add(address, PAGE_SIZE as u64);
-    }
-
-    fn add_large_frame(&mut self, address: u64, page: u32) {
-        if self.large_length == self.large.len() {
-            self.finish();
-        }
-        // SAFETY: the entry's references are nobody's now.
-        self.large[self.large_length] = Some(unsafe { LargeFrame::from_number(page) });
-        self.large_length += 1;
-        self.pages += LARGE_PAGE_SIZE / PAGE_SIZE;
-        self.large_pages += LARGE_PAGE_SIZE / PAGE_SIZE;
-        self.stale.add(address, LARGE_PAGE_SIZE as u64);
-    }
-
-    fn add_table(&mut self, address: u64, table: Table) {
-        if self.tables_length == self.tables.len() {
-            self.finish();
-        }
-        self.tables[self.tables_length] = Some(table);
-        self.tables_length += 1;
-        self.freed_tables += 1;
-        self.stale.add(address, PAGE_SIZE as u64);
+        self.gathered[self.gathered_length].write(what);
+        self.gathered_length += 1;
+        self.stale.add(address, size as u64);
     }
 
     /// Flushes and drops what was gathered.
     pub(super) fn finish(&mut self) {
         self.cpus.flush(self.stale.take());
-        for page in &self.frames[..self.frames_length] {
-            // SAFETY: so many were written; the entry's reference is nobody's now, and no CPU has the translation any more.
-            drop(unsafe { Frame::from_number(page.assume_init()) });
+        for what in &self.gathered[..self.gathered_length] {
+            // SAFETY: so many were written. The references of the entry are nobody's now, and no CPU has the translation any
+            // more, nor, of a table, what it keeps of the levels between.
+            unsafe {
+                match what.assume_init() {
+                    Gathered::Frame(page) => drop(Frame::from_number(page)),
+                    Gathered::LargeFrame(page) => drop(LargeFrame::from_number(page)),
+                    Gathered::Table(table) => table.free(),
+                }
+            }
         }
-        self.large[..self.large_length].fill_with(|| None);
-        for table in self.tables[..self.tables_length].iter_mut().filter_map(Option::take) {
-            // SAFETY: its entry was cleared and flushed, with what the CPU keeps of the levels between.
-            unsafe { table.free() };
-        }
-        self.frames_length = 0;
-        self.large_length = 0;
-        self.tables_length = 0;
+        self.gathered_length = 0;
     }
 }
