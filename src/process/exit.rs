@@ -104,7 +104,9 @@ fn unlist(thread: &Arc<Thread>) -> bool {
         if let Some(status) = state.ending {
             thread.exit_code.store(status, Ordering::Relaxed);
         }
-        signal::hand_over(&mut state, thread, signal::SignalSet::from_bits(u64::MAX));
+        if !state.pending.set().is_empty() {
+            signal::hand_over(&mut state, thread);
+        }
         (gone, stopped, state.threads.is_empty())
     };
     if let Some(signal) = stopped.filter(|_| !is_last) {

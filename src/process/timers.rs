@@ -272,22 +272,21 @@ impl SignalTimer {
 const PAUSE_NS: u64 = 4_000_000;
 
 /// Completes the information on a signal that the program takes, if it comes from a timer of `process`.
-pub(super) fn collect(process: &Process, info: SignalInfo) -> SignalInfo {
-    let timers = process.timers();
-    let (signal, [who, value, ..]) = (info.signal(), info.payload());
+pub(super) fn collect(process: &Process, info: &mut SignalInfo) {
     match info.code() {
-        code::TIMER => match timers.find(*who as i32) {
-            Ok(timer) => SignalInfo::timer(signal, timer.id, timer.collect(), *value),
-            Err(_) => info,
-        },
-        code::KERNEL if signal == Signal::ALRM => {
-            let timer = timers.interval.lock()[IntervalTimer::Real as usize].clone();
+        code::TIMER => {
+            let [who, value, ..] = *info.payload();
+            if let Ok(timer) = process.timers().find(who as i32) {
+                *info = SignalInfo::timer(info.signal(), timer.id, timer.collect(), value);
+            }
+        }
+        code::KERNEL if info.signal() == Signal::ALRM => {
+            let timer = process.timers().interval.lock()[IntervalTimer::Real as usize].clone();
             if let Some(timer) = timer {
                 timer.collect();
             }
-            info
         }
-        _ => info,
+        _ => {}
     }
 }
 

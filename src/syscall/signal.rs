@@ -145,13 +145,7 @@ pub(crate) fn kill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result {
     let signal = signal_or_none(number)?;
     let info = signal.map(|signal| sent_by(ctx, signal, code::USER));
     match id {
-        1.. => {
-            let process = match table::find(id) {
-                Some(process) => process,
-                None => table::find_thread(id).ok_or(Errno::ESRCH)?.process().clone(),
-            };
-            send(ctx, &process, signal, info)?;
-        }
+        1.. => send(ctx, &find_process(ctx, id)?, signal, info)?,
         i32::MIN => return Err(Errno::ESRCH),
         // All but the first process and the caller's own (kill(2), "Linux notes").
         -1 => {
@@ -193,7 +187,7 @@ pub(crate) fn tgkill(ctx: &Ctx<'_>, group: i32, id: i32, number: i32) -> Result 
 
 fn send_to_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32, number: i32) -> Result {
     Errno::EINVAL.when(id <= 0)?;
-    let thread = find_thread(group, id)?;
+    let thread = find_thread(ctx, group, id)?;
     let signal = signal_or_none(number)?;
     check_may_send(ctx, thread.process(), signal)?;
     if let Some(signal) = signal {
@@ -206,10 +200,7 @@ fn send_to_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32, number: i32) -> Re
 /// rt_sigqueueinfo(2).
 pub(crate) fn rt_sigqueueinfo(ctx: &Ctx<'_>, id: i32, number: i32, info: UserPtr<'_, SignalInfo>) -> Result {
     let info = info.read()?;
-    let process = match table::find(id) {
-        Some(process) => process,
-        None => table::find_thread(id).ok_or(Errno::ESRCH)?.process().clone(),
-    };
+    let process = find_process(ctx, id)?;
     check_forged(ctx, &info, id)?;
     let signal = signal_or_none(number)?;
     check_may_send(ctx, &process, signal)?;
@@ -226,7 +217,7 @@ pub(crate) fn rt_tgsigqueueinfo(
 ) -> Result {
     let info = info.read()?;
     Errno::EINVAL.when(group <= 0 || id <= 0)?;
-    let thread = find_thread(Some(group), id)?;
+    let thread = find_thread(ctx, Some(group), id)?;
     check_forged(ctx, &info, id)?;
     let signal = signal_or_none(number)?;
     check_may_send(ctx, thread.process(), signal)?;
@@ -290,8 +281,20 @@ fn sent_by(ctx: &Ctx<'_>, signal: Signal, code: i32) -> SignalInfo {
     SignalInfo::sent(signal, code, ctx.process().id(), ctx.identity().uid)
 }
 
-fn find_thread(group: Option<i32>, id: i32) -> Result<Arc<Thread>> {
-    let thread = table::find_thread(id).ok_or(Errno::ESRCH)?;
+/// Returns the process that has the id, or a thread with it: most signals are for oneself. ESRCH.
+fn find_process(ctx: &Ctx<'_>, id: i32) -> Result<Arc<Process>> {
+    if id == ctx.process().id() {
+        return Ok(ctx.process().clone());
+    }
+    match table::find(id) {
+        Some(process) => Ok(process),
+        None => Ok(table::find_thread(id).ok_or(Errno::ESRCH)?.process().clone()),
+    }
+}
+
+fn find_thread(ctx: &Ctx<'_>, group: Option<i32>, id: i32) -> Result<Arc<Thread>> {
+    let is_own = id == ctx.thread().id();
+    let thread = if is_own { ctx.thread().clone() } else { table::find_thread(id).ok_or(Errno::ESRCH)? };
     let is_member = group.is_none_or(|group| thread.process().id() == group);
     if is_member { Ok(thread) } else { Err(Errno::ESRCH) }
 }

@@ -49,11 +49,12 @@ pub(crate) fn deliver(
             Due::Stop => job_control::take_part_in_stop(thread, user, &mut call),
             Due::Trap(signal) => trace::stop_for_group(thread, user, &mut call, signal),
             Due::Nothing => break,
-            Due::Signal(info) => {
-                let info = timers::collect(thread.process(), info);
-                let is_traced = thread.is_traced();
-                let info = if is_traced { trace::stop_for_signal(thread, user, &mut call, info) } else { Some(info) };
-                let Some(info) = info else { continue };
+            Due::Signal(mut info) => {
+                timers::collect(thread.process(), &mut info);
+                if thread.is_traced() {
+                    let Some(given) = trace::stop_for_signal(thread, user, &mut call, info) else { continue };
+                    info = given;
+                }
                 let action = thread.process().state.lock().dispositions.take_for_delivery(info.signal());
                 match action.handler {
                     IGNORE => {}
@@ -142,15 +143,16 @@ fn handle(
     }
 
     let signal = info.signal();
-    let returned_mask = {
+    let (blocked, returned_mask, alternate) = {
         let mut own = thread.signals.lock();
-        own.saved_blocked.take().unwrap_or(own.blocked)
+        (own.blocked, own.saved_blocked.take().unwrap_or(own.blocked), own.alternate_stack)
     };
     if thread.is_traced() {
         trace::disarm(thread, user);
     }
     let is_section_left = rseq::interrupt(thread, space, user);
-    if is_section_left.and_then(|()| frame::push(thread, space, user, info, action, returned_mask)).is_err() {
+    if is_section_left.and_then(|()| frame::push(thread, space, user, &alternate, info, action, returned_mask)).is_err()
+    {
         report_bad_frame(thread, user);
         if signal == Signal::SEGV {
             thread.process().dispositions().reset(signal);
@@ -159,7 +161,7 @@ fn handle(
         return;
     }
 
-    let mut blocked = thread.blocked().union(action.mask);
+    let mut blocked = blocked.union(action.mask);
     if !action.flags.contains(ActionFlags::NO_DEFER) {
         blocked.insert(signal);
     }

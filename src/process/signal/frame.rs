@@ -7,6 +7,7 @@
 use super::information::WholeInfo;
 use super::{Action, ActionFlags, SignalInfo, SignalSet};
 use crate::errno::{Errno, Result};
+use crate::machine::sync::Lazy;
 use crate::machine::user::{Registers, UserMode, load_u32};
 use crate::process::{AlternateStack, Thread};
 use crate::vm::{AddressSpace, UserPtr};
@@ -104,22 +105,35 @@ struct Middle {
     header: [u64; XSAVE_HEADER_WORDS],
 }
 
+/// The same in each frame.
+static MIDDLE: Lazy<Middle> = Lazy::new(|| {
+    let size = UserMode::extended_state_size();
+    let software = SoftwareBytes {
+        magic1: FP_XSTATE_MAGIC1,
+        extended_size: (size + MAGIC2_SIZE) as u32,
+        features: UserMode::extended_state_components(),
+        state_size: size as u32,
+        padding: [0; 7],
+    };
+    Middle { software, header: [0; XSAVE_HEADER_WORDS] }
+});
+
 const FRAME_SIZE: u64 = (size_of::<Frame>() + size_of::<WholeInfo>()) as u64;
 
 const _: () = assert!(size_of::<MachineContext>() == 256 && FRAME_SIZE == 8 + 304 + 128);
 
-/// Pushes the frame of a handler and points the registers at it. `mask` comes back at its return. EFAULT if the
-/// stack cannot be written or overflows.
+/// Pushes the frame of a handler and points the registers at it. `alternate` is the thread's alternate stack, `mask` comes
+/// back at the handler's return. EFAULT if the stack cannot be written or overflows.
 pub(super) fn push(
-    thread: &Thread, space: &AddressSpace, user: &mut UserMode, info: &SignalInfo, action: &Action, mask: SignalSet,
+    thread: &Thread, space: &AddressSpace, user: &mut UserMode, alternate: &AlternateStack, info: &SignalInfo,
+    action: &Action, mask: SignalSet,
 ) -> Result {
-    let alternate = thread.alternate_stack();
-    let top = stack_top(&alternate, user.registers.rsp, action.flags);
+    let top = stack_top(alternate, user.registers.rsp, action.flags);
     let state_size = UserMode::extended_state_size();
     let state_address = align_down(top.wrapping_sub((state_size + MAGIC2_SIZE) as u64), 64);
     let frame_address = align_down(state_address.wrapping_sub(FRAME_SIZE), 16).wrapping_sub(8);
     // The alternate stack must not be left at its lower end without notice.
-    Errno::EFAULT.when(is_on(&alternate, user.registers.rsp) && !is_on(&alternate, frame_address))?;
+    Errno::EFAULT.when(is_on(alternate, user.registers.rsp) && !is_on(alternate, frame_address))?;
 
     let has_xsave = state_size > FXSAVE_SIZE;
     let (trap, error, cr2) = thread.last_fault();
@@ -138,7 +152,7 @@ pub(super) fn push(
         restorer: action.restorer,
         flags: UC_SIGCONTEXT_SS | UC_STRICT_RESTORE_SS | if has_xsave { UC_FP_XSTATE } else { 0 },
         link: 0,
-        stack: describe(&alternate, user.registers.rsp),
+        stack: describe(alternate, user.registers.rsp),
         context,
         mask: mask.bits(),
     };
@@ -217,23 +231,16 @@ fn stack_top(alternate: &AlternateStack, stack_pointer: u64, flags: ActionFlags)
 fn write_state(space: &AddressSpace, user: &mut UserMode, address: u64) -> Result {
     let size = UserMode::extended_state_size();
     let has_xsave = size > FXSAVE_SIZE;
-    let software = SoftwareBytes {
-        magic1: FP_XSTATE_MAGIC1,
-        extended_size: (size + MAGIC2_SIZE) as u32,
-        features: UserMode::extended_state_components(),
-        state_size: size as u32,
-        padding: [0; 7],
-    };
+    let middle = &*MIDDLE;
     if has_xsave {
-        let middle = Middle { software, header: [0; XSAVE_HEADER_WORDS] };
-        UserPtr::<Middle>::new(space, address + SOFTWARE_BYTES as u64).write(&middle)?;
+        UserPtr::<Middle>::new(space, address + SOFTWARE_BYTES as u64).write(middle)?;
         UserPtr::<u32>::new(space, address + size as u64).write(&FP_XSTATE_MAGIC2)?;
     }
     // The CPU does it alone where all pages are there, which they are by now but for bad luck.
     let is_stored = user.store_extended_state(address)
         || user.hand_over_extended_state(|bytes| {
             if has_xsave {
-                bytes[SOFTWARE_BYTES..FXSAVE_SIZE].copy_from_slice(software.as_bytes());
+                bytes[SOFTWARE_BYTES..FXSAVE_SIZE].copy_from_slice(middle.software.as_bytes());
             }
             space.copy_out(address, bytes) == size
         });

@@ -44,8 +44,13 @@ impl Pending {
     }
 
     /// Takes the next signal that is in `wanted`: faults first, then the lowest number; the oldest of equals.
+    #[inline]
     pub(crate) fn take(&mut self, wanted: SignalSet) -> Option<SignalInfo> {
         let candidates = self.set.intersection(wanted);
+        if candidates.is_empty() { None } else { self.take_one(candidates) }
+    }
+
+    fn take_one(&mut self, candidates: SignalSet) -> Option<SignalInfo> {
         let synchronous = candidates.intersection(SignalSet::SYNCHRONOUS);
         let signal = synchronous.first().or_else(|| candidates.first())?;
         let place = self.queue.iter().position(|(info, _)| info.signal() == signal);

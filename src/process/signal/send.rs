@@ -5,6 +5,7 @@ use crate::file::{Charge, Events};
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{WaitError, WaitQueue};
 use crate::process::limits::QUEUED_SIGNALS;
+use crate::process::thread::ThreadSignals;
 use crate::process::thread_group::{State, Stop};
 use crate::process::{Process, Resource, Thread, exit, job_control, table, timers, trace};
 use alloc::sync::Arc;
@@ -207,7 +208,10 @@ pub(crate) fn take(thread: &Arc<Thread>, wanted: SignalSet) -> Option<SignalInfo
         let mut own = thread.signals.lock();
         own.pending.take(wanted).or_else(|| state.pending.take(wanted))
     };
-    taken.map(|info| timers::collect(thread.process(), info))
+    taken.map(|mut info| {
+        timers::collect(thread.process(), &mut info);
+        info
+    })
 }
 
 /// Returns whether one more signal may be queued by RLIMIT_SIGPENDING; sigqueue(3) answers EAGAIN else.
@@ -238,16 +242,18 @@ pub(in crate::process) fn discard(state: &mut State, set: SignalSet) {
 
 /// Sets or takes back a thread's attention mark by what is due for it. After each change of queues, mask, stop or end.
 pub(in crate::process) fn recalculate(state: &mut State, thread: &Arc<Thread>) {
+    let is_due = is_due(state, thread, &thread.signals.lock());
+    thread.set_attention(is_due);
+}
+
+fn is_due(state: &State, thread: &Thread, own: &ThreadSignals) -> bool {
     let is_ending = state.ending.is_some() || state.executor.is_some_and(|executor| executor != thread.id());
     let is_stopping = state.stop != Stop::None
         && !thread.passes_stop.load(Ordering::Relaxed)
         && !matches!(state.stop, Stop::Requested { .. } if thread.is_stopped());
     let is_trapping = thread.has_trap_due.load(Ordering::Relaxed);
-    let is_due = is_ending || is_stopping || is_trapping || thread.is_exiting() || {
-        let own = thread.signals.lock();
-        !own.pending.set().union(state.pending.set()).without(own.blocked).is_empty()
-    };
-    thread.set_attention(is_due);
+    let signals = own.pending.set().union(state.pending.set()).without(own.blocked);
+    is_ending || is_stopping || is_trapping || thread.is_exiting() || !signals.is_empty()
 }
 
 impl Process {
@@ -272,13 +278,16 @@ impl Thread {
     /// Changes the blocked signals; SIGKILL and SIGSTOP stay unblocked. Returns the ones before.
     pub(crate) fn set_blocked(self: &Arc<Thread>, blocked: SignalSet) -> SignalSet {
         let mut state = self.process().state.lock();
-        let old = {
+        let (old, is_due) = {
             let mut own = self.signals.lock();
-            core::mem::replace(&mut own.blocked, blocked.without(SignalSet::ABSOLUTE))
+            let old = core::mem::replace(&mut own.blocked, blocked.without(SignalSet::ABSOLUTE));
+            (old, is_due(&state, self, &own))
         };
+        self.set_attention(is_due);
         let newly_blocked = blocked.without(old);
-        recalculate(&mut state, self);
-        hand_over(&mut state, self, newly_blocked);
+        if !state.pending.set().intersection(newly_blocked).is_empty() {
+            hand_over(&mut state, self);
+        }
         old
     }
 
@@ -298,11 +307,8 @@ impl Thread {
     }
 }
 
-/// Finds other threads for the process' signals that `thread` blocks now.
-pub(in crate::process) fn hand_over(state: &mut State, thread: &Arc<Thread>, blocked: SignalSet) {
-    if state.pending.set().intersection(blocked).is_empty() || state.threads.len() == 1 {
-        return;
-    }
+/// Finds other threads for the process' signals, which `thread` does not take now.
+pub(in crate::process) fn hand_over(state: &mut State, thread: &Arc<Thread>) {
     for index in 0..state.threads.len() {
         let other = state.threads[index].clone();
         if !Arc::ptr_eq(&other, thread) && !other.is_exiting() {
