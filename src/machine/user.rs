@@ -10,8 +10,10 @@ use super::memory::{self, USER_END, VirtAddr};
 use super::task;
 use super::trap::{self, Fault};
 use alloc::boxed::Box;
+use core::mem::MaybeUninit;
 use core::sync::atomic::Ordering;
 use x86_64::instructions::interrupts;
+use zerocopy::FromBytes;
 
 /// The first vector that is an interrupt and no exception (SDM vol. 3A, 7.2).
 const FIRST_INTERRUPT: u64 = 32;
@@ -267,6 +269,17 @@ pub(crate) fn copy_from_user(from: u64, bytes: &mut [u8]) -> usize {
     let length = accessible(from, bytes.len());
     // SAFETY: `bytes` is the caller's; the source is in the user half, where a fault ends the copy.
     length - unsafe { asm::user_copy(bytes.as_mut_ptr(), from as *const u8, length) }
+}
+
+/// Reads a value from user memory at `from` in the loaded address space; `None` if an access failed.
+#[inline]
+pub(crate) fn read_from_user<T: FromBytes>(from: u64) -> Option<T> {
+    let mut value = MaybeUninit::<T>::uninit();
+    let length = accessible(from, size_of::<T>());
+    // SAFETY: the value is written as a whole or not used; the source is in the user half, where a fault ends the copy.
+    let left = unsafe { asm::user_copy(value.as_mut_ptr().cast(), from as *const u8, length) };
+    // SAFETY: all of its bytes are written then, and a `FromBytes` may have any.
+    (length - left == size_of::<T>()).then(|| unsafe { value.assume_init() })
 }
 
 /// Copies a string from user memory at `from` until its NUL, or `bytes` is full, or an access fails; returns how many bytes

@@ -3,6 +3,7 @@
 use super::user_copy::fits_user_space;
 use super::{AddressSpace, Destination, Source};
 use crate::errno::{Errno, Result};
+use crate::machine::user;
 use alloc::vec::Vec;
 use core::marker::PhantomData;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -62,7 +63,16 @@ impl<'a, T> UserPtr<'a, T> {
     }
 
     /// Reads the value. EFAULT.
+    #[inline]
     pub(crate) fn read(self) -> Result<T>
+    where
+        T: FromBytes + IntoBytes,
+    {
+        user::read_from_user(self.address).map_or_else(|| self.read_after_fault(), Ok)
+    }
+
+    #[cold]
+    fn read_after_fault(self) -> Result<T>
     where
         T: FromBytes + IntoBytes,
     {
@@ -72,12 +82,18 @@ impl<'a, T> UserPtr<'a, T> {
     }
 
     /// Writes the value. EFAULT.
+    #[inline]
     pub(crate) fn write(self, value: &T) -> Result
     where
         T: IntoBytes + Immutable,
     {
-        let copied = self.space.copy_out(self.address, value.as_bytes());
-        if copied == size_of::<T>() { Ok(()) } else { Err(Errno::EFAULT) }
+        let is_written = user::copy_to_user(self.address, value.as_bytes()) == size_of::<T>();
+        if is_written { Ok(()) } else { self.write_after_fault(value.as_bytes()) }
+    }
+
+    #[cold]
+    fn write_after_fault(self, bytes: &[u8]) -> Result {
+        if self.space.copy_out(self.address, bytes) == bytes.len() { Ok(()) } else { Err(Errno::EFAULT) }
     }
 
     /// Reads the value of an argument that may be left out (NULL). EFAULT.
