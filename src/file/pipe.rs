@@ -4,6 +4,7 @@
 //! because user memory may fault. What poll(2) needs is mirrored in atomics, so it takes no lock. Readers sleep on one
 //! `Readiness`, writers on the other, so that neither wakes its own kind. Capacity counts pages as Linux does: a small
 //! write is appended to the last page if it fits there whole, else it starts a new one.
+use linux_raw_sys::ioctl::FIONREAD;
 
 /// The queue of pages.
 mod content;
@@ -44,9 +45,6 @@ pub(crate) struct PipeOwner {
     pub(crate) charged_uid: u32,
     pub(crate) limit_pages: usize,
 }
-
-/// "Number of bytes in the input buffer" (ioctl_tty(2)); pipes answer it too.
-const FIONREAD: u32 = 0x541b;
 
 /// A pipe: what its ends share. A FIFO's inode keeps one.
 pub(crate) struct Pipe {

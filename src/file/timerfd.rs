@@ -53,7 +53,7 @@ pub(crate) struct TimerSetting {
 /// A timerfd.
 pub(crate) struct TimerFd {
     /// The number of the clock as timerfd_create(2) took it, for /proc.
-    clock_number: i32,
+    clock_number: u32,
     clock: TimerClock,
     shared: Arc<Shared>,
 }
@@ -90,7 +90,7 @@ struct State {
 
 impl TimerFd {
     /// Makes a disarmed one.
-    pub(crate) fn new(clock: TimerClock, clock_number: i32) -> Arc<TimerFd> {
+    pub(crate) fn new(clock: TimerClock, clock_number: u32) -> Arc<TimerFd> {
         let start = TimerStart::Relative;
         let state = State { next_ns: None, interval_ns: 0, clock, start, is_cancelled: false, timer: None };
         let shared = Arc::new_cyclic(|this| Shared {

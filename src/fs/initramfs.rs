@@ -17,6 +17,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use linux_raw_sys::general::O_TRUNC;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
 use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
@@ -34,7 +35,6 @@ const WINDOW: usize = 1 << 16;
 
 /// open(2): O_WRONLY|O_CREAT, and O_TRUNC.
 const WRITE_NEW: u32 = 0o101;
-const TRUNCATE: u32 = 0o1000;
 
 /// Why unpacking stopped, and at which byte of the module.
 struct Damage {
@@ -319,7 +319,7 @@ impl<'a> Files<'a> {
         let is_hard_link = self.link_to_earlier(&name, kind)?;
         match kind {
             FileKind::Regular => {
-                let truncate = if is_hard_link { 0 } else { TRUNCATE };
+                let truncate = if is_hard_link { 0 } else { O_TRUNC };
                 let file = self.view.open(&name, WRITE_NEW | truncate, permissions)?;
                 self.body = Body::File(file);
             }

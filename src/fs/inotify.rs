@@ -20,6 +20,7 @@ use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU32, Ordering};
 use linux_raw_sys::general::inotify_event;
+use linux_raw_sys::ioctl::FIONREAD;
 
 /// /proc/sys/fs/inotify: the longest queue, and how many instances and watches a user may have.
 pub(crate) static MAX_QUEUED_EVENTS: Tunable = Tunable::new(16384, 0, i32::MAX as usize);
@@ -28,9 +29,6 @@ pub(crate) static MAX_USER_WATCHES: Tunable = Tunable::new(65536, 0, i32::MAX as
 
 static INSTANCES: UserCount = UserCount::new();
 static WATCHES: UserCount = UserCount::new();
-
-/// "ioctl(2) FIONREAD returns the number of bytes available to read" (inotify(7)).
-const FIONREAD: u32 = 0x541b;
 
 /// All watches, by the address of the inode.
 static BY_INODE: SpinLock<BTreeMap<usize, Vec<Arc<Watch>>>> = SpinLock::new(Rank::Watches, BTreeMap::new());

@@ -3,28 +3,16 @@
 use super::{Access, Capabilities, Mount, MountFlags, Path, View, kinds, permission, start};
 use crate::errno::{Errno, Result};
 use alloc::sync::Arc;
-
-/// mount(2)'s flags that choose the operation.
-const REMOUNT: u64 = 32;
-const BIND: u64 = 4096;
-const MOVE: u64 = 8192;
-const RECURSIVE: u64 = 16384;
-const UNBINDABLE: u64 = 1 << 17;
-const PRIVATE: u64 = 1 << 18;
-const SLAVE: u64 = 1 << 19;
-const SHARED: u64 = 1 << 20;
-
-/// umount2(2)'s flags.
-const FORCE: u32 = 1;
-const DETACH: u32 = 2;
-const EXPIRE: u32 = 4;
-const NO_FOLLOW: u32 = 8;
+use linux_raw_sys::general::{
+    MNT_DETACH, MNT_EXPIRE, MNT_FORCE, MS_BIND, MS_MOVE, MS_PRIVATE, MS_REC, MS_REMOUNT, MS_SHARED, MS_SLAVE,
+    MS_UNBINDABLE, UMOUNT_NOFOLLOW,
+};
 
 /// What a caller of mount(2) gives besides the target.
 pub(crate) struct MountRequest<'a> {
     pub(crate) source: Option<&'a [u8]>,
     pub(crate) kind: Option<&'a [u8]>,
-    pub(crate) flags: u64,
+    pub(crate) flags: u32,
     pub(crate) options: &'a [u8],
 }
 
@@ -34,19 +22,19 @@ impl View {
         let target = self.look_up(target, true)?;
         self.require_may_mount()?;
         let flags = request.flags;
-        if flags & REMOUNT != 0 {
+        if flags & MS_REMOUNT != 0 {
             return remount(&target, request);
         }
-        if flags & BIND != 0 {
+        if flags & MS_BIND != 0 {
             let source = request.source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
             let source = self.look_up(source, true)?;
-            let mount = start::namespace().copy(&source, flags & RECURSIVE != 0)?;
+            let mount = start::namespace().copy(&source, flags & MS_REC != 0)?;
             return start::namespace().mount(&mount, &target);
         }
-        if flags & (SHARED | PRIVATE | SLAVE | UNBINDABLE) != 0 {
+        if flags & (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE) != 0 {
             return change_propagation(&target, flags);
         }
-        if flags & MOVE != 0 {
+        if flags & MS_MOVE != 0 {
             let source = request.source.filter(|source| !source.is_empty()).ok_or(Errno::EINVAL)?;
             let source = self.look_up(source, true)?;
             return start::namespace().move_mount(&source, &target);
@@ -64,15 +52,15 @@ impl View {
 
     /// umount2(2).
     pub(crate) fn unmount(&self, target: &[u8], flags: u32) -> Result {
-        Errno::EINVAL.when(flags & !(FORCE | DETACH | EXPIRE | NO_FOLLOW) != 0)?;
-        let target = self.look_up(target, flags & NO_FOLLOW == 0)?;
+        Errno::EINVAL.when(flags & !(MNT_FORCE | MNT_DETACH | MNT_EXPIRE | UMOUNT_NOFOLLOW) != 0)?;
+        let target = self.look_up(target, flags & UMOUNT_NOFOLLOW == 0)?;
         self.require_may_mount()?;
         Errno::EINVAL.when(!target.is_mount_root())?;
-        if flags & EXPIRE != 0 {
+        if flags & MNT_EXPIRE != 0 {
             // "EINVAL … MNT_EXPIRE with either MNT_DETACH or MNT_FORCE"; the first of two calls only marks.
-            return Err(if flags & (FORCE | DETACH) != 0 { Errno::EINVAL } else { Errno::EAGAIN });
+            return Err(if flags & (MNT_FORCE | MNT_DETACH) != 0 { Errno::EINVAL } else { Errno::EAGAIN });
         }
-        start::namespace().unmount(target, flags & DETACH != 0)
+        start::namespace().unmount(target, flags & MNT_DETACH != 0)
     }
 
     /// pivot_root(2).
@@ -95,7 +83,7 @@ impl View {
 /// Changes a mount's flags and, without MS_BIND, its file system's options.
 fn remount(target: &Path, request: &MountRequest<'_>) -> Result {
     Errno::EINVAL.when(!target.is_mount_root())?;
-    if request.flags & BIND == 0 {
+    if request.flags & MS_BIND == 0 {
         target.mount.volume().file_system().remount(request.options)?;
     }
     target.mount.set_flags(mount_flags(request.flags));
@@ -104,15 +92,15 @@ fn remount(target: &Path, request: &MountRequest<'_>) -> Result {
 
 /// Makes a mount private, slave or unbindable: each is private here, for nothing is propagated between mounts in one
 /// namespace. MS_SHARED is refused: a program could see that nothing is shared.
-fn change_propagation(target: &Path, flags: u64) -> Result {
-    let kind = flags & (SHARED | PRIVATE | SLAVE | UNBINDABLE);
-    Errno::EINVAL.when(!target.is_mount_root() || kind.count_ones() != 1 || kind == SHARED)?;
+fn change_propagation(target: &Path, flags: u32) -> Result {
+    let kind = flags & (MS_SHARED | MS_PRIVATE | MS_SLAVE | MS_UNBINDABLE);
+    Errno::EINVAL.when(!target.is_mount_root() || kind.count_ones() != 1 || kind == MS_SHARED)?;
     Ok(())
 }
 
 /// Returns the per-mount flags of mount(2)'s; relatime is the default since Linux 2.6.30.
-fn mount_flags(flags: u64) -> MountFlags {
-    let mut kept = MountFlags::from_bits_truncate(flags as u32);
+fn mount_flags(flags: u32) -> MountFlags {
+    let mut kept = MountFlags::from_bits_truncate(flags);
     if !kept.intersects(MountFlags::NO_ACCESS_TIMES | MountFlags::STRICT_ACCESS_TIMES) {
         kept |= MountFlags::RELATIVE_ACCESS_TIMES;
     }

@@ -9,15 +9,11 @@ use crate::errno::{Errno, Result};
 use crate::file::{File, FileKind, Notice, OpenFile, Place, StatusFlags};
 use alloc::sync::Arc;
 use core::any::Any;
+use linux_raw_sys::general::{O_CLOEXEC, O_CREAT, O_EXCL, O_TRUNC};
 
-/// The O_* bits that only open(2) looks at (asm-generic/fcntl.h).
-const CREATE: u32 = 0o100;
-const EXCLUSIVE: u32 = 0o200;
-const TRUNCATE: u32 = 0o1000;
 const UNNAMED: u32 = 0o20000000;
-const CLOSE_ON_EXEC: u32 = 0o2000000;
 /// All bits that openat2(2) knows.
-pub(crate) const KNOWN_FLAGS: u32 = StatusFlags::all().bits() | CREATE | EXCLUSIVE | TRUNCATE | UNNAMED | CLOSE_ON_EXEC;
+pub(crate) const KNOWN_FLAGS: u32 = StatusFlags::all().bits() | O_CREAT | O_EXCL | O_TRUNC | UNNAMED | O_CLOEXEC;
 
 impl View {
     /// open(2), all flags but O_CLOEXEC: `flags` are the raw O_* bits.
@@ -35,7 +31,7 @@ impl View {
             return self.open_unnamed(&directory, &request);
         }
         let follow = !request.status.contains(StatusFlags::NO_FOLLOW);
-        if !request.has(CREATE) {
+        if !request.has(O_CREAT) {
             let path = Walk::restricted(self, name, restrictions)?.finish(follow)?;
             return self.open_found(path, &request, false);
         }
@@ -53,7 +49,7 @@ impl View {
             Errno::EISDIR.when(parent.has_slash)?;
             let (path, is_new) = self.find_or_create(&parent.place, last, &request)?;
             walk.check_mount(&path)?;
-            if path.entry.kind() == FileKind::Symlink && follow && !request.has(EXCLUSIVE) {
+            if path.entry.kind() == FileKind::Symlink && follow && !request.has(O_EXCL) {
                 walk.follow_last(&path.entry)?;
                 continue;
             }
@@ -87,7 +83,7 @@ impl View {
         if !is_new {
             self.check_open(&path, kind, request)?;
         }
-        if request.has(TRUNCATE) && kind == FileKind::Regular && !is_new {
+        if request.has(O_TRUNC) && kind == FileKind::Regular && !is_new {
             path.require_writable()?;
             if let Some(content) = path.entry.inode().content() {
                 content.require_not_running()?;
@@ -99,8 +95,8 @@ impl View {
     }
 
     fn check_open(&self, path: &Path, kind: FileKind, request: &Request) -> Result {
-        Errno::EEXIST.when(request.has(CREATE) && request.has(EXCLUSIVE))?;
-        Errno::EISDIR.when(request.has(CREATE) && kind == FileKind::Directory)?;
+        Errno::EEXIST.when(request.has(O_CREAT) && request.has(O_EXCL))?;
+        Errno::EISDIR.when(request.has(O_CREAT) && kind == FileKind::Directory)?;
         Errno::ENOTDIR.when(request.status.contains(StatusFlags::DIRECTORY) && kind != FileKind::Directory)?;
         let access = request.access();
         match kind {
@@ -125,7 +121,7 @@ impl View {
         directory.require_writable()?;
         permission::check(&self.identity, &**directory.entry.inode(), Access::WRITE | Access::EXECUTE)?;
         let placement = Placement::new(&self.identity, directory, FileKind::Regular, request.mode & !self.umask);
-        let entry = placement.create_unnamed(directory, !request.has(EXCLUSIVE))?;
+        let entry = placement.create_unnamed(directory, !request.has(O_EXCL))?;
         let path = Path { mount: directory.mount.clone(), entry };
         // "O_DIRECTORY" is part of O_TMPFILE's bits; the file is none.
         open_file(&path, request.status.difference(StatusFlags::DIRECTORY), &self.identity)
@@ -147,9 +143,9 @@ impl Request {
             flags &= (StatusFlags::PATH | StatusFlags::DIRECTORY | StatusFlags::NO_FOLLOW).bits();
         }
         let is_directory = flags & StatusFlags::DIRECTORY.bits() != 0;
-        Errno::EINVAL.when(is_directory && flags & CREATE != 0)?;
+        Errno::EINVAL.when(is_directory && flags & O_CREAT != 0)?;
         Errno::EINVAL.when(flags & UNNAMED != 0 && (!is_directory || flags & 3 == 0))?;
-        let status = StatusFlags::from_bits_truncate(flags & !(CREATE | EXCLUSIVE | TRUNCATE | CLOSE_ON_EXEC));
+        let status = StatusFlags::from_bits_truncate(flags & !(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC));
         Ok(Request { raw: flags, status, mode: mode & 0o7777 })
     }
 
@@ -164,7 +160,7 @@ impl Request {
             1 => Access::WRITE,
             _ => Access::READ | Access::WRITE,
         };
-        if self.has(TRUNCATE) { by_mode | Access::WRITE } else { by_mode }
+        if self.has(O_TRUNC) { by_mode | Access::WRITE } else { by_mode }
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) trait Subscriber: Send + Sync {
     /// Returns whether there is still somebody.
     fn is_alive(&self) -> bool;
     /// Returns the process, and how and by which signal it hears, as numbers for the queue's text.
-    fn describe(&self) -> (i32, i32, i32);
+    fn describe(&self) -> (i32, u32, i32);
     /// A message came from this process and user.
     fn notify(&self, sender: i32, uid: u32);
 }

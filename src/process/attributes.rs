@@ -9,7 +9,7 @@ pub(crate) const NAME_LENGTH: usize = 15;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Scheduling {
     /// The number of the policy while the class is fair: there are several.
-    pub(crate) fair_policy: i32,
+    pub(crate) fair_policy: u32,
     /// The nice value to have again after a real-time class.
     pub(crate) nice: i8,
     /// Children get the default class and policy.

@@ -2,10 +2,11 @@
 
 use super::argument::{At, Fd};
 use super::context::Ctx;
-use super::path::{EMPTY_PATH, NO_FOLLOW, Subject, find_place, place_of};
+use super::path::{Subject, find_place, place_of};
 use crate::errno::{Errno, Result};
 use crate::fs::NewTime;
 use crate::vm::UserPtr;
+use linux_raw_sys::general::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 
 /// "UTIME_NOW" and "UTIME_OMIT" (utimensat(2)).
 const TIME_NOW: i64 = (1 << 30) - 1;
@@ -27,7 +28,7 @@ pub(crate) fn chown<S: Subject>(ctx: &Ctx<'_>, subject: S, uid: u32, gid: u32) -
 
 /// fchownat(2).
 pub(crate) fn fchownat(ctx: &Ctx<'_>, at: At<'_>, uid: u32, gid: u32, flags: u32) -> Result {
-    Errno::EINVAL.when(flags & !(NO_FOLLOW | EMPTY_PATH) != 0)?;
+    Errno::EINVAL.when(flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0)?;
     let (view, path) = find_place(ctx, at, flags)?;
     view.change_owner(&path, id(uid), id(gid))
 }
@@ -72,7 +73,7 @@ pub(crate) fn utimensat(ctx: &Ctx<'_>, at: At<'_>, times: UserPtr<'_, [i64; 4]>,
         }
         None => [NewTime::Now; 2],
     };
-    Errno::EINVAL.when(flags & !(NO_FOLLOW | EMPTY_PATH) != 0)?;
+    Errno::EINVAL.when(flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0)?;
     change_times(ctx, at, times, flags)
 }
 

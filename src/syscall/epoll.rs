@@ -11,6 +11,7 @@ use crate::file::eventfd::{EventFd, EventFdMode};
 use crate::file::{Events, OpenFile, StatusFlags};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
+use linux_raw_sys::general::{EFD_SEMAPHORE, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `struct epoll_event`, packed on x86-64.
@@ -33,10 +34,7 @@ pub(crate) fn epoll_create1(ctx: &Ctx<'_>, flags: u32) -> Result<usize> {
 }
 
 /// epoll_ctl(2).
-pub(crate) fn epoll_ctl(ctx: &Ctx<'_>, epoll: Fd, operation: i32, fd: Fd, event: UserPtr<'_, EpollEvent>) -> Result {
-    const ADD: i32 = 1;
-    const DELETE: i32 = 2;
-    const MODIFY: i32 = 3;
+pub(crate) fn epoll_ctl(ctx: &Ctx<'_>, epoll: Fd, operation: u32, fd: Fd, event: UserPtr<'_, EpollEvent>) -> Result {
     /// What EPOLLEXCLUSIVE goes together with (epoll_ctl(2)).
     const WITH_EXCLUSIVE: u32 = Events::READ.bits()
         | Events::WRITE.bits()
@@ -47,7 +45,7 @@ pub(crate) fn epoll_ctl(ctx: &Ctx<'_>, epoll: Fd, operation: i32, fd: Fd, event:
         | Manner::EXCLUSIVE.bits();
 
     let event = match operation {
-        DELETE => Event::default(),
+        EPOLL_CTL_DEL => Event::default(),
         _ => event.read().map(|event| Event { bits: event.bits, data: event.data })?,
     };
     let epoll_file = ctx.file(epoll)?;
@@ -57,13 +55,14 @@ pub(crate) fn epoll_ctl(ctx: &Ctx<'_>, epoll: Fd, operation: i32, fd: Fd, event:
     Errno::EINVAL.when(Arc::ptr_eq(&epoll_file, &file))?;
     if event.bits & Manner::EXCLUSIVE.bits() != 0 {
         let is_epoll = file.downcast::<Epoll>().is_some();
-        Errno::EINVAL
-            .when(operation == MODIFY || operation == ADD && (is_epoll || event.bits & !WITH_EXCLUSIVE != 0))?;
+        Errno::EINVAL.when(
+            operation == EPOLL_CTL_MOD || operation == EPOLL_CTL_ADD && (is_epoll || event.bits & !WITH_EXCLUSIVE != 0),
+        )?;
     }
     match operation {
-        ADD => epoll.add(fd.0, &file, event),
-        MODIFY => epoll.modify(fd.0, &file, event),
-        DELETE => epoll.remove(fd.0, &file),
+        EPOLL_CTL_ADD => epoll.add(fd.0, &file, event),
+        EPOLL_CTL_MOD => epoll.modify(fd.0, &file, event),
+        EPOLL_CTL_DEL => epoll.remove(fd.0, &file),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -118,9 +117,8 @@ pub(crate) fn eventfd(ctx: &Ctx<'_>, value: u32) -> Result<usize> {
 
 /// eventfd2(2).
 pub(crate) fn eventfd2(ctx: &Ctx<'_>, value: u32, flags: u32) -> Result<usize> {
-    const SEMAPHORE: u32 = 1;
-    Errno::EINVAL.when(flags & !(SEMAPHORE | CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0)?;
-    let mode = if flags & SEMAPHORE != 0 { EventFdMode::Semaphore } else { EventFdMode::Whole };
+    Errno::EINVAL.when(flags & !(EFD_SEMAPHORE | CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0)?;
+    let mode = if flags & EFD_SEMAPHORE != 0 { EventFdMode::Semaphore } else { EventFdMode::Whole };
     let status = StatusFlags::READ_WRITE | StatusFlags::from_bits_truncate(flags & StatusFlags::NON_BLOCKING.bits());
     install(ctx, OpenFile::new(EventFd::new(value, mode), status), flags & CLOSE_ON_EXEC != 0)
 }

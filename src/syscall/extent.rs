@@ -6,6 +6,7 @@ use super::file::{beyond_file_limit, operable, readable};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use crate::process::Resource;
+use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE};
 
 /// ftruncate(2).
 pub(crate) fn ftruncate(ctx: &Ctx<'_>, fd: Fd, length: i64) -> Result {
@@ -21,12 +22,10 @@ pub(crate) fn ftruncate(ctx: &Ctx<'_>, fd: Fd, length: i64) -> Result {
 
 /// fallocate(2).
 pub(crate) fn fallocate(ctx: &Ctx<'_>, fd: Fd, mode: u32, offset: i64, length: i64) -> Result {
-    const KEEP_SIZE: u32 = 1;
-    const PUNCH_HOLE: u32 = 2;
     const ALL: u32 = 0x7f;
     let file = operable(ctx, fd)?;
     Errno::EINVAL.when(offset < 0 || length <= 0)?;
-    Errno::EOPNOTSUPP.when(mode & !ALL != 0 || mode & PUNCH_HOLE != 0 && mode & KEEP_SIZE == 0)?;
+    Errno::EOPNOTSUPP.when(mode & !ALL != 0 || mode & FALLOC_FL_PUNCH_HOLE != 0 && mode & FALLOC_FL_KEEP_SIZE == 0)?;
     Errno::EBADF.when(!file.is_writable())?;
     match file.file().metadata()?.kind {
         FileKind::Fifo => return Err(Errno::ESPIPE),
@@ -35,7 +34,7 @@ pub(crate) fn fallocate(ctx: &Ctx<'_>, fd: Fd, mode: u32, offset: i64, length: i
         _ => return Err(Errno::ENODEV),
     }
     let end = offset.checked_add(length).ok_or(Errno::EFBIG)?;
-    if mode & KEEP_SIZE == 0 && end as u64 > ctx.process().limit(Resource::FileSize) {
+    if mode & FALLOC_FL_KEEP_SIZE == 0 && end as u64 > ctx.process().limit(Resource::FileSize) {
         return Err(beyond_file_limit(ctx));
     }
     file.file().allocate(mode, offset as u64, length as u64)

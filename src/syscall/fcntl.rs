@@ -3,7 +3,7 @@
 use super::argument::Fd;
 use super::context::Ctx;
 use super::file::{descriptor_limit, operable};
-use super::signal_io::{self, F_GETOWN, F_GETOWN_EX, F_GETSIG, F_SETOWN, F_SETOWN_EX, F_SETSIG};
+use super::signal_io;
 use crate::errno::{Errno, Result};
 use crate::file::locks::{self, LockOwner};
 use crate::file::pipe::PipeEnd;
@@ -13,6 +13,12 @@ use crate::machine::memory::PAGE_SIZE;
 use crate::util::lock_ranges::{LockKind, RangeLock};
 use crate::vm::{Seals, UserPtr};
 use alloc::sync::Arc;
+use linux_raw_sys::general::{
+    F_ADD_SEALS, F_DUPFD, F_DUPFD_CLOEXEC, F_GET_SEALS, F_GETFD, F_GETFL, F_GETLK, F_GETOWN, F_GETOWN_EX, F_GETPIPE_SZ,
+    F_GETSIG, F_OFD_GETLK, F_OFD_SETLK, F_OFD_SETLKW, F_SETFD, F_SETFL, F_SETLK, F_SETLKW, F_SETOWN, F_SETOWN_EX,
+    F_SETPIPE_SZ, F_SETSIG,
+};
+use linux_raw_sys::ioctl::{FIOASYNC, FIOCLEX, FIONBIO, FIONCLEX, FIONREAD};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// fcntl(2). What an O_PATH descriptor does not allow is EBADF.
@@ -45,23 +51,6 @@ pub(crate) fn fcntl(ctx: &Ctx<'_>, fd: Fd, command: u32, argument: u64) -> Resul
         _ => Err(Errno::EINVAL),
     }
 }
-
-const F_DUPFD: u32 = 0;
-const F_GETFD: u32 = 1;
-const F_SETFD: u32 = 2;
-const F_GETFL: u32 = 3;
-const F_SETFL: u32 = 4;
-const F_GETLK: u32 = 5;
-const F_SETLK: u32 = 6;
-const F_SETLKW: u32 = 7;
-const F_OFD_GETLK: u32 = 36;
-const F_OFD_SETLK: u32 = 37;
-const F_OFD_SETLKW: u32 = 38;
-const F_DUPFD_CLOEXEC: u32 = 1030;
-const F_SETPIPE_SZ: u32 = 1031;
-const F_GETPIPE_SZ: u32 = 1032;
-const F_ADD_SEALS: u32 = 1033;
-const F_GET_SEALS: u32 = 1034;
 
 fn duplicate(ctx: &Ctx<'_>, fd: Fd, from: u64, close_on_exec: bool) -> Result<usize> {
     let limit = descriptor_limit(ctx);
@@ -192,11 +181,6 @@ pub(crate) fn flock(ctx: &Ctx<'_>, fd: Fd, operation: u32) -> Result {
 
 /// ioctl(2): the requests that every open file knows, else the file's own.
 pub(crate) fn ioctl(ctx: &Ctx<'_>, fd: Fd, request: u32, argument: u64) -> Result<usize> {
-    const FIONREAD: u32 = 0x541b;
-    const FIONBIO: u32 = 0x5421;
-    const FIONCLEX: u32 = 0x5450;
-    const FIOCLEX: u32 = 0x5451;
-    const FIOASYNC: u32 = 0x5452;
     let file = operable(ctx, fd)?;
     match request {
         FIOCLEX | FIONCLEX => ctx.files().set_close_on_exec(fd.0, request == FIOCLEX).map(|()| 0),

@@ -8,38 +8,26 @@ use crate::process::futex::priority::{self, Patience, Place};
 use crate::process::futex::{self, ANY, Expected, Key, Wanted};
 use crate::vm::UserPtr;
 use alloc::vec::Vec;
+use linux_raw_sys::general::{
+    FUTEX_32, FUTEX_CLOCK_REALTIME, FUTEX_CMP_REQUEUE, FUTEX_CMP_REQUEUE_PI, FUTEX_LOCK_PI, FUTEX_LOCK_PI2,
+    FUTEX_PRIVATE_FLAG, FUTEX_REQUEUE, FUTEX_TRYLOCK_PI, FUTEX_UNLOCK_PI, FUTEX_WAIT, FUTEX_WAIT_BITSET,
+    FUTEX_WAIT_REQUEUE_PI, FUTEX_WAITV_MAX, FUTEX_WAKE, FUTEX_WAKE_BITSET, FUTEX_WAKE_OP,
+};
 use zerocopy::{FromBytes, IntoBytes};
-
-const PRIVATE: u32 = 128;
-const CLOCK_REALTIME: u32 = 256;
-
-const WAIT: u32 = 0;
-const WAKE: u32 = 1;
-const REQUEUE: u32 = 3;
-const CMP_REQUEUE: u32 = 4;
-const WAKE_OP: u32 = 5;
-const LOCK_PI: u32 = 6;
-const UNLOCK_PI: u32 = 7;
-const TRYLOCK_PI: u32 = 8;
-const WAIT_BITSET: u32 = 9;
-const WAKE_BITSET: u32 = 10;
-const WAIT_REQUEUE_PI: u32 = 11;
-const CMP_REQUEUE_PI: u32 = 12;
-const LOCK_PI2: u32 = 13;
 
 /// futex(2).
 pub(crate) fn futex(
     ctx: &Ctx<'_>, word: UserPtr<'_, u32>, operation: u32, value: u32, limit: UserPtr<'_, TimeSpec>,
     second: UserPtr<'_, u32>, value3: u32,
 ) -> Result<usize> {
-    let command = operation & !(PRIVATE | CLOCK_REALTIME);
-    let is_private = operation & PRIVATE != 0;
-    let is_wall = operation & CLOCK_REALTIME != 0;
-    Errno::ENOSYS.when(is_wall && !matches!(command, WAIT_BITSET | WAIT_REQUEUE_PI | LOCK_PI2))?;
+    let command = operation & !(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+    let is_private = operation & FUTEX_PRIVATE_FLAG != 0;
+    let is_wall = operation & FUTEX_CLOCK_REALTIME != 0;
+    Errno::ENOSYS.when(is_wall && !matches!(command, FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI | FUTEX_LOCK_PI2))?;
     let deadline_ns = match (command, limit.non_null()) {
-        (WAIT, Some(limit)) => Some(deadline_after(limit.read()?.to_ns()?)),
-        (LOCK_PI | LOCK_PI2 | WAIT_BITSET | WAIT_REQUEUE_PI, Some(limit)) => {
-            let clock = if is_wall || command == LOCK_PI { TimerClock::Wall } else { TimerClock::Monotonic };
+        (FUTEX_WAIT, Some(limit)) => Some(deadline_after(limit.read()?.to_ns()?)),
+        (FUTEX_LOCK_PI | FUTEX_LOCK_PI2 | FUTEX_WAIT_BITSET | FUTEX_WAIT_REQUEUE_PI, Some(limit)) => {
+            let clock = if is_wall || command == FUTEX_LOCK_PI { TimerClock::Wall } else { TimerClock::Monotonic };
             Some(clock.to_monotonic_ns(limit.read()?.to_ns()?))
         }
         _ => None,
@@ -53,35 +41,38 @@ pub(crate) fn futex(
     };
     let second_key = || Key::new(ctx.space(), second.address(), is_private);
     match command {
-        WAIT => wait(ctx, word.address(), is_private, value, ANY, deadline_ns).map(|()| 0),
-        WAIT_BITSET => wait(ctx, word.address(), is_private, value, value3, deadline_ns).map(|()| 0),
-        LOCK_PI | LOCK_PI2 => priority::lock(ctx.thread(), place(word)?, deadline_ns, Patience::Wait).map(|()| 0),
-        TRYLOCK_PI => priority::lock(ctx.thread(), place(word)?, None, Patience::Try).map(|()| 0),
-        UNLOCK_PI => priority::unlock(ctx.thread(), place(word)?).map(|()| 0),
-        WAIT_REQUEUE_PI => {
+        FUTEX_WAIT => wait(ctx, word.address(), is_private, value, ANY, deadline_ns).map(|()| 0),
+        FUTEX_WAIT_BITSET => wait(ctx, word.address(), is_private, value, value3, deadline_ns).map(|()| 0),
+        FUTEX_LOCK_PI | FUTEX_LOCK_PI2 => {
+            priority::lock(ctx.thread(), place(word)?, deadline_ns, Patience::Wait).map(|()| 0)
+        }
+        FUTEX_TRYLOCK_PI => priority::lock(ctx.thread(), place(word)?, None, Patience::Try).map(|()| 0),
+        FUTEX_UNLOCK_PI => priority::unlock(ctx.thread(), place(word)?).map(|()| 0),
+        FUTEX_WAIT_REQUEUE_PI => {
             let (key, target) = (key()?, place(second)?);
             Errno::EINVAL.when(value3 == 0 || key == target.key)?;
             let wanted = Wanted { key, address: word.address(), expected: value, bits: value3 };
             futex::wait_requeue(ctx.thread(), wanted, target, deadline_ns).map(|()| 0)
         }
-        CMP_REQUEUE_PI => {
+        FUTEX_CMP_REQUEUE_PI => {
             let moves = usize::try_from(second_limit).map_err(|_| Errno::EINVAL)?;
             let (key, target) = (key()?, place(second)?);
             Errno::EINVAL.when(value != 1 || key == target.key)?;
             let expected = Expected { address: word.address(), value: value3 };
             futex::requeue_to_owner(key, target, moves, expected)
         }
-        WAKE => Ok(futex::wake(key()?, at_least_one(value), ANY)),
-        WAKE_BITSET if value3 == 0 => Err(Errno::EINVAL),
-        WAKE_BITSET => Ok(futex::wake(key()?, at_least_one(value), value3)),
-        REQUEUE | CMP_REQUEUE => {
+        FUTEX_WAKE => Ok(futex::wake(key()?, at_least_one(value), ANY)),
+        FUTEX_WAKE_BITSET if value3 == 0 => Err(Errno::EINVAL),
+        FUTEX_WAKE_BITSET => Ok(futex::wake(key()?, at_least_one(value), value3)),
+        FUTEX_REQUEUE | FUTEX_CMP_REQUEUE => {
             let wakes = usize::try_from(value as i32).map_err(|_| Errno::EINVAL)?;
             let moves = usize::try_from(second_limit).map_err(|_| Errno::EINVAL)?;
-            let expected = (command == CMP_REQUEUE).then_some(Expected { address: word.address(), value: value3 });
+            let expected =
+                (command == FUTEX_CMP_REQUEUE).then_some(Expected { address: word.address(), value: value3 });
             let (woken, moved) = futex::requeue(ctx.space(), key()?, second_key()?, wakes, moves, expected)?;
             Ok(woken + moved)
         }
-        WAKE_OP => wake_op(ctx, (key()?, at_least_one(value)), (second_key()?, second_limit), second, value3),
+        FUTEX_WAKE_OP => wake_op(ctx, (key()?, at_least_one(value)), (second_key()?, second_limit), second, value3),
         _ => Err(Errno::ENOSYS),
     }
 }
@@ -117,9 +108,7 @@ pub(crate) struct WaitEntry {
 pub(crate) fn futex_waitv(
     ctx: &Ctx<'_>, entries: UserPtr<'_, WaitEntry>, count: u32, flags: u32, limit: UserPtr<'_, TimeSpec>, clock: i32,
 ) -> Result<usize> {
-    const MAX_ENTRIES: u32 = 128;
-    const WORD_OF_32_BITS: u32 = 2;
-    Errno::EINVAL.when(flags != 0 || entries.is_null() || !(1..=MAX_ENTRIES).contains(&count))?;
+    Errno::EINVAL.when(flags != 0 || entries.is_null() || !(1..=FUTEX_WAITV_MAX).contains(&count))?;
     let deadline_ns = match limit.non_null() {
         None => None,
         Some(limit) => {
@@ -133,10 +122,9 @@ pub(crate) fn futex_waitv(
     };
     let read = |entry: WaitEntry| {
         let WaitEntry { expected, address, flags, reserved } = entry;
-        Errno::EINVAL
-            .when(flags & !(PRIVATE | WORD_OF_32_BITS) != 0 || flags & WORD_OF_32_BITS == 0 || reserved != 0)?;
+        Errno::EINVAL.when(flags & !(FUTEX_PRIVATE_FLAG | FUTEX_32) != 0 || flags & FUTEX_32 == 0 || reserved != 0)?;
         let expected = u32::try_from(expected).map_err(|_| Errno::EINVAL)?;
-        let key = Key::new(ctx.space(), address, flags & PRIVATE != 0)?;
+        let key = Key::new(ctx.space(), address, flags & FUTEX_PRIVATE_FLAG != 0)?;
         Ok(Wanted { key, address, expected, bits: ANY })
     };
     let wanted: Vec<Wanted> =

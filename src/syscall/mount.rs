@@ -6,18 +6,16 @@ use super::path::read_name;
 use crate::errno::Result;
 use crate::fs::{MountRequest, PATH_LIMIT, namespace, path_of};
 use crate::vm::UserString;
+use linux_raw_sys::general::{MS_MGC_MSK, MS_MGC_VAL};
 
 /// The longest option string and type name: a page (mount(2)).
 const OPTIONS_LIMIT: usize = 4096;
 
 /// mount(2).
 pub(crate) fn mount(
-    ctx: &Ctx<'_>, source: UserStr<'_>, target: UserStr<'_>, kind: UserStr<'_>, flags: u64, options: UserStr<'_>,
+    ctx: &Ctx<'_>, source: UserStr<'_>, target: UserStr<'_>, kind: UserStr<'_>, flags: u32, options: UserStr<'_>,
 ) -> Result {
-    /// "The mountflags argument may have the magic number 0xC0ED in the top 16 bits" (mount(2), NOTES).
-    const MAGIC_MASK: u64 = 0xffff_0000;
-    const MAGIC: u64 = 0xc0ed_0000;
-    let flags = if flags & MAGIC_MASK == MAGIC { flags & !MAGIC_MASK } else { flags };
+    let flags = if flags & MS_MGC_MSK == MS_MGC_VAL { flags & !MS_MGC_MSK } else { flags };
     let kind = kind.non_null().map(|kind| kind.read_string(OPTIONS_LIMIT)).transpose()?;
     let source = source.non_null().map(|source| source.read_string(PATH_LIMIT)).transpose()?;
     let options = options.non_null().map(|options| options.read_string(OPTIONS_LIMIT)).transpose()?;

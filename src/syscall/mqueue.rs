@@ -15,6 +15,7 @@ use crate::process::{Process, Resource, Signal};
 use crate::vm::{UserPtr, UserString};
 use alloc::sync::{Arc, Weak};
 use linux_raw_sys::general as raw;
+use linux_raw_sys::general::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The greatest priority is one less (MQ_PRIO_MAX).
@@ -94,18 +95,15 @@ pub(crate) fn mq_timedreceive(
 
 /// mq_notify(2).
 pub(crate) fn mq_notify(ctx: &Ctx<'_>, fd: Fd, event: UserPtr<'_, SignalEvent>) -> Result {
-    const SIGNAL: i32 = 0;
-    const NONE: i32 = 1;
-    const THREAD: i32 = 2;
     let Some(event) = event.non_null() else {
         find(ctx, fd)?.1.unsubscribe(ctx.process().id());
         return Ok(());
     };
     let event = event.read()?;
     let signal = match event.notify {
-        NONE => None,
-        SIGNAL => Some(Signal::from_number(event.signal).ok_or(Errno::EINVAL)?),
-        THREAD => {
+        SIGEV_NONE => None,
+        SIGEV_SIGNAL => Some(Signal::from_number(event.signal).ok_or(Errno::EINVAL)?),
+        SIGEV_THREAD => {
             // The C library passes a netlink socket here, and there are none.
             ctx.file(Fd(event.signal))?;
             return Err(Errno::ENOTSOCK);
@@ -168,7 +166,7 @@ impl Subscriber for Notification {
         self.process.upgrade().is_some_and(|process| !process.has_ended())
     }
 
-    fn describe(&self) -> (i32, i32, i32) {
+    fn describe(&self) -> (i32, u32, i32) {
         (self.id, self.event.notify, self.signal.map_or(0, |signal| signal.number()))
     }
 

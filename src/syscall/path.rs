@@ -10,14 +10,7 @@ use crate::fs::{
 };
 use crate::vm::{UserPtr, UserString};
 use alloc::sync::Arc;
-
-/// Flags of the `…at` calls.
-pub(super) const NO_FOLLOW: u32 = 0x100;
-pub(super) const EFFECTIVE_ACCESS: u32 = 0x200;
-pub(super) const REMOVE_DIRECTORY: u32 = 0x200;
-pub(super) const FOLLOW: u32 = 0x400;
-pub(super) const NO_AUTOMOUNT: u32 = 0x800;
-pub(super) const EMPTY_PATH: u32 = 0x1000;
+use linux_raw_sys::general::{AT_EACCESS, AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW};
 
 /// O_CREAT and the bit of O_TMPFILE that no other flag has.
 const CREATES: u32 = 0o100 | 0o20000000;
@@ -51,7 +44,7 @@ pub(super) fn read_at<'a>(ctx: &Ctx<'_>, at: At<'_>, buffer: &'a mut UserString)
 
 /// Finds what `directory`, `name` and the AT_* `flags` mean.
 pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Result<Target> {
-    if name.is_empty() && flags & EMPTY_PATH != 0 {
+    if name.is_empty() && flags & AT_EMPTY_PATH != 0 {
         let view = ctx.view(Fd::CURRENT)?;
         if directory == Fd::CURRENT {
             let start = view.start().clone();
@@ -64,7 +57,7 @@ pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Res
         });
     }
     let view = view_for(ctx, directory, name)?;
-    let path = view.look_up(name, flags & NO_FOLLOW == 0)?;
+    let path = view.look_up(name, flags & AT_SYMLINK_NOFOLLOW == 0)?;
     Ok(Target::Place(view, path))
 }
 
@@ -90,7 +83,7 @@ impl Subject for At<'_> {
 
 impl Subject for NotFollowed<'_> {
     fn place(self, ctx: &Ctx<'_>) -> Result<(View, Path)> {
-        find_place(ctx, self.0, NO_FOLLOW)
+        find_place(ctx, self.0, AT_SYMLINK_NOFOLLOW)
     }
 }
 
@@ -150,17 +143,17 @@ pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, siz
 /// access(2), faccessat(2), faccessat2(2): with the real ids, unless AT_EACCESS.
 pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFlags) -> Result {
     let access = Access::from_bits(mode).ok_or(Errno::EINVAL)?;
-    Errno::EINVAL.when(flags & !(EFFECTIVE_ACCESS | NO_FOLLOW | EMPTY_PATH) != 0)?;
+    Errno::EINVAL.when(flags & !(AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0)?;
     let buffer = &mut UserString::new();
     let name = read_name(at.name, buffer)?;
-    if name.is_empty() && flags & EMPTY_PATH != 0 {
+    if name.is_empty() && flags & AT_EMPTY_PATH != 0 {
         return match find(ctx, at.directory, name, flags)? {
             Target::Place(view, path) => with_access_ids(view, flags).check_access(&path, access),
             Target::File(_) => Ok(()),
         };
     }
     let view = with_access_ids(view_for(ctx, at.directory, name)?, flags);
-    let path = view.look_up(name, flags & NO_FOLLOW == 0)?;
+    let path = view.look_up(name, flags & AT_SYMLINK_NOFOLLOW == 0)?;
     view.check_access(&path, access)
 }
 
@@ -168,7 +161,7 @@ pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFla
 fn with_access_ids(mut view: View, flags: u32) -> View {
     let identity = &view.identity;
     let is_same = identity.uid == identity.fsuid && identity.gid == identity.fsgid && identity.uid != 0;
-    if flags & EFFECTIVE_ACCESS != 0 || is_same && identity.effective.is_empty() {
+    if flags & AT_EACCESS != 0 || is_same && identity.effective.is_empty() {
         return view;
     }
     let effective = if identity.uid == 0 { identity.permitted } else { Capabilities::empty() };
@@ -213,13 +206,13 @@ fn create(ctx: &Ctx<'_>, at: At<'_>, node: NewNode, mode: u32) -> Result {
 
 /// link(2), linkat(2).
 pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFlags) -> Result {
-    Errno::EINVAL.when(flags & !(FOLLOW | EMPTY_PATH) != 0)?;
+    Errno::EINVAL.when(flags & !(AT_SYMLINK_FOLLOW | AT_EMPTY_PATH) != 0)?;
     // "AT_EMPTY_PATH … the caller must have the CAP_DAC_READ_SEARCH capability" (ENOENT without).
-    Errno::ENOENT.when(flags & EMPTY_PATH != 0 && !ctx.thread().identity().can(Capabilities::DAC_READ_SEARCH))?;
-    let follow = if flags & FOLLOW == 0 { NO_FOLLOW } else { 0 };
+    Errno::ENOENT.when(flags & AT_EMPTY_PATH != 0 && !ctx.thread().identity().can(Capabilities::DAC_READ_SEARCH))?;
+    let follow = if flags & AT_SYMLINK_FOLLOW == 0 { AT_SYMLINK_NOFOLLOW } else { 0 };
     let buffers = (&mut UserString::new(), &mut UserString::new());
     let (old_name, new_name) = (read_name(old.name, buffers.0)?, read_name(new.name, buffers.1)?);
-    let target = match find(ctx, old.directory, old_name, follow | flags & EMPTY_PATH)? {
+    let target = match find(ctx, old.directory, old_name, follow | flags & AT_EMPTY_PATH)? {
         Target::Place(_, path) => path,
         Target::File(_) => return Err(Errno::EXDEV),
     };
@@ -228,15 +221,15 @@ pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFl
 
 /// rmdir(2).
 pub(crate) fn rmdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
-    unlink(ctx, At::here(name), AtFlags(REMOVE_DIRECTORY))
+    unlink(ctx, At::here(name), AtFlags(AT_REMOVEDIR))
 }
 
 /// unlink(2), unlinkat(2).
 pub(crate) fn unlink(ctx: &Ctx<'_>, at: At<'_>, AtFlags(flags): AtFlags) -> Result {
-    Errno::EINVAL.when(flags & !REMOVE_DIRECTORY != 0)?;
+    Errno::EINVAL.when(flags & !AT_REMOVEDIR != 0)?;
     let buffer = &mut UserString::new();
     let (view, name) = read_at(ctx, at, buffer)?;
-    if flags & REMOVE_DIRECTORY != 0 {
+    if flags & AT_REMOVEDIR != 0 {
         view.remove_directory(name)?
     } else {
         view.unlink(name)?
@@ -259,7 +252,7 @@ pub(crate) fn readlink(ctx: &Ctx<'_>, at: At<'_>, buffer: UserPtr<'_, u8>, size:
     let size = usize::try_from(size).ok().filter(|size| *size > 0).ok_or(Errno::EINVAL)?;
     let name = &mut UserString::new();
     let name = read_name(at.name, name)?;
-    let path = match find(ctx, at.directory, name, NO_FOLLOW | EMPTY_PATH)? {
+    let path = match find(ctx, at.directory, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)? {
         Target::Place(_, path) if !name.is_empty() || path.entry().kind() == FileKind::Symlink => path,
         _ => return Err(Errno::ENOENT),
     };

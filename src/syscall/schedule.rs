@@ -10,16 +10,8 @@ use crate::process::futex::priority;
 use crate::process::{Resource, Scheduling, Thread, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
+use linux_raw_sys::general::{SCHED_BATCH, SCHED_FIFO, SCHED_IDLE, SCHED_NORMAL, SCHED_RESET_ON_FORK, SCHED_RR};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-const OTHER: i32 = 0;
-const FIFO: i32 = 1;
-const ROUND_ROBIN: i32 = 2;
-const BATCH: i32 = 3;
-const IDLE: i32 = 5;
-
-/// Or'ed to a policy: children get the default one again.
-const RESET_ON_FORK: i32 = 0x4000_0000;
 
 /// The turn of a round-robin thread (Linux's RR_TIMESLICE).
 const ROUND_ROBIN_TURN_NS: u64 = 100_000_000;
@@ -49,18 +41,18 @@ fn check_permission(ctx: &Ctx<'_>, thread: &Thread) -> Result {
     if is_same || caller.can(Capabilities::SYS_NICE) { Ok(()) } else { Err(Errno::EPERM) }
 }
 
-fn policy_of(thread: &Thread, class: Class) -> (i32, i32) {
+fn policy_of(thread: &Thread, class: Class) -> (u32, i32) {
     match class {
         Class::Fair { .. } => (thread.attributes().scheduling.fair_policy, 0),
-        Class::RealTime { priority, round_robin: false } => (FIFO, i32::from(priority)),
-        Class::RealTime { priority, round_robin: true } => (ROUND_ROBIN, i32::from(priority)),
+        Class::RealTime { priority, round_robin: false } => (SCHED_FIFO, i32::from(priority)),
+        Class::RealTime { priority, round_robin: true } => (SCHED_RR, i32::from(priority)),
     }
 }
 
 /// sched_getscheduler(2).
 pub(crate) fn sched_getscheduler(ctx: &Ctx<'_>, id: i32) -> Result<usize> {
     let (thread, task) = find(ctx, id)?;
-    let flag = if thread.attributes().scheduling.resets_on_fork { RESET_ON_FORK } else { 0 };
+    let flag = if thread.attributes().scheduling.resets_on_fork { SCHED_RESET_ON_FORK } else { 0 };
     Ok((policy_of(&thread, task.class()).0 | flag) as usize)
 }
 
@@ -72,10 +64,10 @@ pub(crate) fn sched_getparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>)
 }
 
 /// sched_setscheduler(2): all policies but the deadline one.
-pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: i32, priority: UserPtr<'_, i32>) -> Result {
-    Errno::EINVAL.when(policy < 0 || priority.is_null())?;
+pub(crate) fn sched_setscheduler(ctx: &Ctx<'_>, id: i32, policy: u32, priority: UserPtr<'_, i32>) -> Result {
+    Errno::EINVAL.when((policy as i32) < 0 || priority.is_null())?;
     let priority = priority.read()?;
-    set(ctx, id, policy & !RESET_ON_FORK, priority, policy & RESET_ON_FORK != 0)
+    set(ctx, id, policy & !SCHED_RESET_ON_FORK, priority, policy & SCHED_RESET_ON_FORK != 0)
 }
 
 /// sched_setparam(2).
@@ -86,15 +78,15 @@ pub(crate) fn sched_setparam(ctx: &Ctx<'_>, id: i32, priority: UserPtr<'_, i32>)
     set(ctx, id, policy_of(&thread, task.class()).0, priority, thread.attributes().scheduling.resets_on_fork)
 }
 
-fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool) -> Result {
+fn set(ctx: &Ctx<'_>, id: i32, policy: u32, priority: i32, resets_on_fork: bool) -> Result {
     let (thread, task) = find(ctx, id)?;
     let scheduling = thread.attributes().scheduling;
     // A real-time thread keeps its nice value for later.
     let nice = if let Class::Fair { nice, .. } = task.class() { nice } else { scheduling.nice };
     let class = match (policy, priority) {
-        (OTHER | BATCH | IDLE, 0) => Class::Fair { nice, is_idle: policy == IDLE },
-        (FIFO | ROUND_ROBIN, 1..=99) => {
-            Class::RealTime { priority: priority as u8, round_robin: policy == ROUND_ROBIN }
+        (SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE, 0) => Class::Fair { nice, is_idle: policy == SCHED_IDLE },
+        (SCHED_FIFO | SCHED_RR, 1..=99) => {
+            Class::RealTime { priority: priority as u8, round_robin: policy == SCHED_RR }
         }
         _ => return Err(Errno::EINVAL),
     };
@@ -106,26 +98,26 @@ fn set(ctx: &Ctx<'_>, id: i32, policy: i32, priority: i32, resets_on_fork: bool)
         matches!(class, Class::RealTime { .. }) && is_raised || scheduling.resets_on_fork && !resets_on_fork;
     Errno::EPERM.when(is_refused && !ctx.identity().can(Capabilities::SYS_NICE))?;
     task.set_class(class);
-    let fair_policy = if matches!(class, Class::Fair { .. }) { policy } else { OTHER };
+    let fair_policy = if matches!(class, Class::Fair { .. }) { policy } else { SCHED_NORMAL };
     thread.change_attributes(|own| own.scheduling = Scheduling { fair_policy, nice, resets_on_fork });
     priority::reconsider(&thread);
     Ok(())
 }
 
 /// sched_get_priority_max(2).
-pub(crate) fn sched_get_priority_max(_: &Ctx<'_>, policy: i32) -> Result<usize> {
+pub(crate) fn sched_get_priority_max(_: &Ctx<'_>, policy: u32) -> Result<usize> {
     match policy {
-        FIFO | ROUND_ROBIN => Ok(99),
-        OTHER | BATCH | IDLE => Ok(0),
+        SCHED_FIFO | SCHED_RR => Ok(99),
+        SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }
 
 /// sched_get_priority_min(2).
-pub(crate) fn sched_get_priority_min(_: &Ctx<'_>, policy: i32) -> Result<usize> {
+pub(crate) fn sched_get_priority_min(_: &Ctx<'_>, policy: u32) -> Result<usize> {
     match policy {
-        FIFO | ROUND_ROBIN => Ok(1),
-        OTHER | BATCH | IDLE => Ok(0),
+        SCHED_FIFO | SCHED_RR => Ok(1),
+        SCHED_NORMAL | SCHED_BATCH | SCHED_IDLE => Ok(0),
         _ => Err(Errno::EINVAL),
     }
 }
@@ -190,8 +182,14 @@ pub(crate) fn sched_getattr(
     let flags = u64::from(thread.attributes().scheduling.resets_on_fork);
     let (policy, priority) = policy_of(&thread, class);
     let nice = if let Class::Fair { nice, .. } = class { i32::from(nice) } else { 0 };
-    let (policy, priority) = (policy as u32, priority as u32);
-    attributes.write(&Attributes { size: ATTRIBUTES_SIZE, policy, flags, nice, priority, ..Attributes::default() })
+    attributes.write(&Attributes {
+        size: ATTRIBUTES_SIZE,
+        policy,
+        flags,
+        nice,
+        priority: priority as u32,
+        ..Attributes::default()
+    })
 }
 
 /// sched_setattr(2): what sched_setscheduler(2) sets, and the nice value of a normal thread.
@@ -209,10 +207,10 @@ pub(crate) fn sched_setattr(ctx: &Ctx<'_>, id: i32, attributes: UserPtr<'_, Attr
     let present = if let Class::Fair { nice, .. } = task.class() { i32::from(nice) } else { 0 };
     // The least nice value that RLIMIT_NICE allows (getrlimit(2)).
     let least = 20 - thread.process().limit(Resource::Nice).min(40) as i32;
-    let is_fair = matches!(wanted.policy as i32, OTHER | BATCH);
+    let is_fair = matches!(wanted.policy, SCHED_NORMAL | SCHED_BATCH);
     let is_better = is_fair && wanted.nice < present && wanted.nice < least;
     Errno::EPERM.when(is_better && !ctx.identity().can(Capabilities::SYS_NICE))?;
-    set(ctx, id, wanted.policy as i32, wanted.priority as i32, wanted.flags & RESET_ON_FORK != 0)?;
+    set(ctx, id, wanted.policy, wanted.priority as i32, wanted.flags & RESET_ON_FORK != 0)?;
     if is_fair {
         task.set_class(Class::Fair { nice: wanted.nice.clamp(-20, 19) as i8, is_idle: false });
     }

@@ -7,18 +7,15 @@ use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, StatusFlags};
 use crate::machine::task::{WaitError, WaitQueue};
 use crate::machine::time;
-use crate::process::signal::{self, Action, ActionFlags, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UserStack, code};
+use crate::process::signal::{self, Action, ActionFlags, UserStack, code};
 use crate::process::{AlternateStack, Process, Signal, SignalFd, SignalInfo, SignalSet, Thread, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
+use linux_raw_sys::general::{SIG_BLOCK, SIG_SETMASK, SIG_UNBLOCK, SS_AUTODISARM, SS_DISABLE, SS_ONSTACK};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// `sizeof(sigset_t)` in the kernel: the size argument of the rt_ calls.
 const SET_SIZE: usize = 8;
-/// SIG_BLOCK, SIG_UNBLOCK, SIG_SETMASK.
-const SIG_BLOCK: i32 = 0;
-const SIG_UNBLOCK: i32 = 1;
-const SIG_SETMASK: i32 = 2;
 /// The smallest alternate stack (MINSIGSTKSZ).
 const ALTERNATE_STACK_MIN: u64 = 2048;
 
@@ -70,7 +67,7 @@ pub(crate) fn rt_sigaction(
 
 /// rt_sigprocmask(2).
 pub(crate) fn rt_sigprocmask(
-    ctx: &Ctx<'_>, how: i32, new: UserPtr<'_, u64>, old: UserPtr<'_, u64>, size: usize,
+    ctx: &Ctx<'_>, how: u32, new: UserPtr<'_, u64>, old: UserPtr<'_, u64>, size: usize,
 ) -> Result {
     check_size(size)?;
     let before = ctx.thread().blocked();

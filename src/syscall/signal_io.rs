@@ -6,13 +6,7 @@ use crate::file::OpenFile;
 use crate::file::signal_io::Recipient;
 use crate::process::{Signal, table};
 use crate::vm::UserPtr;
-
-pub(super) const F_SETOWN: u32 = 8;
-pub(super) const F_GETOWN: u32 = 9;
-pub(super) const F_SETSIG: u32 = 10;
-pub(super) const F_GETSIG: u32 = 11;
-pub(super) const F_SETOWN_EX: u32 = 15;
-pub(super) const F_GETOWN_EX: u32 = 16;
+use linux_raw_sys::general::{F_GETOWN, F_GETOWN_EX, F_GETSIG, F_SETOWN, F_SETOWN_EX};
 
 /// Serves one of the commands above.
 pub(super) fn control(ctx: &Ctx<'_>, file: &OpenFile, command: u32, argument: u64) -> Result<usize> {

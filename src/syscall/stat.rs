@@ -2,11 +2,15 @@
 
 use super::argument::{At, AtFlags, Fd, UserStr};
 use super::context::Ctx;
-use super::path::{EMPTY_PATH, NO_AUTOMOUNT, NO_FOLLOW, Target, find, find_place, read_name};
+use super::path::{Target, find, find_place, read_name};
 use crate::errno::{Errno, Result};
 use crate::file::{Metadata, Timestamp};
 use crate::fs::{MountFlags, Path, metadata_of, path_of};
 use crate::vm::{UserPtr, UserString};
+use linux_raw_sys::general::{
+    AT_EMPTY_PATH, AT_NO_AUTOMOUNT, AT_STATX_SYNC_TYPE, AT_SYMLINK_NOFOLLOW, STATX__RESERVED, STATX_ATTR_MOUNT_ROOT,
+    STATX_BASIC_STATS, STATX_BTIME, STATX_MNT_ID,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 const SECOND_NS: i64 = 1_000_000_000;
@@ -91,7 +95,7 @@ const _: () = assert!(size_of::<Statfs>() == size_of::<linux_raw_sys::general::s
 
 /// lstat(2).
 pub(crate) fn lstat(ctx: &Ctx<'_>, name: UserStr<'_>, to: UserPtr<'_, Stat>) -> Result {
-    stat(ctx, At::here(name), to, AtFlags(NO_FOLLOW))
+    stat(ctx, At::here(name), to, AtFlags(AT_SYMLINK_NOFOLLOW))
 }
 
 /// fstat(2).
@@ -101,17 +105,15 @@ pub(crate) fn fstat(ctx: &Ctx<'_>, fd: Fd, to: UserPtr<'_, Stat>) -> Result {
 
 /// stat(2), newfstatat(2).
 pub(crate) fn stat(ctx: &Ctx<'_>, at: At<'_>, to: UserPtr<'_, Stat>, AtFlags(flags): AtFlags) -> Result {
-    Errno::EINVAL.when(flags & !(NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH) != 0)?;
+    Errno::EINVAL.when(flags & !(AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH) != 0)?;
     to.write(&look(ctx, at, flags, |metadata, _| Stat::new(metadata))?)
 }
 
 /// statx(2).
 pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPtr<'_, Statx>) -> Result {
-    /// AT_STATX_FORCE_SYNC and AT_STATX_DONT_SYNC: not both.
-    const SYNC_KIND: u32 = 0x6000;
-    const RESERVED: u32 = 0x8000_0000;
-    let known = NO_FOLLOW | NO_AUTOMOUNT | EMPTY_PATH | SYNC_KIND;
-    Errno::EINVAL.when(flags & !known != 0 || flags & SYNC_KIND == SYNC_KIND || mask & RESERVED != 0)?;
+    let known = AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT | AT_EMPTY_PATH | AT_STATX_SYNC_TYPE;
+    Errno::EINVAL
+        .when(flags & !known != 0 || flags & AT_STATX_SYNC_TYPE == AT_STATX_SYNC_TYPE || mask & STATX__RESERVED != 0)?;
     to.write(&look(ctx, at, flags, Statx::new)?)
 }
 
@@ -119,7 +121,7 @@ pub(crate) fn statx(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mask: u32, to: UserPt
 fn look<T>(
     ctx: &Ctx<'_>, At { directory, name }: At<'_>, flags: u32, show: impl FnOnce(&Metadata, Option<&Path>) -> T,
 ) -> Result<T> {
-    let target = if name.is_null() && flags & EMPTY_PATH != 0 {
+    let target = if name.is_null() && flags & AT_EMPTY_PATH != 0 {
         // Linux takes a NULL name with AT_EMPTY_PATH for an empty one (since 6.11); glibc counts on neither.
         find(ctx, directory, b"", flags)?
     } else {
@@ -159,16 +161,12 @@ impl Stat {
 
 impl Statx {
     fn new(metadata: &Metadata, path: Option<&Path>) -> Statx {
-        const BASIC: u32 = 0x7ff;
-        const BORN: u32 = 0x800;
-        const MOUNT: u32 = 0x1000;
-        const ATTRIBUTE_MOUNT_ROOT: u64 = 0x2000;
         let is_mount_root = path.is_some_and(Path::is_mount_root);
-        let has_birth = if metadata.born != 0 { BORN } else { 0 };
+        let has_birth = if metadata.born != 0 { STATX_BTIME } else { 0 };
         Statx {
-            mask: BASIC | has_birth | if path.is_some() { MOUNT } else { 0 },
+            mask: STATX_BASIC_STATS | has_birth | if path.is_some() { STATX_MNT_ID } else { 0 },
             block_size: metadata.block_size,
-            attributes: if is_mount_root { ATTRIBUTE_MOUNT_ROOT } else { 0 },
+            attributes: if is_mount_root { STATX_ATTR_MOUNT_ROOT.into() } else { 0 },
             links: metadata.links,
             uid: metadata.uid,
             gid: metadata.gid,
@@ -177,7 +175,7 @@ impl Statx {
             inode: metadata.inode,
             size: metadata.size,
             blocks: metadata.blocks,
-            attributes_mask: ATTRIBUTE_MOUNT_ROOT,
+            attributes_mask: STATX_ATTR_MOUNT_ROOT.into(),
             accessed: StatxTime::new(metadata.accessed),
             born: StatxTime::new(metadata.born),
             changed: StatxTime::new(metadata.changed),

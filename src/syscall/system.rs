@@ -12,6 +12,11 @@ use crate::process::{system_log, system_name, table};
 use crate::tty;
 use crate::vm::UserPtr;
 use alloc::vec;
+use linux_raw_sys::general::{
+    GRND_INSECURE, GRND_NONBLOCK, GRND_RANDOM, LINUX_REBOOT_CMD_CAD_OFF, LINUX_REBOOT_CMD_CAD_ON,
+    LINUX_REBOOT_CMD_HALT, LINUX_REBOOT_CMD_POWER_OFF, LINUX_REBOOT_CMD_RESTART, LINUX_REBOOT_CMD_RESTART2,
+    LINUX_REBOOT_MAGIC1,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// A field of `struct utsname`: 64 bytes and a NUL.
@@ -87,11 +92,10 @@ pub(crate) fn sysinfo(_: &Ctx<'_>, information: UserPtr<'_, SystemInformation>) 
 
 /// getrandom(2): the generator is seeded at start, so no flag ever makes it wait.
 pub(crate) fn getrandom(_: &Ctx<'_>, buffer: UserPtr<'_, u8>, length: usize, flags: u32) -> Result<usize> {
-    const NON_BLOCKING: u32 = 1;
-    const RANDOM: u32 = 2;
-    const INSECURE: u32 = 4;
-    Errno::EINVAL
-        .when(flags & !(NON_BLOCKING | RANDOM | INSECURE) != 0 || flags & (RANDOM | INSECURE) == RANDOM | INSECURE)?;
+    Errno::EINVAL.when(
+        flags & !(GRND_NONBLOCK | GRND_RANDOM | GRND_INSECURE) != 0
+            || flags & (GRND_RANDOM | GRND_INSECURE) == GRND_RANDOM | GRND_INSECURE,
+    )?;
     let mut to = buffer.destination(length.min(i32::MAX as usize))?;
     let mut bytes = [0; 256];
     while to.remaining() > 0 {
@@ -172,35 +176,28 @@ pub(crate) fn vhangup(_: &Ctx<'_>) -> Result {
 
 /// reboot(2). File systems are written out first, which Linux leaves to the caller.
 pub(crate) fn reboot(ctx: &Ctx<'_>, magic: u32, magic2: u32, command: u32, _text: u64) -> Result<usize> {
-    const MAGIC: u32 = 0xfee1_dead;
     const MAGICS: [u32; 4] = [672_274_793, 85_072_278, 369_367_448, 537_993_216];
-    const RESTART: u32 = 0x0123_4567;
-    const RESTART_WITH_TEXT: u32 = 0xa1b2_c3d4;
-    const HALT: u32 = 0xcdef_0123;
-    const POWER_OFF: u32 = 0x4321_fedc;
-    const KEYS_ON: u32 = 0x89ab_cdef;
-    const KEYS_OFF: u32 = 0;
 
     require(ctx, Capabilities::SYS_BOOT)?;
-    Errno::EINVAL.when(magic != MAGIC || !MAGICS.contains(&magic2))?;
+    Errno::EINVAL.when(magic != LINUX_REBOOT_MAGIC1 || !MAGICS.contains(&magic2))?;
     match command {
-        KEYS_ON | KEYS_OFF => {
-            tty::set_restart_at_keys(command == KEYS_ON);
+        LINUX_REBOOT_CMD_CAD_ON | LINUX_REBOOT_CMD_CAD_OFF => {
+            tty::set_restart_at_keys(command == LINUX_REBOOT_CMD_CAD_ON);
             Ok(0)
         }
-        RESTART | RESTART_WITH_TEXT => {
+        LINUX_REBOOT_CMD_RESTART | LINUX_REBOOT_CMD_RESTART2 => {
             mount::sync(ctx)?;
             tty::finish_output();
             log!(Emergency, "reboot: Restarting system");
             platform::restart()
         }
-        HALT => {
+        LINUX_REBOOT_CMD_HALT => {
             mount::sync(ctx)?;
             tty::finish_output();
             log!(Emergency, "reboot: System halted");
             platform::halt()
         }
-        POWER_OFF => {
+        LINUX_REBOOT_CMD_POWER_OFF => {
             mount::sync(ctx)?;
             tty::finish_output();
             log!(Emergency, "reboot: Power down");

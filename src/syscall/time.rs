@@ -11,19 +11,12 @@ use crate::fs::Capabilities;
 use crate::machine::{task, time};
 use crate::process::table;
 use crate::vm::UserPtr;
+use linux_raw_sys::general::{
+    CLOCK_BOOTTIME, CLOCK_BOOTTIME_ALARM, CLOCK_MONOTONIC, CLOCK_MONOTONIC_COARSE, CLOCK_MONOTONIC_RAW,
+    CLOCK_PROCESS_CPUTIME_ID, CLOCK_REALTIME, CLOCK_REALTIME_ALARM, CLOCK_REALTIME_COARSE, CLOCK_TAI,
+    CLOCK_THREAD_CPUTIME_ID, TFD_TIMER_CANCEL_ON_SET, TIMER_ABSTIME,
+};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
-
-const REALTIME: i32 = 0;
-const MONOTONIC: i32 = 1;
-const PROCESS_CPU: i32 = 2;
-const THREAD_CPU: i32 = 3;
-const MONOTONIC_RAW: i32 = 4;
-const REALTIME_COARSE: i32 = 5;
-const MONOTONIC_COARSE: i32 = 6;
-const BOOTTIME: i32 = 7;
-const REALTIME_ALARM: i32 = 8;
-const BOOTTIME_ALARM: i32 = 9;
-const TAI: i32 = 11;
 
 /// What the coarse clocks promise: Linux's tick at 250 Hz. They are as fine as the others here.
 const COARSE_RESOLUTION_NS: u64 = 4_000_000;
@@ -39,23 +32,25 @@ pub(super) enum ClockKind {
 }
 
 /// Returns the clock with Linux's number; negative ones hold a process or thread id (clock_getcpuclockid(3)). EINVAL.
-pub(super) fn clock(number: i32) -> Result<ClockKind> {
+pub(super) fn clock(number: u32) -> Result<ClockKind> {
     match number {
-        REALTIME | REALTIME_COARSE | REALTIME_ALARM | TAI => Ok(ClockKind::Timer(TimerClock::Wall)),
-        MONOTONIC | MONOTONIC_RAW | MONOTONIC_COARSE | BOOTTIME | BOOTTIME_ALARM => {
+        CLOCK_REALTIME | CLOCK_REALTIME_COARSE | CLOCK_REALTIME_ALARM | CLOCK_TAI => {
+            Ok(ClockKind::Timer(TimerClock::Wall))
+        }
+        CLOCK_MONOTONIC | CLOCK_MONOTONIC_RAW | CLOCK_MONOTONIC_COARSE | CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => {
             Ok(ClockKind::Timer(TimerClock::Monotonic))
         }
-        PROCESS_CPU => Ok(ClockKind::Process(0)),
-        THREAD_CPU => Ok(ClockKind::Thread(0)),
+        CLOCK_PROCESS_CPUTIME_ID => Ok(ClockKind::Process(0)),
+        CLOCK_THREAD_CPUTIME_ID => Ok(ClockKind::Thread(0)),
         // The low two bits say which time (3: a clock that is a file), the next one "thread".
-        _ if number >= 0 || number & 3 == 3 => Err(Errno::EINVAL),
-        _ if number & 4 != 0 => Ok(ClockKind::Thread(!(number >> 3))),
-        _ => Ok(ClockKind::Process(!(number >> 3))),
+        _ if number as i32 >= 0 || number & 3 == 3 => Err(Errno::EINVAL),
+        _ if number & 4 != 0 => Ok(ClockKind::Thread(!(number as i32 >> 3))),
+        _ => Ok(ClockKind::Process(!(number as i32 >> 3))),
     }
 }
 
 /// Reads a clock. EINVAL for ids of nobody.
-pub(super) fn read_clock(ctx: &Ctx<'_>, number: i32) -> Result<u64> {
+pub(super) fn read_clock(ctx: &Ctx<'_>, number: u32) -> Result<u64> {
     match clock(number)? {
         ClockKind::Timer(timer) => Ok(timer.now_ns()),
         ClockKind::Process(id) => {
@@ -72,20 +67,21 @@ pub(super) fn read_clock(ctx: &Ctx<'_>, number: i32) -> Result<u64> {
 }
 
 /// clock_gettime(2).
-pub(crate) fn clock_gettime(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result {
+pub(crate) fn clock_gettime(ctx: &Ctx<'_>, number: u32, result: UserPtr<'_, TimeSpec>) -> Result {
     result.write(&TimeSpec::from_ns(read_clock(ctx, number)?))
 }
 
 /// clock_getres(2).
-pub(crate) fn clock_getres(ctx: &Ctx<'_>, number: i32, result: UserPtr<'_, TimeSpec>) -> Result {
+pub(crate) fn clock_getres(ctx: &Ctx<'_>, number: u32, result: UserPtr<'_, TimeSpec>) -> Result {
     read_clock(ctx, number)?;
-    let resolution = if matches!(number, REALTIME_COARSE | MONOTONIC_COARSE) { COARSE_RESOLUTION_NS } else { 1 };
+    let resolution =
+        if matches!(number, CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE) { COARSE_RESOLUTION_NS } else { 1 };
     result.write_if_wanted(&TimeSpec::from_ns(resolution))
 }
 
 /// clock_settime(2).
-pub(crate) fn clock_settime(ctx: &Ctx<'_>, number: i32, value: UserPtr<'_, TimeSpec>) -> Result {
-    Errno::EINVAL.when(number != REALTIME)?;
+pub(crate) fn clock_settime(ctx: &Ctx<'_>, number: u32, value: UserPtr<'_, TimeSpec>) -> Result {
+    Errno::EINVAL.when(number != CLOCK_REALTIME)?;
     let ns = value.read()?.to_ns()?;
     set_wall_clock(ctx, ns)
 }
@@ -148,11 +144,12 @@ fn go_on_sleeping(ctx: &Ctx<'_>, sleep: Sleep) -> Result {
 
 /// clock_nanosleep(2).
 pub(crate) fn clock_nanosleep(
-    ctx: &Ctx<'_>, number: i32, flags: u32, request: UserPtr<'_, TimeSpec>, remaining: UserPtr<'_, TimeSpec>,
+    ctx: &Ctx<'_>, number: u32, flags: u32, request: UserPtr<'_, TimeSpec>, remaining: UserPtr<'_, TimeSpec>,
 ) -> Result {
-    const ABSOLUTE: u32 = 1;
     let timer = match clock(number)? {
-        ClockKind::Timer(_) if matches!(number, MONOTONIC_RAW | REALTIME_COARSE | MONOTONIC_COARSE) => {
+        ClockKind::Timer(_)
+            if matches!(number, CLOCK_MONOTONIC_RAW | CLOCK_REALTIME_COARSE | CLOCK_MONOTONIC_COARSE) =>
+        {
             return Err(Errno::EOPNOTSUPP);
         }
         ClockKind::Timer(timer) => timer,
@@ -160,7 +157,7 @@ pub(crate) fn clock_nanosleep(
         ClockKind::Process(_) => return Err(Errno::EOPNOTSUPP),
     };
     let request_ns = request.read()?.to_ns()?;
-    if flags & ABSOLUTE == 0 {
+    if flags & TIMER_ABSTIME == 0 {
         let deadline_ns = deadline_after(request_ns);
         return go_on_sleeping(ctx, Sleep { deadline_ns, remaining: remaining.address() });
     }
@@ -193,10 +190,10 @@ impl TimerSpec {
 }
 
 /// timerfd_create(2).
-pub(crate) fn timerfd_create(ctx: &Ctx<'_>, number: i32, flags: u32) -> Result<usize> {
+pub(crate) fn timerfd_create(ctx: &Ctx<'_>, number: u32, flags: u32) -> Result<usize> {
     let timer = match number {
-        REALTIME | REALTIME_ALARM => TimerClock::Wall,
-        MONOTONIC | BOOTTIME | BOOTTIME_ALARM => TimerClock::Monotonic,
+        CLOCK_REALTIME | CLOCK_REALTIME_ALARM => TimerClock::Wall,
+        CLOCK_MONOTONIC | CLOCK_BOOTTIME | CLOCK_BOOTTIME_ALARM => TimerClock::Monotonic,
         _ => return Err(Errno::EINVAL),
     };
     Errno::EINVAL.when(flags & !(CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits()) != 0)?;
@@ -208,15 +205,13 @@ pub(crate) fn timerfd_create(ctx: &Ctx<'_>, number: i32, flags: u32) -> Result<u
 pub(crate) fn timerfd_settime(
     ctx: &Ctx<'_>, fd: Fd, flags: u32, new: UserPtr<'_, TimerSpec>, old: UserPtr<'_, TimerSpec>,
 ) -> Result {
-    const ABSOLUTE: u32 = 1;
-    const CANCEL_ON_SET: u32 = 2;
     let setting = new.read()?.to_setting();
-    Errno::EINVAL.when(flags & !(ABSOLUTE | CANCEL_ON_SET) != 0)?;
+    Errno::EINVAL.when(flags & !(TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) != 0)?;
     let setting = setting?;
     let timer = operable(ctx, fd)?.downcast::<TimerFd>().ok_or(Errno::EINVAL)?;
     let start = match flags {
-        0 | CANCEL_ON_SET => TimerStart::Relative,
-        ABSOLUTE => TimerStart::Absolute,
+        0 | TFD_TIMER_CANCEL_ON_SET => TimerStart::Relative,
+        TIMER_ABSTIME => TimerStart::Absolute,
         _ => TimerStart::AbsoluteUnlessSet,
     };
     let before = timer.set(setting, start);
@@ -285,9 +280,9 @@ pub(crate) fn adjtimex(ctx: &Ctx<'_>, timex: UserPtr<'_, Timex>) -> Result<usize
 }
 
 /// clock_adjtime(2), of the wall clock.
-pub(crate) fn clock_adjtime(ctx: &Ctx<'_>, number: i32, timex: UserPtr<'_, Timex>) -> Result<usize> {
+pub(crate) fn clock_adjtime(ctx: &Ctx<'_>, number: u32, timex: UserPtr<'_, Timex>) -> Result<usize> {
     match number {
-        REALTIME => adjtimex(ctx, timex),
+        CLOCK_REALTIME => adjtimex(ctx, timex),
         _ => clock(number).and(Err(Errno::EOPNOTSUPP)),
     }
 }

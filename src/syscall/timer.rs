@@ -9,6 +9,7 @@ use crate::process::timers::{IntervalTimer, Notice, TimedBy};
 use crate::process::{Signal, table};
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
+use linux_raw_sys::general::{SIGEV_NONE, SIGEV_SIGNAL, SIGEV_THREAD, SIGEV_THREAD_ID, TIMER_ABSTIME};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// alarm(2): returns the seconds that were left, rounded, but never 0 where there was something.
@@ -72,20 +73,15 @@ pub(crate) fn setitimer(
 pub(crate) struct SignalEvent {
     pub(super) value: u64,
     pub(super) signal: i32,
-    pub(super) notify: i32,
+    pub(super) notify: u32,
     thread: i32,
     _rest: [i32; 11],
 }
 
 /// timer_create(2).
 pub(crate) fn timer_create(
-    ctx: &Ctx<'_>, number: i32, event: UserPtr<'_, SignalEvent>, id: UserPtr<'_, i32>,
+    ctx: &Ctx<'_>, number: u32, event: UserPtr<'_, SignalEvent>, id: UserPtr<'_, i32>,
 ) -> Result {
-    const SIGNAL: i32 = 0;
-    const NONE: i32 = 1;
-    const THREAD: i32 = 2;
-    const THREAD_ID: i32 = 4;
-
     let process = Arc::downgrade(ctx.process());
     let timed_by = match clock(number)? {
         ClockKind::Timer(timer) => TimedBy::Clock(timer),
@@ -102,9 +98,9 @@ pub(crate) fn timer_create(
         None => timers.create(timed_by, |id| Notice::Process(process, Signal::ALRM, id as u64))?,
         Some(event) => {
             let notice = match event.notify {
-                NONE => Notice::None,
-                SIGNAL | THREAD => Notice::Process(process, signal(&event)?, event.value),
-                THREAD_ID => {
+                SIGEV_NONE => Notice::None,
+                SIGEV_SIGNAL | SIGEV_THREAD => Notice::Process(process, signal(&event)?, event.value),
+                SIGEV_THREAD_ID => {
                     let thread =
                         table::find_thread(event.thread).filter(|thread| Arc::ptr_eq(thread.process(), ctx.process()));
                     let thread = Arc::downgrade(&thread.ok_or(Errno::EINVAL)?);
@@ -126,9 +122,8 @@ pub(crate) fn timer_create(
 pub(crate) fn timer_settime(
     ctx: &Ctx<'_>, id: i32, flags: u32, new: UserPtr<'_, TimerSpec>, old: UserPtr<'_, TimerSpec>,
 ) -> Result {
-    const ABSOLUTE: u32 = 1;
     let setting = new.non_null().ok_or(Errno::EINVAL)?.read()?.to_setting()?;
-    let before = ctx.process().timers().find(id)?.set(setting, flags & ABSOLUTE != 0);
+    let before = ctx.process().timers().find(id)?.set(setting, flags & TIMER_ABSTIME != 0);
     old.write_if_wanted(&TimerSpec::from_setting(before))
 }
 

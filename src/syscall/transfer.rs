@@ -11,12 +11,11 @@ use crate::vm::{Destination, Source, UserPtr};
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use linux_raw_sys::general::SPLICE_F_NONBLOCK;
 
 /// How many bytes are in the kernel's hands at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// SPLICE_F_NONBLOCK; the other flags of splice(2) (MOVE, MORE, GIFT) are hints.
-const SPLICE_NON_BLOCKING: u32 = 2;
 const SPLICE_ALL: u32 = 0xf;
 
 /// Where in a file a transfer goes on: at an offset of the caller's, or at the file position.
@@ -154,7 +153,7 @@ pub(crate) fn splice(
 }
 
 fn is_non_blocking(file: &OpenFile, flags: u32) -> bool {
-    file.flags().is_non_blocking() || flags & SPLICE_NON_BLOCKING != 0
+    file.flags().is_non_blocking() || flags & SPLICE_F_NONBLOCK != 0
 }
 
 fn from_pipe(
@@ -212,7 +211,7 @@ pub(crate) fn vmsplice(ctx: &Ctx<'_>, fd: Fd, areas: IoVecs<'_>, flags: u32) -> 
     let areas = areas.read()?;
     if file.is_writable() {
         let length: usize = areas.iter().map(|(_, length)| length).sum();
-        if length > 0 && flags & SPLICE_NON_BLOCKING != 0 {
+        if length > 0 && flags & SPLICE_F_NONBLOCK != 0 {
             pipe.wait_for_room(true)?;
         }
         with_broken_pipe_signal(ctx, &file, file.write(&mut Source::user(ctx.space(), areas)))

@@ -11,15 +11,6 @@ use linux_raw_sys::general as raw;
 use linux_raw_sys::ioctl;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
-/// Of <linux/kd.h>.
-const KDGKBTYPE: u32 = 0x4b33;
-const KDGETMODE: u32 = 0x4b3b;
-const KDGKBMODE: u32 = 0x4b44;
-
-/// VT_OPENQRY and VT_GETSTATE of <linux/vt.h>: programs ask them to find out whether this is a screen.
-const VT_OPENQRY: u32 = 0x5600;
-const VT_GETSTATE: u32 = 0x5603;
-
 /// `struct vt_stat`: the terminal in front, the signal to send, and which terminals are open, one bit each.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
@@ -107,11 +98,11 @@ pub(super) fn serve(
         ioctl::TIOCSETD => set_discipline(terminal, get(space, argument)?),
         ioctl::TIOCVHANGUP => hang_up(terminal),
         // What programs ask to find out whether this is a screen: a keyboard of 101 keys, text mode, UTF-8.
-        KDGKBTYPE if terminal.hardware().is_screen() => put(space, argument, &2u8),
-        KDGETMODE if terminal.hardware().is_screen() => put(space, argument, &0i32),
-        KDGKBMODE if terminal.hardware().is_screen() => put(space, argument, &3i32),
-        VT_OPENQRY if terminal.hardware().is_screen() => put(space, argument, &2i32),
-        VT_GETSTATE if terminal.hardware().is_screen() => {
+        ioctl::KDGKBTYPE if terminal.hardware().is_screen() => put(space, argument, &2u8),
+        ioctl::KDGETMODE if terminal.hardware().is_screen() => put(space, argument, &0i32),
+        ioctl::KDGKBMODE if terminal.hardware().is_screen() => put(space, argument, &3i32),
+        ioctl::VT_OPENQRY if terminal.hardware().is_screen() => put(space, argument, &2i32),
+        ioctl::VT_GETSTATE if terminal.hardware().is_screen() => {
             put(space, argument, &VirtualTerminals { active: 1, signal: 0, open: 0b11 })
         }
         _ => Err(Errno::ENOTTY),

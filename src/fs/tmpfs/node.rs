@@ -21,16 +21,13 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicU64, Ordering};
+use linux_raw_sys::general::{FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, XATTR_CREATE, XATTR_REPLACE};
 
 /// Bytes that a directory entry counts in st_size (Linux's BOGO_DIRENT_SIZE).
 const ENTRY_SIZE: u64 = 20;
 
 /// "relatime": an access time older than this is renewed at each access (mount(8)).
 const DAY_NS: i64 = 24 * 60 * 60 * 1_000_000_000;
-
-/// setxattr(2)'s flags.
-const XATTR_CREATE: u32 = 1;
-const XATTR_REPLACE: u32 = 2;
 
 /// An inode.
 pub(super) struct Node {
@@ -394,15 +391,12 @@ impl Inode for Node {
     }
 
     fn allocate(&self, mode: u32, offset: u64, length: u64) -> Result {
-        /// fallocate(2): the size stays; the range becomes a hole.
-        const KEEP_SIZE: u32 = 1;
-        const PUNCH_HOLE: u32 = 2;
         let Body::Regular(content) = &self.body else { return Err(Errno::ENODEV) };
         let end = offset.checked_add(length).filter(|end| *end <= i64::MAX as u64).ok_or(Errno::EFBIG)?;
         let _order = content.order.lock();
         match mode {
-            mode if mode == PUNCH_HOLE | KEEP_SIZE => content.pages.punch(offset, length)?,
-            0 | KEEP_SIZE => {
+            mode if mode == FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE => content.pages.punch(offset, length)?,
+            0 | FALLOC_FL_KEEP_SIZE => {
                 let page = PAGE_SIZE as u64;
                 let (first, last) = (offset / page, end.div_ceil(page));
                 self.shared.require_pages((last - first).saturating_sub(content.pages.resident() as u64))?;

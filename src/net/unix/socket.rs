@@ -13,11 +13,8 @@ use crate::rank::Rank;
 use crate::vm::{Destination, Source};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::AF_UNIX;
-
-/// ioctl(2): bytes to read, and bytes that nobody has read yet (SIOCINQ is FIONREAD).
-const FIONREAD: u32 = 0x541b;
-const SIOCOUTQ: u32 = 0x5411;
 
 /// A socket. Dropping it closes it.
 pub(crate) struct UnixSocket {
@@ -212,7 +209,7 @@ impl Socket for UnixSocket {
                 let lengths = inbox.messages.iter().map(|message| message.length);
                 Ok(if self.end.kind == SocketKind::Datagram { lengths.take(1).sum() } else { lengths.sum() })
             }
-            SIOCOUTQ => Ok(self.end.unread()),
+            TIOCOUTQ => Ok(self.end.unread()),
             _ => Err(Errno::ENOTTY),
         }
     }

@@ -13,6 +13,7 @@ use crate::process::{AlternateStack, Thread};
 use crate::vm::{AddressSpace, UserPtr};
 use alloc::sync::Arc;
 use core::mem::offset_of;
+use linux_raw_sys::general::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Leaf functions may use this much below the stack pointer (System V ABI, "red zone").
@@ -34,10 +35,6 @@ const FXSAVE_SIZE: usize = 512;
 const XSAVE_HEADER_WORDS: usize = 8;
 /// The components that the FXSAVE area holds.
 const X87_AND_SSE: u64 = 3;
-/// SS_ONSTACK, SS_DISABLE and SS_AUTODISARM (sigaltstack(2)).
-pub(crate) const SS_ONSTACK: u32 = 1;
-pub(crate) const SS_DISABLE: u32 = 2;
-pub(crate) const SS_AUTODISARM: u32 = 1 << 31;
 /// User code and stack selectors as Linux numbers them; programs see them here.
 const USER_CS: u16 = 0x33;
 const USER_SS: u16 = 0x2b;

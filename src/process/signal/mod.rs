@@ -27,7 +27,7 @@ mod send;
 
 pub(crate) use deliver::{Delivery, InterruptedCall, deliver};
 pub(crate) use disposition::{Action, ActionFlags, DEFAULT, Dispositions, IGNORE};
-pub(crate) use frame::{SS_AUTODISARM, SS_DISABLE, SS_ONSTACK, UserStack, describe, is_on, pop};
+pub(crate) use frame::{UserStack, describe, is_on, pop};
 pub(crate) use information::{ChildChange, SignalInfo, code};
 pub(crate) use number::{DefaultAction, Signal, SignalSet};
 pub(crate) use pending::Pending;

@@ -5,6 +5,7 @@ use crate::fs::{Capabilities, Identity};
 use crate::process::{NAME_LENGTH, Signal, table};
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
+use linux_raw_sys::general::{_LINUX_CAPABILITY_VERSION_1, _LINUX_CAPABILITY_VERSION_2, _LINUX_CAPABILITY_VERSION_3};
 use linux_raw_sys::prctl as raw;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -21,10 +22,6 @@ const SECURE_BITS: u32 = 0xff;
 const SECURE_LOCKS: u32 = 0xaa;
 /// "Query only" of personality(2).
 const PERSONALITY_QUERY: u32 = u32::MAX;
-/// _LINUX_CAPABILITY_VERSION_1, _2 and _3.
-const CAPABILITY_VERSION_1: u32 = 0x1998_0330;
-const CAPABILITY_VERSION_2: u32 = 0x2007_1026;
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
 /// arch_prctl(2).
 pub(crate) fn arch_prctl(ctx: &Ctx<'_>, operation: i32, address: u64) -> Result<usize> {
@@ -194,10 +191,10 @@ pub(crate) struct CapabilityData {
 fn words(header: UserPtr<'_, CapabilityHeader>) -> Result<(CapabilityHeader, usize)> {
     let value = header.read()?;
     match value.version {
-        CAPABILITY_VERSION_1 => Ok((value, 1)),
-        CAPABILITY_VERSION_2 | CAPABILITY_VERSION_3 => Ok((value, 2)),
+        _LINUX_CAPABILITY_VERSION_1 => Ok((value, 1)),
+        _LINUX_CAPABILITY_VERSION_2 | _LINUX_CAPABILITY_VERSION_3 => Ok((value, 2)),
         _ => {
-            header.write(&CapabilityHeader { version: CAPABILITY_VERSION_3, ..value })?;
+            header.write(&CapabilityHeader { version: _LINUX_CAPABILITY_VERSION_3, ..value })?;
             Err(Errno::EINVAL)
         }
     }

@@ -8,14 +8,12 @@ use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
 use alloc::format;
 use alloc::vec::Vec;
+use linux_raw_sys::general::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 
 /// The longest path with its NUL (PATH_MAX).
 const PATH_MAX: usize = 4096;
 /// The longest single argument (MAX_ARG_STRLEN).
 const ARGUMENT_MAX: usize = 32 * 4096;
-/// AT_EMPTY_PATH and AT_SYMLINK_NOFOLLOW of execveat(2).
-const AT_EMPTY_PATH: u32 = 0x1000;
-const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 
 /// execve(2), execveat(2).
 pub(crate) fn execve(

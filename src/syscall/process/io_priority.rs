@@ -14,14 +14,14 @@ const CLASS_SHIFT: u32 = 13;
 const LEVELS: u32 = 8;
 
 /// ioprio_get(2): the best of those named.
-pub(crate) fn ioprio_get(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<usize> {
+pub(crate) fn ioprio_get(ctx: &Ctx<'_>, which: u32, who: u32) -> Result<usize> {
     let threads = threads_of(ctx, scope(which)?, who)?;
     let value = threads.iter().map(|thread| thread.attributes().io_priority).min().ok_or(Errno::ESRCH)?;
     Ok(value as usize)
 }
 
 /// ioprio_set(2).
-pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Result {
+pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: u32, who: u32, value: u32) -> Result {
     let (class, level) = (value >> CLASS_SHIFT, value & ((1 << CLASS_SHIFT) - 1));
     let own = ctx.identity();
     match class {
@@ -44,6 +44,6 @@ pub(crate) fn ioprio_set(ctx: &Ctx<'_>, which: i32, who: u32, value: u32) -> Res
 }
 
 /// Turns IOPRIO_WHO_PROCESS, _PGRP and _USER into the PRIO_ constants of getpriority(2).
-fn scope(which: i32) -> Result<i32> {
+fn scope(which: u32) -> Result<u32> {
     if (1..=3).contains(&which) { Ok(which - 1) } else { Err(Errno::EINVAL) }
 }

@@ -9,16 +9,13 @@ use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use linux_raw_sys::general::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// RUSAGE_SELF, RUSAGE_CHILDREN, RUSAGE_THREAD.
 const RUSAGE_SELF: i32 = 0;
 const RUSAGE_CHILDREN: i32 = -1;
 const RUSAGE_THREAD: i32 = 1;
-/// PRIO_PROCESS, PRIO_PGRP, PRIO_USER.
-const PRIO_PROCESS: i32 = 0;
-const PRIO_PGRP: i32 = 1;
-const PRIO_USER: i32 = 2;
 
 /// `struct rlimit64`.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable)]
@@ -157,14 +154,14 @@ pub(crate) fn times(ctx: &Ctx<'_>, times: UserPtr<'_, UserTimes>) -> Result<usiz
 }
 
 /// getpriority(2): the highest priority of those named, as 20 - nice.
-pub(crate) fn getpriority(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<usize> {
+pub(crate) fn getpriority(ctx: &Ctx<'_>, which: u32, who: u32) -> Result<usize> {
     let threads = threads_of(ctx, which, who)?;
     let nice = threads.iter().filter_map(|thread| nice_of(thread)).min().ok_or(Errno::ESRCH)?;
     Ok((20 - i32::from(nice)) as usize)
 }
 
 /// setpriority(2): ESRCH, EPERM for other users' processes, EACCES for a better value without CAP_SYS_NICE.
-pub(crate) fn setpriority(ctx: &Ctx<'_>, which: i32, who: u32, nice: i32) -> Result<usize> {
+pub(crate) fn setpriority(ctx: &Ctx<'_>, which: u32, who: u32, nice: i32) -> Result<usize> {
     let nice = nice.clamp(-20, 19) as i8;
     let threads = threads_of(ctx, which, who)?;
     let own = ctx.identity();
@@ -198,7 +195,7 @@ pub(crate) fn setpriority(ctx: &Ctx<'_>, which: i32, who: u32, nice: i32) -> Res
 }
 
 /// Returns the threads that PRIO_PROCESS, PRIO_PGRP or PRIO_USER names. EINVAL.
-pub(super) fn threads_of(ctx: &Ctx<'_>, which: i32, who: u32) -> Result<Vec<Arc<Thread>>> {
+pub(super) fn threads_of(ctx: &Ctx<'_>, which: u32, who: u32) -> Result<Vec<Arc<Thread>>> {
     match which {
         PRIO_PROCESS if who == 0 => Ok(alloc::vec![ctx.thread().clone()]),
         PRIO_PROCESS => Ok(table::find_thread(who as i32).into_iter().collect()),

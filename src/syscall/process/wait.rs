@@ -8,12 +8,7 @@ use crate::process::{self, Signal, SignalInfo, WaitOptions, Which, job_control::
 use crate::syscall::argument::Fd;
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
-
-/// P_ALL, P_PID, P_PGID, P_PIDFD of waitid(2).
-const P_ALL: i32 = 0;
-const P_PID: i32 = 1;
-const P_PGID: i32 = 2;
-const P_PIDFD: i32 = 3;
+use linux_raw_sys::general::{P_ALL, P_PGID, P_PID, P_PIDFD};
 
 /// wait4(2).
 pub(crate) fn wait4(
@@ -40,7 +35,7 @@ pub(crate) fn wait4(
 
 /// waitid(2).
 pub(crate) fn waitid(
-    ctx: &Ctx<'_>, kind: i32, id: i32, info: UserPtr<'_, SignalInfo>, options: u32, usage: UserPtr<'_, UserUsage>,
+    ctx: &Ctx<'_>, kind: u32, id: i32, info: UserPtr<'_, SignalInfo>, options: u32, usage: UserPtr<'_, UserUsage>,
 ) -> Result {
     let events = WaitOptions::EXITED | WaitOptions::STOPPED | WaitOptions::CONTINUED;
     let mut options = WaitOptions::from_bits(options).ok_or(Errno::EINVAL)?;
