@@ -83,7 +83,7 @@ pub(crate) use inotify::Inotify;
 pub(crate) use memory_file::memory_file;
 pub(crate) use mount::{Mount, MountFlags, Namespace, Volume};
 pub(crate) use mounting::MountRequest;
-pub(crate) use open::{KNOWN_FLAGS, metadata_of, open_file, open_to_run, path_of};
+pub(crate) use open::{KNOWN_FLAGS, check_flags, metadata_of, open_file, open_to_run, path_of};
 pub(crate) use path::{Path, Places, View};
 pub(crate) use permission::{Access, check as check_permission};
 pub(crate) use rename::RenameFlags;

@@ -15,6 +15,13 @@ const UNNAMED: u32 = 0o20000000;
 /// All bits that openat2(2) knows.
 pub(crate) const KNOWN_FLAGS: u32 = StatusFlags::all().bits() | O_CREAT | O_EXCL | O_TRUNC | UNNAMED | O_CLOEXEC;
 
+/// Checks open(2)'s flags, which comes before all else. EINVAL.
+pub(crate) fn check_flags(flags: u32) -> Result {
+    let is_directory = flags & StatusFlags::DIRECTORY.bits() != 0;
+    let is_wrong = is_directory && flags & O_CREAT != 0 || flags & UNNAMED != 0 && (!is_directory || flags & 3 == 0);
+    Errno::EINVAL.when(is_wrong && flags & StatusFlags::PATH.bits() == 0)
+}
+
 impl View {
     /// open(2), all flags but O_CLOEXEC: `flags` are the raw O_* bits.
     pub(crate) fn open(&self, name: &[u8], flags: u32, mode: u32) -> Result<Arc<OpenFile>> {
@@ -25,7 +32,7 @@ impl View {
     pub(crate) fn open_restricted(
         &self, name: &[u8], flags: u32, mode: u32, restrictions: Restrictions,
     ) -> Result<Arc<OpenFile>> {
-        let request = Request::new(flags, mode)?;
+        let request = Request::new(flags, mode);
         if request.has(UNNAMED) {
             let directory = Walk::restricted(self, name, restrictions)?.finish(true)?;
             return self.open_unnamed(&directory, &request);
@@ -137,16 +144,13 @@ struct Request {
 
 impl Request {
     /// Reads the flags: EINVAL for what does not go together.
-    fn new(flags: u32, mode: u32) -> Result<Request> {
+    fn new(flags: u32, mode: u32) -> Request {
         let mut flags = flags;
         if flags & StatusFlags::PATH.bits() != 0 {
             flags &= (StatusFlags::PATH | StatusFlags::DIRECTORY | StatusFlags::NO_FOLLOW).bits();
         }
-        let is_directory = flags & StatusFlags::DIRECTORY.bits() != 0;
-        Errno::EINVAL.when(is_directory && flags & O_CREAT != 0)?;
-        Errno::EINVAL.when(flags & UNNAMED != 0 && (!is_directory || flags & 3 == 0))?;
         let status = StatusFlags::from_bits_truncate(flags & !(O_CREAT | O_EXCL | O_TRUNC | O_CLOEXEC));
-        Ok(Request { raw: flags, status, mode: mode & 0o7777 })
+        Request { raw: flags, status, mode: mode & 0o7777 }
     }
 
     fn has(&self, flag: u32) -> bool {

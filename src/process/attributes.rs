@@ -25,6 +25,8 @@ pub(crate) struct Attributes {
     pub(crate) parent_death_signal: i32,
     /// PR_SET_NO_NEW_PRIVS: for good.
     pub(crate) no_new_privileges: bool,
+    /// It became a user who has more threads than RLIMIT_NPROC allows: execve(2) looks once more.
+    pub(super) has_too_many: bool,
     /// PR_SET_SECUREBITS.
     pub(crate) secure_bits: u32,
     /// PR_SET_TIMERSLACK.
@@ -41,6 +43,7 @@ impl Attributes {
             name_length: 0,
             parent_death_signal: 0,
             no_new_privileges: false,
+            has_too_many: false,
             secure_bits: 0,
             timer_slack_ns: 50_000,
             io_priority: 0,

@@ -11,7 +11,8 @@ use super::rseq;
 use super::signal::{Pending, SignalInfo, SignalSet};
 use super::thread_group::Usage;
 use super::trace::Trace;
-use super::{Process, Restart};
+use super::{Process, Resource, Restart};
+use crate::errno::{Errno, Result};
 use crate::file::{Charge, FdTable};
 use crate::fs::{Identity, Places, View};
 use crate::ipc::semaphore::UndoList;
@@ -210,10 +211,23 @@ impl Thread {
     pub(crate) fn set_identity(&self, identity: Identity) {
         let identity = Arc::new(identity);
         if identity.uid != self.identity().uid {
+            self.attributes.lock().has_too_many = self.is_beyond_limit(identity.uid);
             *self.charge.lock() = THREADS.charge(identity.uid, 1, usize::MAX);
         }
         let old = core::mem::replace(&mut *self.identity.lock(), identity);
         drop(old);
+    }
+
+    /// Returns whether the user has more threads than RLIMIT_NPROC allows; root may have any number.
+    fn is_beyond_limit(&self, uid: u32) -> bool {
+        uid != 0 && THREADS.of(uid) as u64 > self.process.limit(Resource::Processes)
+    }
+
+    /// "EAGAIN … the caller has changed its real UID …, and is still above its RLIMIT_NPROC limit" (execve(2)).
+    pub(crate) fn check_new_user(&self) -> Result {
+        let has_too_many = self.attributes().has_too_many && self.is_beyond_limit(self.identity().uid);
+        self.attributes.lock().has_too_many = has_too_many;
+        Errno::EAGAIN.when(has_too_many)
     }
 
     /// Takes what counts it as one of its user's threads.

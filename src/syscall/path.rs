@@ -6,7 +6,8 @@ use super::file::{CLOSE_ON_EXEC, reserve};
 use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, FileKind, OpenFile, StatusFlags};
 use crate::fs::{
-    Access, Capabilities, Identity, KNOWN_FLAGS, NewNode, PATH_LIMIT, Path, RenameFlags, Restrictions, View, path_of,
+    Access, Capabilities, Identity, KNOWN_FLAGS, NewNode, PATH_LIMIT, Path, RenameFlags, Restrictions, View,
+    check_flags, path_of,
 };
 use crate::vm::{UserPtr, UserString};
 use alloc::sync::Arc;
@@ -107,8 +108,10 @@ pub(crate) fn creat(ctx: &Ctx<'_>, name: UserStr<'_>, mode: u32) -> Result<usize
 
 /// open(2), openat(2).
 pub(crate) fn open(ctx: &Ctx<'_>, at: At<'_>, flags: u32, mode: u32) -> Result<usize> {
+    check_flags(flags)?;
     let buffer = &mut UserString::new();
     let name = read_name(at.name, buffer)?;
+    Errno::ENOENT.when(name.is_empty())?;
     let fd = reserve(ctx)?;
     let file = view_for(ctx, at.directory, name)?.open(name, flags, mode)?;
     Ok(fd.fill(file, flags & CLOSE_ON_EXEC != 0) as usize)
@@ -129,8 +132,10 @@ pub(crate) fn openat2(ctx: &Ctx<'_>, at: At<'_>, how: UserPtr<'_, [u64; 3]>, siz
     let restrictions = Restrictions::from_bits(resolve & !RESOLVE_CACHED).ok_or(Errno::EINVAL)?;
     Errno::EINVAL.when(restrictions.contains(Restrictions::BENEATH | Restrictions::IN_ROOT))?;
     Errno::EAGAIN.when(resolve & RESOLVE_CACHED != 0)?;
+    check_flags(flags as u32)?;
     let buffer = &mut UserString::new();
     let name = read_name(at.name, buffer)?;
+    Errno::ENOENT.when(name.is_empty())?;
     let fd = reserve(ctx)?;
     let mut view = if restrictions.is_empty() { view_for(ctx, at.directory, name)? } else { ctx.view(at.directory)? };
     if restrictions.contains(Restrictions::IN_ROOT) {

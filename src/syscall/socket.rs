@@ -23,8 +23,8 @@ pub(super) const ADDRESS_LIMIT: usize = 128;
 /// socket(2).
 pub(crate) fn socket(ctx: &Ctx<'_>, family: u32, kind: u32, protocol: u32) -> Result<usize> {
     check_kind(family, kind)?;
-    let fd = reserve(ctx)?;
-    Ok(fill(fd, net::create(family, kind & !FLAGS, protocol)?, kind))
+    let socket = net::create(family, kind & !FLAGS, protocol)?;
+    Ok(fill(reserve(ctx)?, socket, kind))
 }
 
 /// socketpair(2).

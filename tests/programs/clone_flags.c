@@ -104,6 +104,28 @@ static void many(void)
     }
     waitpid(pid, &status, 0);
     check("and its zombies, until they are waited for", status == 0);
+    pid = fork();
+    if (pid == 0) {
+        struct rlimit one = {1, 1};
+        int news[2];
+        char byte;
+        pid_t other = pipe(news) == 0 ? fork() : -1;
+        if (other == 0) {
+            pthread_t thread;
+            if (setuid(54325) || pthread_create(&thread, NULL, sleep_long, NULL) || write(news[1], "", 1) != 1)
+                _exit(1);
+            sleep_long(NULL);
+        }
+        if (read(news[0], &byte, 1) != 1 || setrlimit(RLIMIT_NPROC, &one) || setuid(54325))
+            _exit(2);
+        if (execl("/nowhere", "nowhere", NULL) != -1 || errno != EAGAIN)
+            _exit(3);
+        if (kill(other, SIGKILL) || waitpid(other, NULL, 0) != other)
+            _exit(4);
+        _exit(execl("/nowhere", "nowhere", NULL) != -1 || errno != ENOENT ? 5 : 0);
+    }
+    waitpid(pid, &status, 0);
+    check("who became a user with too many may not exec, until there are fewer", status == 0);
 }
 
 static int set_scheduler(int policy, int priority)

@@ -46,6 +46,11 @@ static void files(void)
     check_error("no descriptor for a file that is not there", open("missing", O_RDONLY), EMFILE);
     check_error("no descriptor for a queue", mq_open("/limit", O_CREAT | O_RDWR, 0600, NULL), EMFILE);
     check_error("it is not made either", mq_unlink("/limit"), ENOENT);
+    check_error("flags are looked at before", open("/tmp", O_TMPFILE | O_RDONLY), EINVAL);
+    check_error("and before the name", syscall(SYS_open, NULL, O_TMPFILE | O_RDONLY), EINVAL);
+    check_error("the name too", open("", O_RDONLY), ENOENT);
+    check_error("a socket's family is looked at before", socket(AF_UNIX, SOCK_STREAM, 99), EPROTONOSUPPORT);
+    check_error("then there is none for it", socket(AF_UNIX, SOCK_STREAM, 0), EMFILE);
     free_all();
     check("an open that fails leaves its descriptor free", open("missing", O_RDONLY) == -1 && errno == ENOENT);
     check("so the next gets it", open("kept", O_RDONLY) == 3 && close(3) == 0);

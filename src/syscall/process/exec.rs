@@ -22,6 +22,7 @@ pub(crate) fn execve(
 ) -> Result<usize> {
     Errno::EINVAL.when(flags & !(AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW) != 0)?;
     let name = name.read_string(PATH_MAX)?;
+    ctx.thread().check_new_user()?;
     // Only a relative name starts at the descriptor, which then must be a directory.
     let is_relative = name.first().is_some_and(|&first| first != b'/');
     let view = ctx.view(if is_relative { directory } else { Fd::CURRENT })?;
