@@ -16,7 +16,7 @@ pub(crate) mod semaphore;
 /// Shared memory: shmget(2) and relatives.
 pub(crate) mod shared_memory;
 
-pub(crate) use registry::{Object, Registry, Right};
+pub(crate) use registry::{Object, Owner, Registry, Right};
 
 /// Offers the file system of message queues.
 pub(crate) fn start() {

@@ -4,14 +4,14 @@
 //! here: a node holds closures that ask the room that owns the fact. Names are never cached by the directory
 //! cache, because processes come and go.
 
+/// Directory trees that stay as they are made.
+mod fixed;
+
 /// /proc/PID/maps and smaps.
 mod maps;
 
 /// /proc/PID/mounts and mountinfo.
 mod mounts;
-
-/// /proc/net.
-mod net;
 
 /// Directories, texts and links whose content is made when asked for.
 mod node;

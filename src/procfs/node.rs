@@ -98,7 +98,8 @@ impl Node {
         Arc::new(Node { identity, content })
     }
 
-    fn kind(&self) -> FileKind {
+    /// Returns the node's type.
+    pub(super) fn kind(&self) -> FileKind {
         match self.content {
             Content::Directory(_) => FileKind::Directory,
             Content::Text { .. } | Content::Memory(_) => FileKind::Regular,
@@ -285,20 +286,4 @@ pub(super) fn parse_id(name: &[u8]) -> Option<i32> {
 /// Wraps a function that makes text as a `Read`.
 pub(super) fn text(make: impl Fn() -> String + Send + Sync + 'static) -> Read {
     Box::new(move || Ok(make().into_bytes()))
-}
-
-/// A directory with a fixed list of entries.
-pub(super) struct FixedDirectory {
-    pub(super) entries: Vec<(&'static str, Arc<Node>)>,
-}
-
-impl Directory for FixedDirectory {
-    fn find(&self, name: &[u8]) -> Result<Arc<Node>> {
-        let found = self.entries.iter().find(|(entry, _)| entry.as_bytes() == name);
-        found.map(|(_, node)| node.clone()).ok_or(Errno::ENOENT)
-    }
-
-    fn names(&self) -> Vec<(Vec<u8>, FileKind)> {
-        self.entries.iter().map(|(name, node)| (name.as_bytes().to_vec(), node.kind())).collect()
-    }
 }

@@ -4,9 +4,10 @@
 //! Linux the texts that tell about memory belong to that rule, the rest is for all.
 
 use super::Device;
+use super::fixed::FixedDirectory;
 use super::node::{Content, Directory, Node, NodeIdentity, Target, Write, number_of, parse_id, text};
 use super::status::{self, Subject};
-use super::{maps, mounts, net};
+use super::{fixed, maps, mounts};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use crate::fs::{self, Capabilities, Path};
@@ -57,7 +58,7 @@ const ENTRIES: &[(&str, u32, Entry)] = &[
     ("mem", 0o600, Memory),
     ("mountinfo", 0o444, Text(|subject| mount_list(subject, mounts::mountinfo))),
     ("mounts", 0o444, Text(|subject| mount_list(subject, mounts::mounts))),
-    ("net", 0o555, Folder(|device, _| net::directory(device))),
+    ("net", 0o555, Folder(net)),
     ("oom_score", 0o444, Text(status::oom_score)),
     ("oom_score_adj", 0o644, Setting(oom_score_adjustment, set_oom_score_adjustment)),
     ("personality", 0o400, Text(|subject| format!("{:08x}\n", subject.process.personality()))),
@@ -140,6 +141,12 @@ impl Directory for ProcessDirectory {
     fn process(&self) -> Option<Arc<Process>> {
         self.subject.thread.is_none().then(|| self.subject.process.clone())
     }
+}
+
+/// /proc/PID/net: the sockets that there are, the same for every process.
+fn net(device: Device, _: Subject) -> Content {
+    let table = fixed::file(device, "unix", text(crate::net::unix::list), None);
+    Content::Directory(Box::new(FixedDirectory::new(device, "net", 0o555, &[table])))
 }
 
 /// Returns whether the caller may look into the process.

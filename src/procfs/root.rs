@@ -1,6 +1,7 @@
 //! The root of /proc: the processes' directories, and what is not about one process.
 
-use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, Target, text};
+use super::fixed::{self, FixedDirectory, Leaf};
+use super::node::{Content, Directory, Node, NodeIdentity, text};
 use super::{Device, process, sysctl, system, sysvipc};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
@@ -33,43 +34,35 @@ const TEXTS: &[(&str, Show)] = &[
     ("partitions", || String::from("major minor  #blocks  name\n\n")),
     ("stat", system::stat),
     ("swaps", || String::from("Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")),
+    ("sysvipc/msg", sysvipc::queues),
+    ("sysvipc/sem", sysvipc::sets),
+    ("sysvipc/shm", sysvipc::segments),
     ("uptime", system::uptime),
     ("version", version),
     ("vmstat", system::vmstat),
 ];
 
+/// Makes a link's target.
+type Point = fn() -> Result<String>;
+
+const LINKS: &[(&str, Point)] = &[
+    ("self", || Ok(caller()?.process().id().to_string())),
+    ("thread-self", || caller().map(|thread| format!("{}/task/{}", thread.process().id(), thread.id()))),
+    ("mounts", || Ok(String::from("self/mounts"))),
+    ("net", || Ok(String::from("self/net"))),
+];
+
 /// Makes the root directory of /proc.
 pub(super) fn tree(device: Device) -> Arc<Node> {
-    let file = |name: &str, content| Node::new(NodeIdentity::of_root(device, name, 0o444), content);
-    let link =
-        |name: &str, target: Target| Node::new(NodeIdentity::of_root(device, name, 0o777), Content::Link(target));
-    let mut entries: Vec<(&'static str, Arc<Node>)> = TEXTS
-        .iter()
-        .map(|(name, make)| (*name, file(name, Content::Text { read: text(*make), write: None })))
-        .collect();
-    entries.push(("self", link("self", Box::new(|| Ok((caller()?.process().id().to_string().into_bytes(), None))))));
-    entries.push((
-        "thread-self",
-        link(
-            "thread-self",
-            Box::new(|| {
-                let thread = caller()?;
-                Ok((format!("{}/task/{}", thread.process().id(), thread.id()).into_bytes(), None))
-            }),
-        ),
-    ));
-    entries.push(("mounts", link("mounts", Box::new(|| Ok((b"self/mounts".to_vec(), None))))));
-    entries.push(("net", link("net", Box::new(|| Ok((b"self/net".to_vec(), None))))));
-    entries.push(("sys", sysctl::tree(device)));
-    entries.push(("sysvipc", sysvipc::tree(device)));
-    entries.push((
-        "sysrq-trigger",
-        Node::new(
-            NodeIdentity::of_root(device, "sysrq-trigger", 0o200),
-            Content::Text { read: Box::new(|| Err(Errno::EIO)), write: Some(Box::new(system_request)) },
-        ),
-    ));
-    let root = Root { device, fixed: FixedDirectory { entries } };
+    let texts = TEXTS.iter().map(|(path, make)| fixed::file(device, path, text(*make), None));
+    let mut leaves: Vec<Leaf> = texts.chain(sysctl::leaves(device)).collect();
+    for (name, target) in LINKS {
+        let content = Content::Link(Box::new(move || Ok((target()?.into_bytes(), None))));
+        leaves.push(((*name).into(), Node::new(NodeIdentity::of_root(device, name, 0o777), content)));
+    }
+    let request = Content::Text { read: Box::new(|| Err(Errno::EIO)), write: Some(Box::new(system_request)) };
+    leaves.push(("sysrq-trigger".into(), Node::new(NodeIdentity::of_root(device, "sysrq-trigger", 0o200), request)));
+    let root = Root { device, fixed: FixedDirectory::new(device, "", 0o555, &leaves) };
     Node::new(NodeIdentity::of_root(device, "", 0o555), Content::Directory(Box::new(root)))
 }
 

@@ -1,7 +1,8 @@
 //! /proc/sys: the values of sysctl(8) that programs read, and those that they may set.
 
 use super::Device;
-use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, Write, text};
+use super::fixed::{self, Leaf};
+use super::node::{Write, text};
 use super::system;
 use crate::errno::{Errno, Result};
 use crate::file::pipe;
@@ -14,7 +15,6 @@ use crate::vm::commit;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A value: its path below /proc/sys, what it shows, and how it is set if it can be.
@@ -143,34 +143,12 @@ fn set_domain_name(name: &str) -> Result {
     system_name::set_domain_name(name.as_bytes())
 }
 
-/// Makes the directory /proc/sys.
-pub(super) fn tree(device: Device) -> Arc<Node> {
-    folder(device, "")
-}
-
-/// Makes the directory of all values whose paths begin with `prefix` (empty, or ending in a slash).
-fn folder(device: Device, prefix: &'static str) -> Arc<Node> {
-    let mut entries: Vec<(&'static str, Arc<Node>)> = Vec::new();
-    for value in VALUES {
-        let Some(rest) = value.path.strip_prefix(prefix) else { continue };
-        match rest.split_once('/') {
-            None => entries.push((rest, leaf(device, value))),
-            Some((name, _)) if entries.last().is_some_and(|(last, _)| *last == name) => {}
-            Some((name, _)) => {
-                let length = prefix.len() + name.len() + 1;
-                entries.push((name, folder(device, &value.path[..length])));
-            }
-        }
-    }
-    let content: Box<dyn Directory> = Box::new(FixedDirectory { entries });
-    Node::new(NodeIdentity::of_root(device, &format!("sys/{prefix}"), 0o555), Content::Directory(content))
-}
-
-fn leaf(device: Device, value: &'static Value) -> Arc<Node> {
-    let permissions = if value.kind.is_settable() { 0o644 } else { 0o444 };
-    let write: Option<Write> = value.kind.is_settable().then(|| -> Write {
-        Box::new(|bytes| value.kind.set(core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n')))
-    });
-    let read = text(|| format!("{}\n", value.kind.show().trim_end()));
-    Node::new(NodeIdentity::of_root(device, value.path, permissions), Content::Text { read, write })
+/// Makes the files below /proc.
+pub(super) fn leaves(device: Device) -> impl Iterator<Item = Leaf> {
+    VALUES.iter().map(move |Value { path, kind }| {
+        let set =
+            |bytes: &[u8]| kind.set(core::str::from_utf8(bytes).map_err(|_| Errno::EINVAL)?.trim_end_matches('\n'));
+        let write = kind.is_settable().then(|| -> Write { Box::new(set) });
+        fixed::file(device, &format!("sys/{path}"), text(|| format!("{}\n", kind.show().trim_end())), write)
+    })
 }

@@ -2,11 +2,11 @@
 //! as "not there".
 
 use super::Device;
-use super::node::{Content, Directory, FixedDirectory, Node, NodeIdentity, Write, text};
+use super::fixed::{self, Leaf};
+use super::node::{Node, Write, text};
 use super::status::{mask, ranges};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::LARGE_PAGE_SIZE;
-use crate::machine::sync::Once;
 use crate::machine::{cpu, platform};
 use crate::tty;
 use crate::vm::large_pages;
@@ -22,7 +22,7 @@ type Show = fn() -> String;
 /// What the administrator chooses at run time: when programs get large pages.
 const LARGE_PAGES: &str = "kernel/mm/transparent_hugepage/enabled";
 
-/// Every value, by its path below /sys, in order.
+/// Every value, by its path below /sys.
 const VALUES: &[(&str, Show)] = &[
     ("class/tty/console/active", || String::from(tty::active_consoles())),
     ("devices/system/clocksource/clocksource0/available_clocksource", || String::from("tsc")),
@@ -31,12 +31,8 @@ const VALUES: &[(&str, Show)] = &[
     ("devices/system/cpu/online", all_cpus),
     ("devices/system/cpu/possible", all_cpus),
     ("devices/system/cpu/present", all_cpus),
-    (LARGE_PAGES, large_pages),
     ("kernel/mm/transparent_hugepage/hpage_pmd_size", || format!("{LARGE_PAGE_SIZE}")),
 ];
-
-/// Where the CPUs are.
-const CPUS: &str = "devices/system/cpu/";
 
 /// Directories that stay empty, for programs that only look.
 const EMPTY: &[&str] = &["block", "bus", "class/block", "class/net", "fs", "module", "power"];
@@ -58,75 +54,32 @@ fn all_cpus() -> String {
     ranges(cpu::online())
 }
 
-/// Makes the root directory of /sys.
+/// Makes the whole tree.
 pub(super) fn tree(device: Device) -> Arc<Node> {
-    folder(device, "")
-}
-
-/// Makes the directory of everything whose path begins with `prefix` (empty, or ending in a slash).
-fn folder(device: Device, prefix: &'static str) -> Arc<Node> {
-    let mut entries: Vec<(&'static str, Arc<Node>)> = Vec::new();
-    let values = VALUES.iter().map(|(path, show)| (*path, Some(*show)));
-    for (path, show) in values.chain(EMPTY.iter().map(|path| (*path, None))) {
-        let Some(rest) = path.strip_prefix(prefix).filter(|rest| !rest.is_empty()) else { continue };
-        let name = rest.split_once('/').map_or(rest, |(name, _)| name);
-        if entries.iter().any(|(entry, _)| *entry == name) {
-            continue;
-        }
-        let node = match show.filter(|_| rest == name) {
-            Some(show) => {
-                let read = text(move || show() + "\n");
-                let write = (path == LARGE_PAGES).then(|| -> Write { Box::new(choose_large_pages) });
-                let permissions = if write.is_some() { 0o644 } else { 0o444 };
-                Node::new(NodeIdentity::of_root(device, path, permissions), Content::Text { read, write })
-            }
-            None if rest == name => empty_folder(device, path),
-            None => folder(device, &path[..prefix.len() + name.len() + 1]),
-        };
-        entries.push((name, node));
-    }
-    if prefix == CPUS {
-        entries.extend(cpu_names().iter().enumerate().map(|(cpu, name)| (name.as_str(), cpu_folder(device, cpu))));
-    }
-    directory(device, prefix, Box::new(FixedDirectory { entries }))
-}
-
-/// Returns the names of the folders that stand for the CPUs.
-fn cpu_names() -> &'static [String] {
-    static NAMES: Once<Vec<String>> = Once::new();
-    NAMES.call_once(|| (0..cpu::count()).map(|cpu| format!("cpu{cpu}")).collect())
-}
-
-/// Makes the folder of one CPU. Each list of CPUs goes by an old and a new name (Documentation/admin-guide/cputopology).
-fn cpu_folder(device: Device, cpu: usize) -> Arc<Node> {
-    let place = platform::place(cpu);
-    let file = |(name, value): (&'static str, String)| {
-        let identity = NodeIdentity::of_root(device, &format!("{CPUS}{cpu}/{name}"), 0o444);
-        let read = text(move || value.clone() + "\n");
-        (name, Node::new(identity, Content::Text { read, write: None }))
+    let file = |path: &str, show: Box<dyn Fn() -> String + Send + Sync>| {
+        fixed::file(device, path, text(move || show() + "\n"), None)
     };
-    let entries = [
-        ("core_cpus", mask(place.core_cpus)),
-        ("core_cpus_list", ranges(place.core_cpus)),
-        ("core_id", format!("{}", place.core)),
-        ("core_siblings", mask(place.package_cpus)),
-        ("core_siblings_list", ranges(place.package_cpus)),
-        ("package_cpus", mask(place.package_cpus)),
-        ("package_cpus_list", ranges(place.package_cpus)),
-        ("physical_package_id", format!("{}", place.package)),
-        ("thread_siblings", mask(place.core_cpus)),
-        ("thread_siblings_list", ranges(place.core_cpus)),
-    ];
-    let entries = entries.into_iter().map(file).collect();
-    let topology = directory(device, &format!("{CPUS}{cpu}/topology"), Box::new(FixedDirectory { entries }));
-    let entries = Vec::from([("topology", topology)]);
-    directory(device, &format!("{CPUS}{cpu}"), Box::new(FixedDirectory { entries }))
-}
-
-fn empty_folder(device: Device, path: &'static str) -> Arc<Node> {
-    directory(device, path, Box::new(FixedDirectory { entries: Vec::new() }))
-}
-
-fn directory(device: Device, path: &str, content: Box<dyn Directory>) -> Arc<Node> {
-    Node::new(NodeIdentity::of_root(device, path, 0o755), Content::Directory(content))
+    let mut leaves: Vec<Leaf> = VALUES.iter().map(|(path, show)| file(path, Box::new(*show))).collect();
+    let write: Write = Box::new(choose_large_pages);
+    leaves.push(fixed::file(device, LARGE_PAGES, text(|| large_pages() + "\n"), Some(write)));
+    leaves.extend(EMPTY.iter().map(|path| (String::from(*path), fixed::directory(device, path, 0o755, &[]))));
+    for cpu in 0..cpu::count() {
+        let place = platform::place(cpu);
+        for (name, value) in [
+            ("core_cpus", mask(place.core_cpus)),
+            ("core_cpus_list", ranges(place.core_cpus)),
+            ("core_id", format!("{}", place.core)),
+            ("core_siblings", mask(place.package_cpus)),
+            ("core_siblings_list", ranges(place.package_cpus)),
+            ("package_cpus", mask(place.package_cpus)),
+            ("package_cpus_list", ranges(place.package_cpus)),
+            ("physical_package_id", format!("{}", place.package)),
+            ("thread_siblings", mask(place.core_cpus)),
+            ("thread_siblings_list", ranges(place.core_cpus)),
+        ] {
+            let path = format!("devices/system/cpu/cpu{cpu}/topology/{name}");
+            leaves.push(file(&path, Box::new(move || value.clone())));
+        }
+    }
+    fixed::directory(device, "", 0o755, &leaves)
 }
