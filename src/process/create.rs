@@ -106,6 +106,7 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
     check(request)?;
     // The children of the first process' sibling would have nobody to reap them.
     Errno::EINVAL.when(request.flags.contains(CloneFlags::PARENT) && parent.process().id() == table::INIT)?;
+    let group_signals = parent.process().group_signals.load(Ordering::Relaxed);
     // As on Linux, a signal that came first is handled first: it may stop or end the process.
     Errno::RESTART_ALWAYS.when(parent.needs_attention())?;
 
@@ -141,7 +142,7 @@ pub(crate) fn create(parent: &Arc<Thread>, user: &UserMode, request: &CloneReque
         let nice = if let Class::Fair { nice, .. } = newborn.task.class() { nice.max(0) } else { 0 };
         newborn.task.set_class(Class::Fair { nice, is_idle: false });
     }
-    enter(parent, &child_process, newborn.thread(), flags)?;
+    enter(parent, &child_process, newborn.thread(), flags, group_signals)?;
     if !flags.contains(CloneFlags::THREAD) {
         cpu_limit::watch(&child_process);
     }
@@ -239,8 +240,13 @@ fn copy_thread(
 }
 
 /// Enters the new thread into its process, and a new process into the table.
-fn enter(parent: &Arc<Thread>, process: &Arc<Process>, thread: &Arc<Thread>, flags: CloneFlags) -> Result {
+fn enter(
+    parent: &Arc<Thread>, process: &Arc<Process>, thread: &Arc<Thread>, flags: CloneFlags, group_signals: u32,
+) -> Result {
     table::with(|table| {
+        // A signal to the group that found no child yet is for the child too: it comes first, and the call again.
+        let is_crossed = parent.process().group_signals.load(Ordering::Relaxed) != group_signals;
+        Errno::RESTART_ALWAYS.when(is_crossed && !flags.contains(CloneFlags::THREAD))?;
         let mut state = process.state.lock();
         if flags.contains(CloneFlags::THREAD) {
             // What is due for the process was decided without the new thread: let it happen first.

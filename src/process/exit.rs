@@ -90,30 +90,31 @@ pub(super) fn release_memory(thread: &Arc<Thread>, space: &AddressSpace) {
 fn unlist(thread: &Arc<Thread>) -> bool {
     let process = thread.process();
     let usage = thread.usage();
-    let (gone, stopped, is_last) = {
-        let mut state = process.state.lock();
-        state.usage.add(&usage);
-        if thread.is_first() {
-            process.exit_status.store(thread.exit_code.load(Ordering::Relaxed), Ordering::Relaxed);
-            state.remains = Some((thread.identity(), thread.name()));
+    // In one step for the table too: a thread that executes a program takes over the first one's id once that is gone.
+    let (gone, is_last, tracer) = table::with(|table| {
+        let (gone, stopped, is_last) = {
+            let mut state = process.state.lock();
+            state.usage.add(&usage);
+            if thread.is_first() {
+                process.exit_status.store(thread.exit_code.load(Ordering::Relaxed), Ordering::Relaxed);
+                state.remains = Some((thread.identity(), thread.name()));
+            }
+            let place = state.threads.iter().position(|other| Arc::ptr_eq(other, thread));
+            let gone = place.map(|place| state.threads.remove(place));
+            let is_counted = thread.is_stopped.load(Ordering::Relaxed);
+            let stopped = if is_counted { None } else { job_control::arrive(&mut state) };
+            if let Some(status) = state.ending {
+                thread.exit_code.store(status, Ordering::Relaxed);
+            }
+            if !state.pending.set().is_empty() {
+                signal::hand_over(&mut state, thread);
+            }
+            (gone, stopped, state.threads.is_empty())
+        };
+        if let Some(signal) = stopped.filter(|_| !is_last) {
+            job_control::announce(table, process, ChildChange::Stopped, signal);
         }
-        let place = state.threads.iter().position(|other| Arc::ptr_eq(other, thread));
-        let gone = place.map(|place| state.threads.remove(place));
-        let is_counted = thread.is_stopped.load(Ordering::Relaxed);
-        let stopped = if is_counted { None } else { job_control::arrive(&mut state) };
-        if let Some(status) = state.ending {
-            thread.exit_code.store(status, Ordering::Relaxed);
-        }
-        if !state.pending.set().is_empty() {
-            signal::hand_over(&mut state, thread);
-        }
-        (gone, stopped, state.threads.is_empty())
-    };
-    if let Some(signal) = stopped.filter(|_| !is_last) {
-        job_control::announce_stop(process, signal);
-    }
-    // The first thread's id stays taken until the process is waited for, a traced one's until the tracer has.
-    let tracer = table::with(|table| {
+        // The first thread's id stays taken until the process is waited for, a traced one's until the tracer has.
         thread.has_left.store(true, Ordering::Release);
         let charge = thread.take_charge();
         if let Some(node) = table.nodes.get_mut(&thread.id()) {
@@ -127,7 +128,7 @@ fn unlist(thread: &Arc<Thread>) -> bool {
                 tell(table, tracer, process, thread.id(), Signal::CHLD.number(), status);
             }
         }
-        tracer
+        (gone, is_last, tracer)
     });
     if let Some(tracer) = tracer {
         tracer.child_events.wake_all();
@@ -167,8 +168,6 @@ fn end(process: &Arc<Process>) {
         reparent_children(table, process, &mut aftermath);
         let Some(node) = table.nodes.get_mut(&process.id()) else { return };
         node.ended = Some(status);
-        node.stop_news = None;
-        node.continue_news = false;
         let tracer = node.tracer;
         aftermath.parent = table.nodes.get(&tracer.unwrap_or(process.parent_id())).map(|node| node.process.clone());
         process.announce_end();
@@ -221,7 +220,7 @@ impl Drop for Inherited {
 
 /// Sends a parent or tracer the signal for the end of process or thread `id`. Under the same lock of the table as the
 /// end becomes known: who has waited for it has the signal too.
-fn tell(table: &mut table::Table, parent: &Arc<Process>, child: &Process, id: i32, signal: i32, status: i32) {
+fn tell(table: &table::Table, parent: &Arc<Process>, child: &Process, id: i32, signal: i32, status: i32) {
     let Some(signal) = Signal::from_number(signal) else { return };
     // No core is ever dumped: an end by a signal is never CLD_DUMPED.
     let (change, value) = match status & 0x7f {
@@ -252,8 +251,8 @@ fn give_up_terminal(process: &Process) {
     session.set_terminal(None);
     terminal.release();
     if foreground > 0 {
-        signal::send_to_group(foreground, SignalInfo::kernel(Signal::HUP));
-        signal::send_to_group(foreground, SignalInfo::kernel(Signal::CONT));
+        signal::signal_group(foreground, Signal::HUP);
+        signal::signal_group(foreground, Signal::CONT);
     }
 }
 

@@ -4,7 +4,7 @@
 //! tells the parent. SIGCONT ends it at the moment it is sent.
 
 use super::signal::{self, ActionFlags, ChildChange, InterruptedCall, Signal, SignalInfo};
-use super::thread_group::{State, Stop};
+use super::thread_group::{State, Stop, StopNews};
 use super::{Process, Session, Thread, table, trace};
 use crate::errno::{Errno, Result};
 use crate::machine::user::UserMode;
@@ -42,7 +42,7 @@ pub(super) fn take_part_in_stop(thread: &Arc<Thread>, user: &mut UserMode, call:
         (if is_counted { None } else { arrive(&mut state) }, signal)
     };
     if let Some(signal) = complete {
-        announce_stop(process, signal);
+        table::with(|table| announce(table, process, ChildChange::Stopped, signal));
     }
     if thread.is_traced() {
         trace::stop_for_group(thread, user, call, Some(signal));
@@ -57,6 +57,8 @@ pub(super) fn take_part_in_stop(thread: &Arc<Thread>, user: &mut UserMode, call:
         let is_over = state.stop == Stop::None
             || state.ending.is_some()
             || thread.is_traced()
+            // It was continued, and stops anew.
+            || !thread.is_stopped.load(Ordering::Relaxed)
             || state.executor.is_some_and(|executor| executor != thread.id());
         is_over.then_some(())
     });
@@ -70,6 +72,7 @@ pub(super) fn arrive(state: &mut State) -> Option<i32> {
         return None;
     }
     state.stop = Stop::Stopped { signal };
+    state.stop_news = Some(StopNews::Stopped(signal));
     Some(signal)
 }
 
@@ -90,35 +93,17 @@ pub(super) fn clear_stop(process: &Process, state: &mut State) -> bool {
         }
         process.resume.wake_all();
     }
+    if was_stopped {
+        state.stop_news = Some(StopNews::Continued);
+    }
     was_stopped
 }
 
-/// Tells the parent that the process is stopped now.
-pub(super) fn announce_stop(process: &Process, signal: i32) {
-    table::with(|table| {
-        announce(table, process, ChildChange::Stopped, signal, |node| {
-            node.stop_news = Some(signal);
-            node.continue_news = false;
-        });
-    });
-}
-
-/// Tells the parent that the process goes on.
-pub(super) fn announce_continue(table: &mut table::Table, process: &Process) {
-    announce(table, process, ChildChange::Continued, Signal::CONT.number(), |node| {
-        node.stop_news = None;
-        node.continue_news = true;
-    });
-}
-
-/// The news and the signal come under one lock: who has waited for the one has the other too.
-fn announce(
-    table: &mut table::Table, process: &Process, change: ChildChange, status: i32, note: impl FnOnce(&mut table::Node),
-) {
-    let Some(node) = table.nodes.get_mut(&process.id()) else { return };
-    note(node);
+/// Tells the parent that the process is stopped now, or (`ChildChange::Continued`, SIGCONT) that it goes on. By then that may
+/// be over: wait(2) looks for itself.
+pub(super) fn announce(table: &table::Table, process: &Process, change: ChildChange, signal: i32) {
     if let Some(parent) = table.nodes.get(&process.parent_id()) {
-        tell(&parent.process, process, process.id(), change, status);
+        tell(&parent.process, process, process.id(), change, signal);
     }
 }
 

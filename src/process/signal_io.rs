@@ -40,9 +40,8 @@ fn send(target: &SignalTarget, descriptor: i32, events: Events) {
             }
         }
         Recipient::Group(id) => {
-            for process in table::group_members(id).iter().filter(|process| may_send(process)) {
-                process.send_signal(info);
-            }
+            // Nobody hears of a signal that nobody gets.
+            let _ = signal::send_to_group(id, Some(info), may_send);
         }
     }
 }

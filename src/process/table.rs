@@ -38,10 +38,6 @@ pub(super) struct Node {
     pub(super) children: Vec<i32>,
     /// The wait status of a process that ended and was not waited for: a zombie.
     pub(super) ended: Option<i32>,
-    /// News for wait(2) that nobody took yet: the stop signal's number.
-    pub(super) stop_news: Option<i32>,
-    /// News for wait(2) that nobody took yet: it goes on.
-    pub(super) continue_news: bool,
     /// The threads that it traces; those that ended until it has waited for them.
     pub(super) tracees: Vec<Arc<Thread>>,
     /// Counts its first thread, once that has ended, until the process was waited for.
@@ -160,8 +156,6 @@ impl Table {
             process: process.clone(),
             children: Vec::new(),
             ended: None,
-            stop_news: None,
-            continue_news: false,
             tracees: Vec::new(),
             charge: None,
             tracer: None,

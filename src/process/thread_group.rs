@@ -34,6 +34,8 @@ pub(crate) struct Process {
     is_subreaper: AtomicBool,
     /// It called exec: its parent may not change its group any more (setpgid(2), EACCES).
     pub(super) has_executed: AtomicBool,
+    /// Counts the signals to its group as a whole: a fork that one of them crosses is done anew. Changed under the table's lock.
+    pub(super) group_signals: AtomicU32,
     /// Signals without a handler do not reach it: the first process.
     pub(super) is_unkillable: AtomicBool,
     /// Other users may look into it (prctl(2) PR_SET_DUMPABLE).
@@ -69,6 +71,8 @@ pub(super) struct State {
     /// Signals sent to the process as a whole.
     pub(super) pending: Pending,
     pub(super) stop: Stop,
+    /// What wait(2) is to be told of the stop, or of its end, and has not been.
+    pub(super) stop_news: Option<StopNews>,
     /// The wait status with which all threads are to end.
     pub(super) ending: Option<i32>,
     /// The thread that executes a new program and waits for the others to end.
@@ -95,6 +99,15 @@ pub(super) enum Stop {
     Stopped {
         signal: i32,
     },
+}
+
+/// News for wait(2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopNews {
+    /// It is stopped, by this signal.
+    Stopped(i32),
+    /// It goes on.
+    Continued,
 }
 
 /// Where the running program lies, for /proc.
@@ -168,6 +181,7 @@ impl Process {
             dispositions: seed.dispositions,
             pending: Pending::new(),
             stop: Stop::None,
+            stop_news: None,
             ending: None,
             executor: None,
             program: Some(seed.program),
@@ -185,6 +199,7 @@ impl Process {
             exit_signal: AtomicI32::new(seed.exit_signal),
             is_subreaper: AtomicBool::new(false),
             has_executed: AtomicBool::new(false),
+            group_signals: AtomicU32::new(0),
             is_unkillable: AtomicBool::new(seed.id == super::table::INIT),
             dumpable: AtomicU32::new(seed.dumpable),
             personality: AtomicU32::new(seed.personality),

@@ -1,7 +1,7 @@
 //! Waiting for children: wait4(2) and waitid(2).
 
 use super::signal::{ChildChange, Signal};
-use super::thread_group::Usage;
+use super::thread_group::{StopNews, Usage};
 use super::{Process, Thread, exit, table, trace};
 use crate::errno::{Errno, Result};
 use alloc::sync::Arc;
@@ -79,7 +79,10 @@ fn look(process: &Arc<Process>, which: Which, options: WaitOptions) -> Result<Op
     let (child, reaped, _after) = table::with(|table| -> Result<_> {
         let Some(news) = find(table, process, which, options)? else { return Ok((None, None, None)) };
         Ok(match news {
-            News::Child(child) => (Some(child), if keeps { None } else { take_news(table, &child) }, None),
+            News::Child(child) => {
+                let is_end = !matches!(child.change, ChildChange::Stopped | ChildChange::Continued);
+                (Some(child), if is_end && !keeps { table.remove_process(child.id) } else { None }, None)
+            }
             News::Tracee(child, thread) if child.change != ChildChange::Trapped && !keeps => {
                 table.remove_tracee(process.id(), &thread);
                 // The parent's own child is its own to bury, of whose end nobody else hears.
@@ -156,12 +159,25 @@ fn tracee_news(table: &table::Table, thread: &Arc<Thread>, options: WaitOptions)
     Some(describe(thread.process(), thread.id(), end_of(status), status))
 }
 
+/// Finds news of a child; takes those of a stop unless KEEP.
 fn find_news(node: &table::Node, options: WaitOptions) -> Option<Child> {
-    let (change, status) = match (node.ended, node.stop_news) {
-        (Some(status), _) if options.contains(WaitOptions::EXITED) => (end_of(status), status),
-        (None, Some(signal)) if options.contains(WaitOptions::STOPPED) => (ChildChange::Stopped, signal << 8 | 0x7f),
-        (None, _) if options.contains(WaitOptions::CONTINUED) && node.continue_news => (ChildChange::Continued, 0xffff),
-        _ => return None,
+    let (change, status) = match node.ended {
+        Some(status) if options.contains(WaitOptions::EXITED) => (end_of(status), status),
+        Some(_) => return None,
+        None => {
+            let mut state = node.process.state.lock();
+            let news = match state.stop_news? {
+                StopNews::Stopped(signal) if options.contains(WaitOptions::STOPPED) => {
+                    (ChildChange::Stopped, signal << 8 | 0x7f)
+                }
+                StopNews::Continued if options.contains(WaitOptions::CONTINUED) => (ChildChange::Continued, 0xffff),
+                _ => return None,
+            };
+            if !options.contains(WaitOptions::KEEP) {
+                state.stop_news = None;
+            }
+            news
+        }
     };
     Some(describe(&node.process, node.process.id(), change, status))
 }
@@ -175,13 +191,4 @@ fn describe(process: &Process, id: i32, change: ChildChange, status: i32) -> Chi
     let mut usage = process.usage();
     usage.add(&process.children_usage());
     Child { id, uid, change, status, usage }
-}
-
-fn take_news(table: &mut table::Table, child: &Child) -> Option<table::Node> {
-    match child.change {
-        ChildChange::Stopped => table.nodes.get_mut(&child.id)?.stop_news = None,
-        ChildChange::Continued => table.nodes.get_mut(&child.id)?.continue_news = false,
-        _ => return table.remove_process(child.id),
-    }
-    None
 }

@@ -158,14 +158,7 @@ pub(crate) fn kill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result {
         }
         _ => {
             let group = if id == 0 { ctx.process().group_id() } else { -id };
-            let mut answer = Err(Errno::ESRCH);
-            for process in table::group_members(group) {
-                let sent = send(ctx, &process, signal, info);
-                if answer.is_err() {
-                    answer = sent;
-                }
-            }
-            answer?;
+            signal::send_to_group(group, info, |process| signal::may_send(ctx.thread(), process, signal))?;
         }
     }
     Ok(())

@@ -75,7 +75,7 @@ fn check(terminal: &Terminal, signal: Signal) -> Result {
         return if signal == Signal::TTIN { Err(Errno::EIO) } else { Ok(()) };
     }
     Errno::EIO.when(table::is_orphaned_group(group))?;
-    signal_group(group, signal);
+    signal::signal_group(group, signal);
     Err(Errno::RESTART)
 }
 
@@ -86,12 +86,12 @@ pub(super) fn signal_foreground(terminal: &Terminal, keyed: Keyed) {
         Keyed::Quit => Signal::QUIT,
         Keyed::Suspend => Signal::TSTP,
     };
-    signal_group(terminal.foreground_group(), signal);
+    signal::signal_group(terminal.foreground_group(), signal);
 }
 
 /// Sends the foreground group `signal` (TIOCSIG).
 pub(super) fn signal_foreground_with(terminal: &Terminal, signal: Signal) {
-    signal_group(terminal.foreground_group(), signal);
+    signal::signal_group(terminal.foreground_group(), signal);
 }
 
 /// TIOCGPGRP from a pseudo-terminal's controller, which needs no connection with the session.
@@ -107,16 +107,7 @@ pub(super) fn session_of_any(terminal: &Terminal) -> Result<i32> {
 
 /// Tells the foreground group that the window has another size.
 pub(super) fn signal_window_change(terminal: &Terminal) {
-    signal_group(terminal.foreground_group(), Signal::WINCH);
-}
-
-/// Sends a signal to all processes of a group; none if `group` is 0.
-pub(super) fn signal_group(group: i32, signal: Signal) {
-    if group != 0 {
-        for process in table::group_members(group) {
-            process.send_signal(SignalInfo::kernel(signal));
-        }
-    }
+    signal::signal_group(terminal.foreground_group(), Signal::WINCH);
 }
 
 /// A session leader without a terminal opened this one: it becomes the controlling terminal, if it is free.
@@ -159,8 +150,8 @@ pub(super) fn give_up(terminal: &Terminal) -> Result {
     if is_leader(process) {
         let foreground = core::mem::take(&mut terminal.state.lock().job_control).foreground;
         process.session().set_terminal(None);
-        signal_group(foreground, Signal::HUP);
-        signal_group(foreground, Signal::CONT);
+        signal::signal_group(foreground, Signal::HUP);
+        signal::signal_group(foreground, Signal::CONT);
     }
     Ok(())
 }
@@ -201,8 +192,8 @@ pub(super) fn disconnect(terminal: &Terminal) {
         leader.send_signal(SignalInfo::kernel(Signal::HUP));
         leader.send_signal(SignalInfo::kernel(Signal::CONT));
     }
-    signal_group(foreground, Signal::HUP);
-    signal_group(foreground, Signal::CONT);
+    signal::signal_group(foreground, Signal::HUP);
+    signal::signal_group(foreground, Signal::CONT);
 }
 
 fn control(terminal: &Terminal, process: &Process) {

@@ -1,6 +1,7 @@
 //! Sending: into which queue a signal goes, who is woken, and what happens at once (SIGKILL, stop and continue).
 
-use super::{Action, DefaultAction, IGNORE, Pending, Signal, SignalInfo, SignalSet};
+use super::{Action, ChildChange, DefaultAction, IGNORE, Pending, Signal, SignalInfo, SignalSet};
+use crate::errno::{Errno, Result};
 use crate::file::{Charge, Events};
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{WaitError, WaitQueue};
@@ -24,12 +25,12 @@ pub(crate) fn send_to_thread(thread: &Arc<Thread>, info: SignalInfo) {
 }
 
 /// `send_to_process` for who has the table locked.
-pub(in crate::process) fn send_to_process_in(table: &mut table::Table, process: &Process, info: SignalInfo) {
+pub(in crate::process) fn send_to_process_in(table: &table::Table, process: &Process, info: SignalInfo) {
     send_in(table, process, Target::Process, info);
 }
 
 /// `send_to_thread` for who has the table locked.
-pub(in crate::process) fn send_to_thread_in(table: &mut table::Table, thread: &Arc<Thread>, info: SignalInfo) {
+pub(in crate::process) fn send_to_thread_in(table: &table::Table, thread: &Arc<Thread>, info: SignalInfo) {
     send_in(table, thread.process(), Target::Thread(thread), info);
 }
 
@@ -38,13 +39,32 @@ pub(crate) fn send_to_process(process: &Arc<Process>, info: SignalInfo) {
     send(process, Target::Process, info);
 }
 
-/// Sends a signal to all processes of a group, as a terminal does. Returns whether there was one.
-pub(crate) fn send_to_group(group: i32, info: SignalInfo) -> bool {
-    let members = table::group_members(group);
-    for process in &members {
-        send_to_process(process, info);
+/// Sends a signal (`None`: only looks) to each process of a group that `may` get it. ESRCH if there is none, EPERM if none
+/// may. A process that forks at this moment has its child among them, or does it anew.
+pub(crate) fn send_to_group(group: i32, info: Option<SignalInfo>, may: impl Fn(&Process) -> bool) -> Result {
+    table::with(|table| {
+        let mut answer = Err(Errno::ESRCH);
+        for process in table.group_members(group) {
+            if !may(&process) {
+                answer = answer.or(Err(Errno::EPERM));
+                continue;
+            }
+            answer = Ok(());
+            if let Some(info) = info {
+                process.group_signals.fetch_add(1, Ordering::Relaxed);
+                send_to_process_in(table, &process, info);
+            }
+        }
+        answer
+    })
+}
+
+/// Sends the kernel's own `signal` to all processes of a group; none if `group` is 0.
+pub(crate) fn signal_group(group: i32, signal: Signal) {
+    if group != 0 {
+        // A group that has gone is no error.
+        let _ = send_to_group(group, Some(SignalInfo::kernel(signal)), |_| true);
     }
-    !members.is_empty()
 }
 
 /// Sends a signal that the thread itself caused (a fault): it can be neither blocked nor ignored, and even the first
@@ -86,14 +106,18 @@ fn is_same_user(own: &Identity, target: &Identity) -> bool {
 
 fn send(process: &Arc<Process>, target: Target<'_>, info: SignalInfo) {
     if enter(process, target, info) {
-        table::with(|table| job_control::announce_continue(table, process));
+        table::with(|table| announce_continue(table, process));
     }
 }
 
-fn send_in(table: &mut table::Table, process: &Process, target: Target<'_>, info: SignalInfo) {
+fn send_in(table: &table::Table, process: &Process, target: Target<'_>, info: SignalInfo) {
     if enter(process, target, info) {
-        job_control::announce_continue(table, process);
+        announce_continue(table, process);
     }
+}
+
+fn announce_continue(table: &table::Table, process: &Process) {
+    job_control::announce(table, process, ChildChange::Continued, Signal::CONT.number());
 }
 
 /// Enters the signal into its queue, or does what it does at once; returns whether it continued a stopped process.
@@ -147,7 +171,6 @@ fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalI
         exit::mark_ending(process, state, signal.number());
         return;
     }
-    process.signal_arrivals().announce(Events::READ);
     let is_limited = signal.is_queued() && info.code() != super::code::TIMER;
     let charge = if is_limited { charge(process, state) } else { None };
     let has_room = !is_limited || charge.is_some();
@@ -167,6 +190,7 @@ fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalI
             }
         }
     }
+    process.signal_arrivals().announce(Events::READ);
 }
 
 /// Returns a thread that may take the signal at once; the oldest for preference.
@@ -196,8 +220,9 @@ pub(crate) fn wait_for(
     {
         answer = Ok(info);
     }
-    thread.signals.lock().waited = SignalSet::EMPTY;
+    // In this order: at no moment does the thread seem to want none of them.
     thread.set_blocked(real);
+    thread.signals.lock().waited = SignalSet::EMPTY;
     answer
 }
 
