@@ -95,6 +95,9 @@ type Bucket = SpinLock<VecDeque<Entry>>;
 
 static BUCKETS: [Bucket; 256] = [const { SpinLock::new(Rank::Futex, VecDeque::new()) }; 256];
 
+/// Entries for which an empty bucket keeps room at most.
+const KEPT_ROOM: usize = 8;
+
 /// One word to wait for, and what it must hold.
 #[derive(Clone, Copy)]
 pub(crate) struct Wanted {
@@ -214,7 +217,7 @@ impl Sleeper {
             }
             let mut entries = BUCKETS[bucket].lock();
             if let Some(index) = entries.iter().position(|entry| core::ptr::eq(Arc::as_ptr(&entry.sleeper), self)) {
-                entries.remove(index);
+                take_out(&mut entries, index);
                 return true;
             }
             if self.is_woken.load(Ordering::Acquire) {
@@ -242,12 +245,21 @@ fn wake_in(entries: &mut VecDeque<Entry>, key: Key, limit: usize, bits: u32) -> 
         let entry = &entries[index];
         if entry.key != key || entry.bits & bits == 0 || entry.target.is_some() {
             index += 1;
-        } else if let Some(entry) = entries.remove(index) {
+        } else if let Some(entry) = take_out(entries, index) {
             entry.sleeper.wake();
             woken += 1;
         }
     }
     woken
+}
+
+/// Takes an entry out of its bucket. The room of a crowd goes when the last has gone.
+fn take_out(entries: &mut VecDeque<Entry>, index: usize) -> Option<Entry> {
+    let entry = entries.remove(index);
+    if entries.is_empty() && entries.capacity() > KEPT_ROOM {
+        *entries = VecDeque::new();
+    }
+    entry
 }
 
 /// Calls `act` with the buckets of both keys locked (the second is `None` where it is the same bucket).
@@ -319,7 +331,7 @@ fn move_waiters(
     while moved < limit && index < entries.len() {
         if !is_meant(&entries[index]) {
             index += 1;
-        } else if let Some(mut entry) = entries.remove(index) {
+        } else if let Some(mut entry) = take_out(entries, index) {
             entry.key = to;
             entry.sleeper.bucket.store(to.bucket(), Ordering::Release);
             others.push_back(entry);
@@ -369,7 +381,7 @@ pub(crate) fn requeue_to_owner(from: Key, to: Place<'_>, move_limit: usize, expe
                 made = Some(thread);
             }
         }
-        let entry = entries.remove(index);
+        let entry = take_out(&mut entries, index);
         drop(entries);
         drop(entry);
         count += 1;

@@ -92,6 +92,7 @@ def tests(long):
     """The tests of this ring."""
     found = [(f"frames after 10,000 forks on {cpus} CPUs", _passes("forks", 10000, cpus)) for cpus in (1, 4)]
     found += [(f"the heap after many objects on {cpus} CPUs", _passes("objects", "", cpus)) for cpus in (1, 4)]
+    found += [("the heap after crowds at futexes", _passes("crowds", "", 1))]
     found += [("overcommit", _passes("overcommit", "", 1))]
     chosen = BOMBS if long else [bomb for bomb in BOMBS if bomb[0] in ("heap", "tables", "held", "forks as-nobody", "directories")]
     return found + [(f"bomb: {way} in {memory}", _bomb(way, memory, pattern)) for way, memory, pattern in chosen]
