@@ -31,14 +31,16 @@ pub(in crate::machine) struct KernelStack {
 struct Slots {
     /// One bit per slot: mapped or about to be.
     used: [u64; MAX_STACKS / 64],
-    /// Where to look for a free bit first.
-    hint: usize,
+    /// No bit is free before this word, so that few tables are needed.
+    first: usize,
     kept: [usize; KEPT],
     kept_length: usize,
 }
 
-static SLOTS: IrqLock<Slots> =
-    IrqLock::new(Rank::KernelPageTable, Slots { used: [0; MAX_STACKS / 64], hint: 0, kept: [0; KEPT], kept_length: 0 });
+static SLOTS: IrqLock<Slots> = IrqLock::new(
+    Rank::KernelPageTable,
+    Slots { used: [0; MAX_STACKS / 64], first: 0, kept: [0; KEPT], kept_length: 0 },
+);
 
 impl KernelStack {
     /// Allocates a stack; its content is undefined.
@@ -79,7 +81,7 @@ impl Drop for KernelStack {
         super::tlb::unmap_kernel_pages(pages(self.slot));
         let mut slots = SLOTS.lock();
         slots.used[self.slot / 64] &= !(1 << (self.slot % 64));
-        slots.hint = self.slot / 64;
+        slots.first = slots.first.min(self.slot / 64);
     }
 }
 
@@ -133,11 +135,9 @@ fn keep(slot: usize) -> bool {
 
 fn take_slot() -> Result<usize, OutOfMemory> {
     let mut slots = SLOTS.lock();
-    let words = slots.used.len();
-    let hint = slots.hint;
-    let word = (hint..words).chain(0..hint).find(|&word| slots.used[word] != u64::MAX).ok_or(OutOfMemory)?;
+    let word = (slots.first..slots.used.len()).find(|&word| slots.used[word] != u64::MAX).ok_or(OutOfMemory)?;
     let bit = slots.used[word].trailing_ones() as usize;
     slots.used[word] |= 1 << bit;
-    slots.hint = word;
+    slots.first = word;
     Ok(word * 64 + bit)
 }
