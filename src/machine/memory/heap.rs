@@ -208,15 +208,22 @@ unsafe fn free_small(block: *mut u8, class: usize) {
         // SAFETY: the block is the caller's, aligned to 16 and at least as large as a `Free`.
         unsafe { own.push(block.cast()) };
         if own.length > kept(class) {
-            give_back(own, class);
+            give_back(own, class, kept(class) / 2);
         }
     });
 }
 
-/// Gives blocks to the shared list.
+/// Gives all free blocks that this CPU keeps to the shared lists, so that their pages may go back. Any context.
+pub(in crate::machine) fn trim() {
+    for class in 0..CLASSES.len() {
+        with_own(class, |own| give_back(own, class, own.length));
+    }
+}
+
+/// Gives `count` blocks to the shared list.
 #[cold]
-fn give_back(own: &mut Own, class: usize) {
-    SHARED[class].lock().take(own, kept(class) / 2, CLASSES[class]);
+fn give_back(own: &mut Own, class: usize, count: usize) {
+    SHARED[class].lock().take(own, count, CLASSES[class]);
 }
 
 /// Returns how many blocks of a class a CPU keeps at most.

@@ -33,6 +33,7 @@ mod page_table;
 pub(crate) use allocator::{is_scarce, require_abundance, require_plenty, statistics, total_pages};
 pub(crate) use frame::{Frame, LargeFrame};
 pub(crate) use heap::heap_pages;
+pub(in crate::machine) use heap::trim;
 pub(in crate::machine) use kernel_table::root_address;
 pub(in crate::machine) use kernel_table::{Caching, map_device, map_firmware};
 pub(in crate::machine) use page_table::load_page_table;

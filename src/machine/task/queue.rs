@@ -29,6 +29,8 @@ const WAKE_ADVANTAGE_NS: u64 = 1_000_000;
 const SHORTEST_TURN_NS: u64 = 1_000_000;
 /// How far a task that slept long is put before those that did not.
 const SLEEP_BONUS_NS: u64 = 3_000_000;
+/// How often a CPU that has nothing to do gives back what it keeps of the heap.
+const TRIM_PERIOD_NS: u64 = 100_000_000;
 
 /// What a CPU has to do, for others to look at without its lock, so perhaps a moment late. On a cache line of its own.
 #[repr(align(64))]
@@ -80,6 +82,8 @@ pub(super) struct Queue {
     /// When the period of `REAL_TIME_PERIOD_NS` began, and what real-time tasks have used of it.
     period_start_ns: u64,
     real_time_ns: u64,
+    /// When the CPU last gave back what it keeps of the heap.
+    trimmed_ns: u64,
     pub(super) figures: CpuFigures,
     /// The user address space in the CPU; kept while kernel threads run, because the next task is often the same.
     loaded: Option<Arc<PageTable>>,
@@ -97,6 +101,7 @@ impl Queue {
             turn_start_ns: 0,
             period_start_ns: 0,
             real_time_ns: 0,
+            trimmed_ns: 0,
             figures: CpuFigures::new(),
             loaded: None,
         }
@@ -184,6 +189,15 @@ impl Queue {
     /// Returns the idle task, if there is one yet.
     pub(super) fn idle(&self) -> Option<Arc<Task>> {
         self.idle.clone()
+    }
+
+    /// Returns whether the CPU, which is idle, gives back what it keeps of the heap.
+    pub(super) fn begin_trim(&mut self) -> bool {
+        let is_due = self.charged_until_ns.saturating_sub(self.trimmed_ns) > TRIM_PERIOD_NS;
+        if is_due {
+            self.trimmed_ns = self.charged_until_ns;
+        }
+        is_due
     }
 
     /// Returns whether `task` is the current one.

@@ -13,7 +13,7 @@ use super::switch;
 use super::task::{Activity, Class, Task};
 use crate::machine::console::{self, log};
 use crate::machine::cpu::{self, Attention, MAX_CPUS};
-use crate::machine::memory::PageTable;
+use crate::machine::memory::{self, PageTable};
 use crate::machine::sync::{self, InterruptsOff, IrqGuard, IrqLock};
 use crate::machine::time::{self, Timer};
 use crate::machine::trap::{self, LocalVector};
@@ -108,7 +108,11 @@ pub(crate) fn run() -> ! {
         }
         // Who unmaps pages need not wake this CPU then. Alone, it is likely to go on with the same task.
         let old_table = if cpu::count() > 1 { queue.load_page_table(None) } else { None };
+        let trims = queue.begin_trim();
         drop(queue);
+        if trims {
+            memory::trim();
+        }
         if old_table.is_some() {
             // It may be nobody else's, and to free it takes long.
             interrupts::enable();
