@@ -8,6 +8,10 @@ use core::mem::MaybeUninit;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
+/// How much is flushed together: each time interrupts all CPUs that have the table loaded, and waits for them. As many as
+/// the pages of one table.
+const GATHERED: usize = 512;
+
 /// What an entry that was taken out held.
 #[derive(Clone, Copy)]
 enum Gathered {
@@ -20,7 +24,7 @@ enum Gathered {
 pub(super) struct Removal<'a> {
     /// Who may have the translations.
     cpus: &'a Cpus,
-    gathered: [MaybeUninit<Gathered>; 64],
+    gathered: [MaybeUninit<Gathered>; GATHERED],
     gathered_length: usize,
     /// What must be flushed before they are dropped.
     stale: Stale,
@@ -37,7 +41,7 @@ impl<'a> Removal<'a> {
     pub(super) fn new(cpus: &'a Cpus) -> Removal<'a> {
         Removal {
             cpus,
-            gathered: [const { MaybeUninit::uninit() }; 64],
+            gathered: [const { MaybeUninit::uninit() }; GATHERED],
             gathered_length: 0,
             stale: Stale::new(),
             pages: 0,
