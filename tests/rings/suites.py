@@ -162,26 +162,33 @@ def _stressors(stressors=STRESSORS):
 
 
 MANY = "cpu fork clone futex pthread mmap mremap signal pipe eventfd epoll schedpolicy switch".split()
-# Free memory before and after, each when the processes that ended are gone.
+# Free memory after the start, after a minute, and after the rest, each when what the stressors had is gone.
 STRESS = """\
-free() { sync; sleep 2; awk '/^MemFree:/ { print $2 }' /proc/meminfo; }
+free() {
+    until awk '/^AnonPages:/ { exit $2 > 1024 }' /proc/meminfo; do sleep 1; done
+    awk '/^MemFree:/ { print $2 }' /proc/meminfo
+}
 stress() { stress-ng --temp-path . WORDS --no-rand-seed --verify -t $1; }
-stress 5 && before=$(free) && stress SECONDS && after=$(free) && echo "free before: $before after: $after kB"
+first=$(free) && stress 60 && before=$(free) && stress SECONDS && echo "free: $first $before $(free) kB"
 """
+
+# At its end a stressor gets its own alarm and that of its parent; the second may interrupt this write to a full pipe.
+HARMLESS = "pipe: termination write failed, errno=4 (Interrupted system call)"
 
 
 def _stress(processors, seconds=300):
-    """Many stressors at once: nothing fails, and memory that was free is free again, but for what caches may keep."""
+    """Many stressors at once: nothing fails, and what memory is not free again are caches that do not grow."""
     guest = _stress_guest(f"stress-{processors}", smp=processors)
     script = guest.root / "stress.sh"
     script.write_text(STRESS.replace("WORDS", " ".join(f"--{name} 1" for name in MANY)).replace("SECONDS", str(seconds)))
-    guest.add_script(script, limit=seconds * 3)
-    ((_, output, status),) = guest.run(seconds * 4)
-    if status or "fail" in output:
+    guest.add_script(script, limit=seconds * 4)
+    ((_, output, status),) = guest.run(seconds * 5)
+    if status or "fail" in output.replace(HARMLESS, ""):
         raise Failure(f"status {status}\n{output}")
-    before, after = map(int, re.search(r"free before: (\d+) after: (\d+) kB", output).groups())
-    if before - after > 4096:
-        raise Failure(f"{before - after} kB less are free than before\n{output}")
+    first, before, after = map(int, re.search(r"free: (\d+) (\d+) (\d+) kB", output).groups())
+    print(f"    many at once on {processors} CPUs: {first}, {before}, {after} kB free", flush=True)
+    if first - after > 4096 or before - after > 512:
+        raise Failure(f"{first - after} kB less are free than at first, {before - after} than after a minute\n{output}")
 
 
 def tests(long):
