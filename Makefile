@@ -1,4 +1,4 @@
-# Stele's verbs: setup, iso, run, debug, test, check, bench. `make help` lists them with their words.
+# Stele's verbs. `make help` lists them with their words.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -87,6 +87,8 @@ ROOT ?=
 INITRAMFS ?=
 PROGRAM ?=
 ARGS ?=
+# As they are, with blanks and quotes, to grub/initramfs and grub/iso.
+export CMDLINE ROOT INITRAMFS PROGRAM ARGS
 
 # The ISO is packed anew when one of these words changed.
 WORDS := CMDLINE=$(CMDLINE) ROOT=$(ROOT) INITRAMFS=$(INITRAMFS) PROGRAM=$(PROGRAM) ARGS=$(ARGS)
@@ -96,11 +98,11 @@ $(ISO).words: FORCE
 .PHONY: FORCE
 FORCE:
 
-$(ISO).initramfs: $(ISO).words grub/initramfs $(shell find user -type f) $(if $(ROOT)$(PROGRAM)$(INITRAMFS),FORCE) $(INITRAMFS) $(PROGRAM)
-	@ROOT='$(ROOT)' INITRAMFS='$(INITRAMFS)' PROGRAM='$(PROGRAM)' grub/initramfs $@
+$(ISO).initramfs: $(ISO).words grub/initramfs $(shell find user -type f) $(if $(ROOT)$(PROGRAM)$(INITRAMFS),FORCE)
+	@grub/initramfs $@
 
 $(ISO): $(KERNEL) $(ISO).initramfs grub/grub.cfg grub/iso
-	@CMDLINE='$(CMDLINE)' PROGRAM='$(PROGRAM)' ARGS='$(ARGS)' grub/iso $(KERNEL) $(ISO).initramfs $@
+	@grub/iso $(KERNEL) $(ISO).initramfs $@
 
 # --- Running it -------------------------------------------------------------------------------------
 
@@ -109,10 +111,16 @@ SMP ?= 1
 MEMORY ?= 512M
 DISK ?=
 NET ?=
+export ISO UEFI SMP MEMORY DISK NET
 
 .PHONY: run debug
 run debug: $(ISO)
-	@ISO='$(ISO)' UEFI='$(UEFI)' SMP='$(SMP)' MEMORY='$(MEMORY)' DISK='$(DISK)' NET='$(NET)' grub/run $@
+	@grub/run $@
+
+# The verbs, as README.md has them.
+.PHONY: help
+help:
+	@sed -n '/^| verb/,/^$$/s/^| `\(make [^|]*\) | \(.*\) |$$/\1\n    \2/p' README.md | tr -d '`'
 
 .PHONY: clean
 clean:

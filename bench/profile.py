@@ -27,6 +27,7 @@ OUT = machines.BUILD / "profile.out"
 def plugin():
     """Builds QEMU's plugin; returns its path."""
     target = machines.BUILD / "profile_plugin.so"
+    target.parent.mkdir(parents=True, exist_ok=True)
     source = ROOT / "bench/profile_plugin.c"
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         flags = ["-shared", "-fPIC", "-O2", "-Wall", "-fvisibility=hidden"]
@@ -74,6 +75,8 @@ def main():
     if len(sys.argv) < 2:
         sys.exit("usage: make profile ROW=name, or PROGRAM=file ARGS='its arguments'")
     name, arguments = sys.argv[1], sys.argv[2:]
+    if name not in [*goals(), "boot"] and not pathlib.Path(name).is_file():
+        sys.exit(f"Stele: '{name}' is no row and no file. The rows: boot {' '.join(goals())}")
     options, once = ["-plugin", f"{plugin()},out={OUT}"], None
     if name == "boot":
         options[1] += ",boot=on"

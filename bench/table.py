@@ -93,6 +93,8 @@ def spread(runs):
 
 def main():
     names = sys.argv[1:] or list(goals())
+    if unknown := [name for name in names if name not in goals()]:
+        sys.exit(f"Stele: no row '{unknown[0]}'. The rows: {' '.join(goals())}")
     linux, stele = measure(names)
     lines, missing = table(names, linux, stele)
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()

@@ -47,6 +47,8 @@ def main():
         for name, function in importlib.import_module(f"rings.{ring}").tests(long)
     ]
     tests = [test for test in tests if not words or any(word in test[0] for word in words)]
+    if not tests:
+        print(f"no test has {' or '.join(words)} in its name")
     passed, failed = 0, []
     with concurrent.futures.ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
         for done in concurrent.futures.as_completed([pool.submit(run, *test) for test in tests]):

@@ -16,12 +16,11 @@ static VOLUME: Lazy<Arc<Volume>> = Lazy::new(|| {
 });
 
 /// Links that Linux's user space expects in /dev, which udev or init would make, and directories to mount on.
-const LINKS: [(&str, &str); 5] = [
+const LINKS: [(&str, &str); 4] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
 ];
 
 /// Returns the volume that every mount of devtmpfs shows.

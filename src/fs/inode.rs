@@ -99,9 +99,10 @@ pub(crate) trait Inode: Any + Send + Sync {
         Err(Errno::ENOTDIR)
     }
 
-    /// Makes an entry with the given permissions and owner. EEXIST, ENOSPC, EPERM.
-    fn create(&self, _name: &[u8], _node: NewNode, _permissions: u32, _uid: u32, _gid: u32) -> Result<Arc<dyn Inode>> {
-        Err(Errno::EPERM)
+    /// Makes an entry with the given permissions and owner. EEXIST, ENOSPC; where nothing can be made, EACCES for a
+    /// regular file and EPERM else.
+    fn create(&self, _name: &[u8], node: NewNode, _permissions: u32, _uid: u32, _gid: u32) -> Result<Arc<dyn Inode>> {
+        Err(if matches!(node, NewNode::Regular) { Errno::EACCES } else { Errno::EPERM })
     }
 
     /// Makes a regular file without a name (O_TMPFILE); `linkable`: `link` may give it one. "EOPNOTSUPP The filesystem

@@ -60,8 +60,8 @@ pub(super) fn start() {
             }
         }
     }
-    let microseconds = (time::monotonic_ns() - start_ns) / 1000;
-    log!(Info, "{} of {} CPUs run, after {microseconds} us", cpu::count(), others.len() + 1);
+    let milliseconds = (time::monotonic_ns() - start_ns) / 1_000_000;
+    log!(Info, "{} of {} CPUs run, after {milliseconds} ms", cpu::count(), others.len() + 1);
 }
 
 /// Returns how many CPUs may run, by the words that Linux has for it (0 and 1 mean the same).
