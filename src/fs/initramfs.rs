@@ -10,13 +10,13 @@ use crate::machine::boot::Module;
 use crate::machine::console::log;
 use crate::machine::task;
 use crate::util::cpio::{self, Entry, Parser, Problem};
-use crate::util::crc32;
 use crate::vm::Source;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use crc32fast::Hasher;
 use linux_raw_sys::general::O_TRUNC;
 use miniz_oxide::inflate::TINFLStatus;
 use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
@@ -126,13 +126,13 @@ fn gzip(bytes: &[u8], files: &mut Files<'_>) -> core::result::Result<usize, Dama
     let mut parser = Parser::new();
     let mut inflater = Box::<DecompressorOxide>::default();
     let mut window = alloc::vec![0u8; WINDOW];
-    let (mut at, mut crc, mut length) = (0, 0, 0u32);
+    let (mut at, mut sum, mut length) = (0, Hasher::new(), 0u32);
     loop {
         let (status, read, written) =
             decompress(&mut inflater, &bytes[taken..], &mut window, at, inflate_flags::TINFL_FLAG_HAS_MORE_INPUT);
         taken += read;
         let piece = &window[at..at + written];
-        crc = crc32::update(crc, piece);
+        sum.update(piece);
         length = length.wrapping_add(written as u32);
         feed(&mut parser, piece, files, taken)?;
         at = (at + written) % WINDOW;
@@ -144,8 +144,8 @@ fn gzip(bytes: &[u8], files: &mut Files<'_>) -> core::result::Result<usize, Dama
         }
     }
     let word = |at: usize| bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map(u32::from_le_bytes);
-    let (Some(sum), Some(size)) = (word(taken), word(taken + 4)) else { return Err(truncated()) };
-    if (sum, size) != (crc, length) {
+    let (Some(stored), Some(size)) = (word(taken), word(taken + 4)) else { return Err(truncated()) };
+    if (stored, size) != (sum.finalize(), length) {
         return Err(Damage { offset: taken, reason: "the gzip data does not match its checksum".into() });
     }
     taken += 8;

@@ -12,9 +12,6 @@ pub(crate) mod chacha;
 /// The cpio archives of an initramfs.
 pub(crate) mod cpio;
 
-/// The cyclic redundancy check of gzip.
-pub(crate) mod crc32;
-
 /// What an ELF file asks to be loaded.
 pub(crate) mod elf_layout;
 
