@@ -36,7 +36,7 @@ pub(crate) enum ChildChange {
     Continued = 6,
 }
 
-/// `si_code` of a fault: sigaction(2).
+/// Who sent a signal, its `si_code` (sigaction(2)).
 pub(crate) mod code {
     /// kill(2).
     pub(crate) const USER: i32 = 0;
@@ -48,21 +48,6 @@ pub(crate) mod code {
     pub(crate) const MESSAGE_QUEUE: i32 = -3;
     /// tkill(2), tgkill(2).
     pub(crate) const THREAD: i32 = -6;
-    pub(crate) const ILL_ILLOPN: i32 = 2;
-    pub(crate) const FPE_INTDIV: i32 = 1;
-    pub(crate) const FPE_FLTDIV: i32 = 3;
-    pub(crate) const FPE_FLTOVF: i32 = 4;
-    pub(crate) const FPE_FLTUND: i32 = 5;
-    pub(crate) const FPE_FLTRES: i32 = 6;
-    pub(crate) const FPE_FLTINV: i32 = 7;
-    pub(crate) const FPE_FLTUNK: i32 = 14;
-    pub(crate) const SEGV_MAPERR: i32 = 1;
-    pub(crate) const SEGV_ACCERR: i32 = 2;
-    pub(crate) const BUS_ADRALN: i32 = 1;
-    pub(crate) const BUS_ADRERR: i32 = 2;
-    pub(crate) const TRAP_BRKPT: i32 = 1;
-    pub(crate) const TRAP_TRACE: i32 = 2;
-    pub(crate) const TRAP_HWBKPT: i32 = 4;
 }
 
 impl SignalInfo {
@@ -104,9 +89,9 @@ impl SignalInfo {
         self
     }
 
-    /// A fault of the program at `address`.
-    pub(crate) fn fault(signal: Signal, code: i32, address: u64) -> SignalInfo {
-        SignalInfo::new(signal, code, &[address])
+    /// A fault of the program at `address`; the code says which (FPE_INTDIV and the like).
+    pub(crate) fn fault(signal: Signal, code: u32, address: u64) -> SignalInfo {
+        SignalInfo::new(signal, code as i32, &[address])
     }
 
     /// A POSIX timer's expiration: its id, how many further ones were missed, and the program's value for it.

@@ -9,6 +9,7 @@ use crate::process::thread_group::State;
 use crate::process::{Thread, job_control};
 use alloc::sync::Arc;
 use core::sync::atomic::Ordering;
+use linux_raw_sys::general::TRAP_BRKPT;
 use linux_raw_sys::ptrace as raw;
 
 /// RFLAGS' trap flag: one instruction, then a debug exception.
@@ -185,7 +186,7 @@ pub(crate) fn leave_call(thread: &Arc<Thread>, user: &mut UserMode) -> Option<In
         Run::Freely => {}
         Run::ToSystemCall => stop_at_call(thread, user, raw::PTRACE_EVENTMSG_SYSCALL_EXIT),
         Run::OneInstruction => {
-            signal::force(thread, SignalInfo::fault(Signal::TRAP, signal::code::TRAP_BRKPT, user.registers.rip));
+            signal::force(thread, SignalInfo::fault(Signal::TRAP, TRAP_BRKPT, user.registers.rip));
         }
     }
     interrupted_call(original(thread), user)
