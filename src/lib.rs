@@ -54,8 +54,7 @@ mod procfs;
 /// The system call table and each call's checks and conversions.
 mod syscall;
 
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use device::{InputSource, SerialLine};
 use machine::boot;
 

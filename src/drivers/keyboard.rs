@@ -12,9 +12,7 @@ use crate::machine::task::WaitQueue;
 use crate::machine::time;
 use crate::machine::trap::IrqLine;
 use crate::rank::Rank;
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 
 const DATA_PORT: u16 = 0x60;
 const CONTROL_PORT: u16 = 0x64;

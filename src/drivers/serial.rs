@@ -12,9 +12,7 @@ use crate::machine::task::{self, WaitQueue};
 use crate::machine::time;
 use crate::machine::trap::IrqLine;
 use crate::rank::Rank;
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use alloc::{boxed::Box, collections::VecDeque, sync::Arc};
 
 /// Bytes kept of what came in; more are lost, as on any PC.
 const RECEIVE_CAPACITY: usize = 4096;

@@ -11,10 +11,8 @@ use crate::machine::sync::{IrqLock, SpinLock};
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
 use alloc::collections::{BTreeMap, VecDeque};
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use bitflags::bitflags;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 

@@ -5,9 +5,7 @@ use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use crate::vm::{Destination, Source};
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{format, string::String, sync::Arc};
 
 /// The greatest value of the counter; a write that would pass it waits.
 const MAX: u64 = u64::MAX - 1;

@@ -10,8 +10,7 @@ use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use crate::util::lock_ranges::{LockKind, LockRanges, RangeLock};
-use alloc::collections::BTreeMap;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::sync::atomic::Ordering;
 
 /// Which file is locked.

@@ -51,8 +51,7 @@ pub(crate) use user_count::{Charge, UserCount};
 
 use crate::errno::{Errno, Result};
 use crate::vm::{AddressSpace, Destination, PageCache, Source};
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{string::String, sync::Arc};
 use core::any::Any;
 
 /// One directory entry, for getdents64(2).

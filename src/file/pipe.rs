@@ -19,9 +19,7 @@ use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::{Mutex, WaitQueue};
 use crate::rank::Rank;
 use crate::vm::{AddressSpace, Destination, Source, UserPtr};
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{format, string::String, sync::Arc};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Pages of a new pipe: 64 KiB (pipe(7), "Pipe capacity").

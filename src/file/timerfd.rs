@@ -9,10 +9,8 @@ use crate::machine::sync::SpinLock;
 use crate::machine::time::{self, Timer};
 use crate::rank::Rank;
 use crate::vm::Destination;
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
+use alloc::{boxed::Box, format, string::String};
 
 /// By which clock a timer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

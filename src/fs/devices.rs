@@ -6,8 +6,7 @@ use crate::errno::{Errno, Result};
 use crate::file::{DeviceNumber, File, FileKind, StatusFlags};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::{collections::BTreeMap, sync::Arc};
 
 /// What opens a registered device.
 pub(crate) trait DeviceOpener: Send + Sync {

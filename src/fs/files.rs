@@ -9,8 +9,7 @@ use crate::file::{DirectoryEntry, File, FileKind, Metadata, Notice, Place, Statu
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
 use crate::vm::{Destination, PageCache, Seals, Source};
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{string::String, sync::Arc};
 use core::sync::atomic::{AtomicI32, Ordering};
 
 /// The greatest size of a file (MAX_LFS_FILESIZE).

@@ -6,9 +6,7 @@ use crate::errno::{Errno, Result};
 use crate::file::DeviceNumber;
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU32, Ordering};
 
 /// Makes or finds the volume for a mount of `source` with `options`: `make(source, options)`.

@@ -10,8 +10,7 @@ use crate::machine::random;
 use crate::machine::task;
 use crate::machine::time::monotonic_ns;
 use crate::vm::{Destination, PageCache, Source};
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{string::String, sync::Arc};
 
 /// The major number of all memory devices.
 const MAJOR: u32 = 1;

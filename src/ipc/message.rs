@@ -9,8 +9,7 @@ use crate::machine::task::WaitQueue;
 use crate::rank::Rank;
 use crate::util::tunable::Tunable;
 use crate::vm;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
+use alloc::{collections::VecDeque, vec::Vec};
 
 /// /proc/sys/kernel/msgmax, msgmnb, msgmni: bytes of a message, bytes of a queue, how many queues.
 pub(crate) static MAX_BYTES: Tunable = Tunable::new(8192, 0, i32::MAX as usize);

@@ -17,11 +17,7 @@ use crate::machine::sync::{Lazy, SpinLock};
 use crate::rank::Rank;
 use crate::util::tunable::Tunable;
 use crate::vm::{self, Destination};
-use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::cmp::Reverse;
 
 /// /proc/sys/fs/mqueue: what a queue has unless its maker says, the most that it may say, how many queues.

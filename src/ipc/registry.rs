@@ -9,8 +9,7 @@ use crate::fs::{Capabilities, Identity};
 use crate::machine::sync::SpinLock;
 use crate::machine::time;
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::{collections::BTreeMap, sync::Arc};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// IPC_PRIVATE: always a new object.

@@ -13,9 +13,7 @@ use crate::machine::task::{WaitError, WaitQueue};
 use crate::rank::Rank;
 use crate::util::tunable::Tunable;
 use crate::vm;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 

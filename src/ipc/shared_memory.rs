@@ -14,9 +14,8 @@ use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
 use crate::util::tunable::Tunable;
 use crate::vm::{AddressSpace, MapRequest, Mapping, PageCache, Placement, Protection};
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
+use alloc::{format, string::String};
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicUsize, Ordering};
 
 /// /proc/sys/kernel/shmmax, shmall, shmmni: bytes of a segment, pages of all, how many segments.

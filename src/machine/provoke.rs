@@ -1,9 +1,7 @@
 //! Faults on request (`provoke=WORD` on the command line), so that tests see what the machine does about them.
 
 use super::task;
-use core::arch::asm;
-use core::hint::black_box;
-use core::ptr;
+use core::{arch::asm, hint::black_box, ptr};
 
 /// Commits the fault that `word` names; an unknown word is a panic of its own.
 pub(crate) fn provoke(word: &str) -> ! {

@@ -9,8 +9,7 @@ use super::cpu::{self, Features, MAX_CPUS, features};
 use super::sync::IrqLock;
 use crate::rank::Rank;
 use crate::util::chacha;
-use core::arch::asm;
-use core::arch::x86_64::_rdtsc;
+use core::{arch::asm, arch::x86_64::_rdtsc};
 
 /// How often RDRAND is tried before it counts as failed (SDM vol. 1, 7.3.17 recommends 10).
 const HARDWARE_TRIES: usize = 10;

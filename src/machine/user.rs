@@ -10,8 +10,7 @@ use super::memory::{self, USER_END, VirtAddr};
 use super::task;
 use super::trap::{self, Fault};
 use alloc::boxed::Box;
-use core::mem::MaybeUninit;
-use core::sync::atomic::Ordering;
+use core::{mem::MaybeUninit, sync::atomic::Ordering};
 use x86_64::instructions::interrupts;
 use zerocopy::FromBytes;
 

@@ -9,10 +9,7 @@ use crate::file::{
 use crate::fs::Identity;
 use crate::process::Thread;
 use crate::vm::{AddressSpace, Destination, Source, UserPtr};
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::any::Any;
 use linux_raw_sys::net::{
     MSG_DONTWAIT, SO_ACCEPTCONN, SO_DOMAIN, SO_PEERCRED, SO_PEERGROUPS, SO_PROTOCOL, SO_TYPE, SOL_SOCKET,

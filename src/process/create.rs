@@ -15,8 +15,7 @@ use crate::file::{Charge, FdTable};
 use crate::fs::{Capabilities, Identity};
 use crate::machine::task::{Class, Task};
 use crate::machine::user::UserMode;
-use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use bitflags::bitflags;
 use core::sync::atomic::Ordering;
 

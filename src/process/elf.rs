@@ -9,8 +9,7 @@ use crate::util::elf_layout::{Header, Layout, Malformed, PROGRAM_HEADER_SIZE, Se
 use crate::vm::{
     AddressSpace, Destination, MapRequest, Mapping, PageCache, Placement, Protection, random_offset, round_up,
 };
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 

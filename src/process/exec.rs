@@ -11,8 +11,7 @@ use crate::machine::cpu::{self, Features};
 use crate::machine::user::UserMode;
 use crate::util::script_line;
 use crate::vm::{AddressSpace, random_offset};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use linux_raw_sys::auxvec;
 
 /// How many interpreters may stand between a file and the ELF file that runs (Linux's exec_binprm).

@@ -7,8 +7,7 @@ use super::thread_group::State;
 use super::{Process, Thread, table, trace};
 use crate::machine::task;
 use crate::vm::AddressSpace;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
 
 /// Returns the wait status of an exit with `code`.

@@ -7,9 +7,11 @@ use crate::machine::console::log;
 use crate::machine::trap::{Fault, PageFault};
 use crate::machine::user::Registers;
 use crate::vm::{AddressSpace, FaultOutcome};
-use alloc::string::String;
-use alloc::sync::Arc;
-use linux_raw_sys::general::{BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_FLTUNK, FPE_INTDIV, ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, TRAP_HWBKPT, TRAP_TRACE};
+use alloc::{string::String, sync::Arc};
+use linux_raw_sys::general::{
+    BUS_ADRALN, BUS_ADRERR, FPE_FLTDIV, FPE_FLTINV, FPE_FLTOVF, FPE_FLTRES, FPE_FLTUND, FPE_FLTUNK, FPE_INTDIV,
+    ILL_ILLOPN, SEGV_ACCERR, SEGV_MAPERR, TRAP_HWBKPT, TRAP_TRACE,
+};
 
 /// Resolves the fault or sends its signal to the calling thread.
 pub(crate) fn handle(thread: &Arc<Thread>, space: &AddressSpace, registers: &Registers, fault: Fault) {

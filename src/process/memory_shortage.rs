@@ -5,10 +5,7 @@ use crate::machine::console::log;
 use crate::machine::memory::{PAGE_SIZE, total_pages};
 use crate::machine::{task, time};
 use crate::process::signal::{Signal, SignalInfo};
-use alloc::collections::BTreeMap;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, string::String, sync::Arc, vec::Vec};
 
 /// How long to wait for a victim's memory before another one is looked for.
 const PATIENCE_NS: u64 = 1_000_000_000;

@@ -3,9 +3,7 @@
 
 use super::Process;
 use crate::file::{Events, File, Observer};
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{format, string::String, sync::Arc};
 
 /// A pidfd.
 pub(crate) struct PidFd {

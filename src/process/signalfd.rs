@@ -5,9 +5,7 @@ use super::{Process, Thread};
 use crate::errno::{Errno, Result};
 use crate::file::{Events, File, Observer, StatusFlags};
 use crate::vm::Destination;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{format, string::String, sync::Arc};
 use core::sync::atomic::{AtomicU64, Ordering};
 use zerocopy::{Immutable, IntoBytes};
 

@@ -2,9 +2,7 @@
 //! log was cleared, for the whole system.
 
 use crate::machine::console::{self, Record};
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The next record for SYSLOG_ACTION_READ.

@@ -3,8 +3,7 @@
 use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
-use alloc::string::String;
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 /// The longest name in bytes (__NEW_UTS_LEN).
 pub(crate) const NAME_LIMIT: usize = 64;

@@ -7,9 +7,8 @@ use super::{Process, Session, Thread};
 use crate::file::Charge;
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::sync::atomic::Ordering;
 
 /// The first id that is given again after the highest was (Linux: `RESERVED_PIDS`).

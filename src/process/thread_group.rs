@@ -15,8 +15,7 @@ use crate::machine::task::{CpuTime, WaitQueue};
 use crate::machine::time;
 use crate::rank::Rank;
 use crate::vm::AddressSpace;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering};
 

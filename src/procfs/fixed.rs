@@ -4,12 +4,7 @@ use super::Device;
 use super::node::{Content, Directory, Node, NodeIdentity, Read, Write};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 
 /// A node and its path below the directory that is to be made.
 pub(super) type Leaf = (String, Arc<Node>);

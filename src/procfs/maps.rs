@@ -3,9 +3,7 @@
 use crate::errno::Result;
 use crate::file::{DeviceNumber, OpenFile};
 use crate::vm::{AreaDescription, Label, LargePages, Mapping, Protection};
-use alloc::format;
-use alloc::string::String;
-use alloc::vec::Vec;
+use alloc::{format, string::String, vec::Vec};
 use core::fmt::Write;
 
 /// The column in which Linux writes the name.

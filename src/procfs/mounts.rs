@@ -1,11 +1,7 @@
 //! /proc/PID/mounts and mountinfo: what is mounted, as seen from a process' root directory.
 
 use crate::fs::{self, Mount, MountFlags, Path};
-use alloc::collections::BTreeMap;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
 use core::fmt::Write;
 
 /// /proc/PID/mounts: the six fields of fstab(5), one line a mount.

@@ -12,11 +12,8 @@ use crate::machine::time;
 use crate::process::Process;
 use crate::rank::Rank;
 use crate::vm::{AddressSpace, Destination, Rights, Source};
-use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, string::String, vec, vec::Vec};
 use core::any::Any;
 
 /// Makes a file's content.

@@ -13,12 +13,8 @@ use crate::file::FileKind;
 use crate::fs::{self, Capabilities, Path};
 use crate::process::{AccessMode, Process, Thread, may_access, table};
 use crate::vm::AddressSpace;
-use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, format, sync::Arc, vec, vec::Vec};
 
 /// The most bytes of arguments or environment that are shown.
 const STRINGS_LIMIT: u64 = 1 << 20;

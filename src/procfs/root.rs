@@ -10,11 +10,8 @@ use crate::machine::platform;
 use crate::process::system_name::{RELEASE, VERSION};
 use crate::process::{Thread, table};
 use crate::{fs, machine};
-use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, format, sync::Arc, vec::Vec};
 
 /// Makes a text.
 type Show = fn() -> String;

@@ -7,10 +7,7 @@ use crate::machine::memory::PAGE_SIZE;
 use crate::machine::task::{Activity, Class, Task};
 use crate::process::{Process, Resource, Thread, UNLIMITED, Usage, signal, table};
 use crate::vm::{AreaDescription, Label, Protection};
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 use core::fmt::Write;
 
 /// A process, or one of its threads where the file lies under task/.

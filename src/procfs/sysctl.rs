@@ -12,10 +12,8 @@ use crate::process::system_name::{self, RELEASE, VERSION, as_text};
 use crate::process::{table, threads_max};
 use crate::util::tunable::Tunable;
 use crate::vm::commit;
-use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use alloc::{boxed::Box, format, vec::Vec};
 
 /// A value: its path below /proc/sys, what it shows, and how it is set if it can be.
 struct Value {

@@ -10,11 +10,7 @@ use crate::machine::memory::LARGE_PAGE_SIZE;
 use crate::machine::{cpu, platform};
 use crate::tty;
 use crate::vm::large_pages;
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 
 /// Makes a value's text.
 type Show = fn() -> String;

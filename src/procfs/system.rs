@@ -7,10 +7,8 @@ use crate::machine::{boot, cpu, memory, platform, random, task, time, trap};
 use crate::process::table;
 use crate::util::lock_ranges::LockKind;
 use crate::vm::{AddressSpace, commit};
-use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{format, sync::Arc, vec::Vec};
 use core::fmt::Write;
 
 /// Clock ticks a second as user space counts CPU time (sysconf(3), _SC_CLK_TCK).

@@ -3,8 +3,7 @@
 use crate::ipc::message::{self, Status};
 use crate::ipc::{Object, Owner, semaphore, shared_memory};
 use crate::machine::memory::PAGE_SIZE;
-use alloc::format;
-use alloc::string::String;
+use alloc::{format, string::String};
 use core::sync::atomic::Ordering;
 
 /// /proc/sysvipc/shm.

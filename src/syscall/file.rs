@@ -8,8 +8,7 @@ use crate::file::{File, FileKind, OpenFile, Reservation, StatusFlags};
 use crate::net::{self, SocketKind};
 use crate::process::{Resource, Signal, SignalInfo, UNLIMITED};
 use crate::vm::{Destination, Source, UserPtr};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 /// The most bytes that one read or write moves (read(2), notes).

@@ -9,8 +9,7 @@ use crate::fs::{Capabilities, MountFlags, memory_file, path_of};
 use crate::machine::memory::{PAGE_SIZE, USER_END};
 use crate::process::Resource;
 use crate::vm::{Label, LargePages, MapRequest, Mapping, PageCache, Placement, Protection, Remap, UserPtr, round_up};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 use linux_raw_sys::general as linux;
 

@@ -7,8 +7,7 @@ use crate::errno::{Errno, Result};
 use crate::file::{OpenFile, Reservation, StatusFlags};
 use crate::net::{self, Shutdown, Socket, SocketFile};
 use crate::vm::UserPtr;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 /// SOCK_CLOEXEC and SOCK_NONBLOCK, which are numbered as O_CLOEXEC and O_NONBLOCK.
 const FLAGS: u32 = CLOSE_ON_EXEC | StatusFlags::NON_BLOCKING.bits();

@@ -8,10 +8,7 @@ use crate::machine::boot;
 use crate::machine::console::log;
 use crate::process::{self, Program, Resource};
 use crate::util::command_line;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{format, string::String, sync::Arc, vec::Vec};
 
 /// Words of the command line that are for the kernel; NAME=value for others goes to the environment of the first
 /// process, a plain word to its arguments.

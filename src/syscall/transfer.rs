@@ -8,9 +8,7 @@ use crate::file::pipe::PipeEnd;
 use crate::file::{FileKind, OpenFile, StatusFlags};
 use crate::machine::memory::PAGE_SIZE;
 use crate::vm::{Destination, Source, UserPtr};
-use alloc::sync::Arc;
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec, vec::Vec};
 use linux_raw_sys::general::SPLICE_F_NONBLOCK;
 
 /// How many bytes are in the kernel's hands at a time.

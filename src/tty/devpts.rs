@@ -7,9 +7,7 @@ use crate::fs::kinds;
 use crate::fs::{AttributeChange, FileSystem, FileSystemStatistics, Identity, Inode, Volume, now};
 use crate::machine::sync::{Lazy, SpinLock};
 use crate::rank::Rank;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{format, string::String, sync::Arc};
 use core::str;
 
 /// The magic number of statfs(2).

@@ -19,11 +19,7 @@ use crate::machine::sync::Once;
 use crate::machine::time::monotonic_ns;
 use crate::machine::{boot, platform, task};
 use crate::process::{Signal, SignalInfo, table};
-use alloc::boxed::Box;
-use alloc::format;
-use alloc::string::String;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, format, string::String, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, Ordering};
 use linux_raw_sys::general as raw;
 

@@ -7,8 +7,7 @@
 //! the other. Most look-ups come to where the last one did, and begin there.
 
 use alloc::collections::VecDeque;
-use core::cell::Cell;
-use core::ops::Range;
+use core::{cell::Cell, ops::Range};
 
 /// A value that can be cut and joined with the range it stands for.
 pub(crate) trait Piece: Sized {

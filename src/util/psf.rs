@@ -1,8 +1,7 @@
 //! PC Screen Fonts, versions 1 and 2, with their Unicode tables: which bitmap shows which character.
 //! Source: the format's description in the `kbd` project (psf.5) and its `psf.h`.
 
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 /// Characters below this are looked up in one step; fonts for terminals have no others.
 const TABLE_SIZE: usize = 0x3000;

@@ -14,9 +14,8 @@ use crate::machine::random;
 use crate::machine::task::{Mutex, MutexGuard};
 use crate::rank::Rank;
 use crate::util::interval_map::IntervalMap;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 

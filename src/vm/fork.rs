@@ -8,8 +8,7 @@ use super::{AddressSpace, PAGE, budget};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Access, USER_END};
 use crate::util::interval_map::IntervalMap;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
+use alloc::{collections::BTreeMap, sync::Arc};
 
 impl AddressSpace {
     /// Makes a copy for a child process; private pages are shared until one side writes, but those at the addresses

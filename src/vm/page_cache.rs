@@ -16,9 +16,8 @@ use crate::machine::memory::{Frame, PAGE_SIZE};
 use crate::machine::sync::SpinLock;
 use crate::machine::task::{self, Mutex};
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Where pages come from that are not in memory, and where changed ones go. A file system implements it; tmpfs has none.

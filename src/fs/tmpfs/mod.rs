@@ -20,8 +20,7 @@ use crate::file::DeviceNumber;
 use crate::machine::memory::{PAGE_SIZE, require_plenty, total_pages};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
-use alloc::string::String;
-use alloc::sync::Arc;
+use alloc::{string::String, sync::Arc};
 use core::sync::atomic::{AtomicU64, Ordering};
 use node::Node;
 

@@ -1,9 +1,8 @@
 //! Symbols and layouts of `asm/user_entry.s`.
 
-use core::arch::asm;
-use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU64, AtomicUsize};
+use core::{arch::asm, mem::offset_of};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Segment selectors, in the order that SYSCALL and SYSRET want (SDM vol. 3A, 5.8.8), with the values that

@@ -6,10 +6,8 @@
 
 use super::{LARGE_PAGE_SIZE, OutOfMemory, PAGE_SIZE, PhysAddr, USER_END, allocator, raw};
 use crate::machine::asm::{direct_map_address, user_copy};
-use core::mem::ManuallyDrop;
-use core::num::NonZeroU32;
-use core::ops::Range;
 use core::sync::atomic::{Ordering, fence};
+use core::{mem::ManuallyDrop, num::NonZeroU32, ops::Range};
 
 /// A counted reference to one 4 KiB page of memory.
 pub(crate) struct Frame {

@@ -16,8 +16,7 @@ use acpi::hpet::HpetInfo;
 use acpi::madt::{Madt, MadtEntry};
 use acpi::{AcpiHandler, AcpiTables, PhysicalMapping};
 use alloc::vec::Vec;
-use core::ops::Range;
-use core::ptr::NonNull;
+use core::{ops::Range, ptr::NonNull};
 
 /// What the tables say, as far as it is used.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,7 @@ use super::Look;
 use crate::machine::boot::{Display, VideoMemory};
 use crate::util::psf::Font;
 use crate::util::terminal::{Attributes, CursorShape};
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 
 /// From this height on a screen gets the 12×24 font, and from the next on 16×32.
 const MEDIUM_HEIGHT: u32 = 1000;

@@ -3,8 +3,7 @@
 use super::Look;
 use crate::machine::boot::VideoMemory;
 use crate::util::terminal::{Attributes, CursorShape};
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use x86_64::instructions::port::Port;
 
 /// What code page 437 has from 0x80 on.

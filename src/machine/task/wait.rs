@@ -9,11 +9,9 @@ use super::task::{Activity, Task};
 use crate::machine::sync::IrqLock;
 use crate::machine::time::{self, Timer};
 use crate::rank::Rank;
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use core::cell::Cell;
-use core::ptr;
+use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use core::{cell::Cell, ptr};
 
 /// The sleep ended because `Task::interrupt` was called: a signal is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

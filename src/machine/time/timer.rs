@@ -10,8 +10,7 @@ use crate::machine::platform::Pit;
 use crate::machine::sync::{IrqLock, Once};
 use crate::machine::trap::{self, IrqLine, LocalVector};
 use crate::rank::Rank;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::{boxed::Box, collections::BTreeMap};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A timer's function.

@@ -8,11 +8,8 @@ use crate::machine::cpu::{self, MAX_CPUS};
 use crate::machine::random;
 use crate::machine::sync::{IrqLock, Once};
 use crate::rank::Rank;
-use alloc::borrow::ToOwned;
-use alloc::boxed::Box;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{borrow::ToOwned, boxed::Box, sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The vector of ISA line 0; the other lines follow.

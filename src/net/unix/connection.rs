@@ -8,8 +8,7 @@ use crate::file::Events;
 use crate::net::socket::PeerIdentity;
 use crate::net::{SocketKind, Wait};
 use crate::vm;
-use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use alloc::{collections::VecDeque, sync::Arc};
 use linux_raw_sys::net::SO_PASSCRED;
 
 /// The most connections that may wait (/proc/sys/net/core/somaxconn).

@@ -17,9 +17,7 @@ use crate::net::SocketKind;
 use crate::net::options::Options;
 use crate::net::socket::PeerIdentity;
 use crate::rank::Rank;
-use alloc::collections::VecDeque;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use bitflags::bitflags;
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 

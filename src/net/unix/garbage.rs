@@ -11,9 +11,8 @@ use crate::file::OpenFile;
 use crate::machine::sync::SpinLock;
 use crate::net::socket_of;
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, vec::Vec};
 use core::any::Any;
 
 /// The sockets on the way by the address of their open file, and how often they are.

@@ -8,8 +8,7 @@ use super::passing::{Credentials, Rights};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Frame, PAGE_SIZE};
 use crate::vm::{Destination, Source};
-use alloc::collections::VecDeque;
-use alloc::sync::Arc;
+use alloc::{collections::VecDeque, sync::Arc};
 
 /// What a message counts besides its bytes, so that empty ones are not without bound.
 const OVERHEAD: usize = 256;

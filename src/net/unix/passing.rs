@@ -11,9 +11,7 @@ use crate::machine::sync::SpinLock;
 use crate::net::{ControlBuffer, control};
 use crate::process::{Resource, Thread, table};
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use linux_raw_sys::net::{MSG_CMSG_CLOEXEC, SCM_CREDENTIALS, SCM_RIGHTS, SOL_SOCKET};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 

@@ -11,8 +11,7 @@ use crate::net::socket::PeerIdentity;
 use crate::net::{Incoming, Outgoing, Shutdown, Socket, SocketKind, Wait};
 use crate::rank::Rank;
 use crate::vm::{Destination, Source};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use linux_raw_sys::ioctl::{FIONREAD, TIOCOUTQ};
 use linux_raw_sys::net::AF_UNIX;
 

@@ -3,10 +3,8 @@
 use super::end::{Closing, End};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
-use alloc::string::String;
 use alloc::sync::{Arc, Weak};
-use alloc::vec::Vec;
+use alloc::{collections::BTreeMap, string::String, vec::Vec};
 use core::fmt::Write;
 
 static ENDS: SpinLock<BTreeMap<u64, Weak<End>>> = SpinLock::new(Rank::Registry, BTreeMap::new());

@@ -6,8 +6,7 @@ use crate::process::{self, load_program, trace};
 use crate::syscall::argument::{At, AtFlags, Fd};
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
-use alloc::format;
-use alloc::vec::Vec;
+use alloc::{format, vec::Vec};
 use linux_raw_sys::general::{AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW};
 
 /// The longest path with its NUL (PATH_MAX).

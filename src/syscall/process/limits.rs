@@ -7,8 +7,7 @@ use crate::machine::time;
 use crate::process::{Limit, Process, Resource, Thread, Usage, cpu_limit, job_control::TICK_NS, table};
 use crate::syscall::context::Ctx;
 use crate::vm::UserPtr;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use linux_raw_sys::general::{PRIO_PGRP, PRIO_PROCESS, PRIO_USER};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 

@@ -2,9 +2,7 @@
 //! changed. All memory is taken when the grid is made; nothing here allocates later.
 
 use super::cell::Cell;
-use alloc::boxed::Box;
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec, vec::Vec};
 
 /// The most lines kept of what scrolled off.
 const HISTORY_LINES: usize = 1000;

@@ -4,8 +4,7 @@ use super::PALETTE;
 use super::cell::Cell;
 use super::charset;
 use super::grid::Grid;
-use alloc::vec;
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
 use vte::Params;
 
 const TAB_WIDTH: usize = 8;

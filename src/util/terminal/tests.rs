@@ -2,8 +2,7 @@
 
 use super::cell::{Attributes, Color};
 use super::{Emulator, PALETTE};
-use alloc::string::String;
-use alloc::vec::Vec;
+use alloc::{string::String, vec::Vec};
 
 fn screen(emulator: &Emulator) -> Vec<String> {
     let grid = emulator.state().grid();
