@@ -8,7 +8,7 @@ use super::fallback;
 use crate::machine::console::log;
 use crate::machine::cpu::read_leaf;
 use crate::machine::platform::{Counter, Pit, PitSpan, find_counters};
-use core::arch::x86_64::{_mm_lfence, _rdtsc};
+use core::arch::asm;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
@@ -79,11 +79,11 @@ pub(crate) fn tsc_khz() -> u64 {
 
 /// Reads the time-stamp counter, after what comes before.
 pub(super) fn read_counter() -> u64 {
+    let (low, high): (u32, u32);
+    // Not by intrinsics: that of LFENCE is a call where SSE2 is off.
     // SAFETY: neither has an effect on memory; every CPU with long mode has both.
-    unsafe {
-        _mm_lfence();
-        _rdtsc()
-    }
+    unsafe { asm!("lfence", "rdtsc", out("eax") low, out("edx") high, options(nostack, preserves_flags)) };
+    u64::from(high) << 32 | u64::from(low)
 }
 
 /// Returns the monotonic time at which the counter reads or read `counter`.
