@@ -22,7 +22,8 @@ use crate::machine::sync::SpinLock;
 use crate::machine::task::{WaitError, Waiter};
 use crate::machine::user;
 use crate::rank::Rank;
-use crate::vm::{AddressSpace, Mapping, UserPtr};
+use crate::vm::{AddressSpace, UserPtr};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -48,20 +49,9 @@ impl Key {
     pub(crate) fn new(space: &AddressSpace, address: u64, is_private: bool) -> Result<Key> {
         Errno::EINVAL.when(!address.is_multiple_of(4))?;
         Errno::EFAULT.when(address >= USER_END)?;
-        if !is_private {
-            let mut shared = None;
-            let visited = space.visit_areas(address..address + 4, |mapping, _, is_shared, bytes| {
-                if let (Mapping::File { cache, .. }, true) = (mapping, is_shared) {
-                    shared = Some(Key { owner: Arc::as_ptr(cache).addr(), place: bytes.start });
-                }
-                true
-            });
-            visited.map_err(|_| Errno::EFAULT)?;
-            if let Some(key) = shared {
-                return Ok(key);
-            }
-        }
-        Ok(Key { owner: core::ptr::from_ref(space).addr(), place: address })
+        let shared = if is_private { None } else { space.shared_place(address)? };
+        let (owner, place) = shared.unwrap_or((core::ptr::from_ref(space).addr(), address));
+        Ok(Key { owner, place })
     }
 
     fn bucket(self) -> usize {
@@ -88,7 +78,7 @@ struct Entry {
     bits: u32,
     sleeper: Arc<Sleeper>,
     /// It waits to be moved to this futex with an owner, and by nothing else.
-    target: Option<(Key, Arc<Thread>)>,
+    target: Option<Box<(Key, Arc<Thread>)>>,
 }
 
 type Bucket = SpinLock<VecDeque<Entry>>;
@@ -111,7 +101,7 @@ pub(crate) struct Wanted {
 /// time `deadline_ns`, `RESTART_NO_HANDLER` when a signal is due.
 pub(crate) fn wait(thread: &Thread, space: &AddressSpace, wanted: Wanted, deadline_ns: Option<u64>) -> Result {
     let sleeper = Sleeper::of(thread);
-    enqueue(space, wanted, &sleeper, None)?;
+    enqueue(space, wanted, sleeper, None)?;
     while !sleeper.is_woken.load(Ordering::Acquire) {
         let Err(error) = sleeper.waiter.wait(deadline_ns) else { continue };
         if sleeper.leave(None) {
@@ -151,18 +141,20 @@ pub(crate) fn wait_requeue(
     thread: &Arc<Thread>, wanted: Wanted, target: Place<'_>, deadline_ns: Option<u64>,
 ) -> Result {
     let sleeper = Sleeper::of(thread);
-    enqueue(target.space, wanted, &sleeper, Some((target.key, thread.clone())))?;
+    enqueue(target.space, wanted, sleeper, Some(Box::new((target.key, thread.clone()))))?;
     while !sleeper.is_woken.load(Ordering::Acquire) {
         let Err(error) = sleeper.waiter.wait(deadline_ns) else { continue };
         if sleeper.leave(Some(thread)) {
             return Err(priority::reason(error));
         }
     }
-    priority::take_over(thread, &sleeper, target)
+    priority::take_over(thread, sleeper, target)
 }
 
 /// Puts the sleeper into the word's bucket if the word is as expected. EAGAIN, EFAULT.
-fn enqueue(space: &AddressSpace, wanted: Wanted, sleeper: &Arc<Sleeper>, target: Option<(Key, Arc<Thread>)>) -> Result {
+fn enqueue(
+    space: &AddressSpace, wanted: Wanted, sleeper: &Arc<Sleeper>, target: Option<Box<(Key, Arc<Thread>)>>,
+) -> Result {
     let Wanted { key, address, expected, bits } = wanted;
     let bucket = key.bucket();
     loop {
@@ -197,8 +189,8 @@ impl Sleeper {
     }
 
     /// Returns that of the running thread.
-    fn of(thread: &Thread) -> Arc<Sleeper> {
-        thread.futex_sleeper.call_once(|| Arc::new(Sleeper::new(Waiter::new()))).clone()
+    fn of(thread: &Thread) -> &Arc<Sleeper> {
+        thread.futex_sleeper.call_once(|| Arc::new(Sleeper::new(Waiter::new())))
     }
 
     /// Begins a new wait. The lock of the list that it goes into is held.
@@ -362,7 +354,7 @@ pub(crate) fn requeue_to_owner(from: Key, to: Place<'_>, move_limit: usize, expe
             Some(_) => {}
         }
         let Some(index) = entries.iter().position(|entry| entry.key == from) else { return Ok(count) };
-        let thread = match &entries[index].target {
+        let thread = match entries[index].target.as_deref() {
             Some((key, thread)) if *key == to.key => thread.clone(),
             _ => return Err(Errno::EINVAL),
         };

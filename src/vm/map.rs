@@ -7,6 +7,7 @@ use super::{PAGE, round_up};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Stores, USER_END};
 use crate::machine::task;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -250,6 +251,19 @@ impl AddressSpace {
             is_agreed &= visit(&area.mapping, area.protection, area.is_shared, bytes);
         }
         if areas.map.is_covered(range) { Ok(is_agreed) } else { Err(Errno::ENOMEM) }
+    }
+
+    /// Returns whose pages the shared memory at `address` is, as a number, and where in them in bytes; `None` for private
+    /// memory. EFAULT where nothing is mapped.
+    pub(crate) fn shared_place(&self, address: u64) -> Result<Option<(usize, u64)>> {
+        let areas = self.lock();
+        let (range, area) = areas.map.find(address).ok_or(Errno::EFAULT)?;
+        Ok(match &area.mapping {
+            Mapping::File { cache, offset, .. } if area.is_shared => {
+                Some((Arc::as_ptr(cache).addr(), offset + (address - range.start)))
+            }
+            _ => None,
+        })
     }
 
     /// Returns the start of the area that holds `address`, if it grows down.

@@ -89,10 +89,10 @@ pub(crate) fn lock(thread: &Arc<Thread>, place: Place<'_>, deadline_ns: Option<u
     let sleeper = Sleeper::of(thread);
     loop {
         let seen = place.look()?;
-        let attempt = CONTENDED.lock().enter(thread, &sleeper, &place, &seen, patience)?;
+        let attempt = CONTENDED.lock().enter(thread, sleeper, &place, &seen, patience)?;
         match attempt {
             Attempt::Done => return Ok(()),
-            Attempt::Waits => return sleep(thread, &sleeper, place, deadline_ns),
+            Attempt::Waits => return sleep(thread, sleeper, place, deadline_ns),
             Attempt::Changed => {}
             Attempt::Absent => bring_in_for_writing(place.space, place.address)?,
         }
