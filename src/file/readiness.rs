@@ -145,10 +145,17 @@ impl Readiness {
         self.sleepers.wake_one()
     }
 
+    #[inline]
     fn tell_observers(&self, events: Events) -> bool {
         fence(Ordering::SeqCst);
         // Who comes later looks at the file itself.
         let end = self.numbers.load(Ordering::Relaxed);
+        end > 0 && self.tell_first(end, events)
+    }
+
+    /// Tells the observers with numbers below `end`.
+    #[cold]
+    fn tell_first(&self, end: u64, events: Events) -> bool {
         let (mut wakes, mut wakes_exclusively, mut next) = (false, false, 0);
         while next < end
             && let Some((number, observer)) = self.first_interested(next..end, events)

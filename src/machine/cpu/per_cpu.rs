@@ -146,8 +146,12 @@ pub(in crate::machine) fn this() -> &'static PerCpu {
 }
 
 /// Returns this CPU's index.
+#[inline(always)]
 pub(crate) fn index() -> usize {
-    this().index
+    let index = this().index;
+    // SAFETY: all of `CPUS` have theirs, which are below its length.
+    unsafe { core::hint::assert_unchecked(index < MAX_CPUS) };
+    index
 }
 
 /// Returns the data of the CPU with this index.

@@ -162,7 +162,9 @@ impl UserContext {
         if !self.is_live() {
             self.load(cpu);
         }
-        self.arm();
+        if self.breakpoint_control != 0 {
+            self.arm();
+        }
         cpu.active_context.store((&raw const *self).cast_mut(), Ordering::Relaxed);
     }
 
@@ -236,10 +238,8 @@ impl UserContext {
     }
 
     /// Puts the breakpoints into the CPU.
+    #[cold]
     fn arm(&self) {
-        if self.breakpoint_control == 0 {
-            return;
-        }
         let [first, second, third, fourth] = self.breakpoints;
         // SAFETY: the addresses are user mode's, and an access by the kernel there is served (asm/trap_entry.s).
         unsafe {

@@ -61,7 +61,9 @@ impl<T: ?Sized> IrqLock<T> {
     pub(crate) fn lock(&self) -> IrqGuard<'_, T> {
         let off = InterruptsOff::new();
         let held = Held::take(self.rank);
-        IrqGuard { value: self.value.lock(), _held: held, _off: off }
+        // Tried once before the loop, which is longer: most often it is free.
+        let value = self.value.try_lock().unwrap_or_else(|| self.value.lock());
+        IrqGuard { value, _held: held, _off: off }
     }
 
     /// Takes the lock if it is free. Any context.

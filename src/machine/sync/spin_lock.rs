@@ -31,7 +31,8 @@ impl<T: ?Sized> SpinLock<T> {
     #[track_caller]
     pub(crate) fn lock(&self) -> SpinGuard<'_, T> {
         let held = Held::take(self.rank);
-        SpinGuard::new(self.value.lock(), held)
+        // Tried once before the loop, which is longer: most often it is free.
+        SpinGuard::new(self.value.try_lock().unwrap_or_else(|| self.value.lock()), held)
     }
 
     /// Takes the lock although one of the same rank is held: the caller has an order of its own between them.

@@ -6,23 +6,21 @@ use super::task::{Activity, Task};
 use crate::machine::cpu::{self, Attention};
 use crate::machine::platform;
 use crate::machine::sync::IrqGuard;
-use crate::machine::time;
 use crate::machine::trap::LocalVector;
 use crate::util::run_queue::{Place, Turn};
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// A CPU takes a task from another whose queue is longer by so many.
 const UNEVEN: usize = 2;
-/// What lies between a wake-up and a sleep of two tasks that take turns; much less than it costs to wake a CPU and to
-/// have it fetch what this one has in its caches.
-const SOON_NS: u64 = 50_000;
+/// How long a turn may be of two tasks that wake each other and sleep: about what it costs to wake a CPU and to have it fetch
+/// what this one has in its caches.
+const SOON_NS: u64 = 100_000;
 /// So many times in a row are taken for a habit.
 const SURE: u8 = 2;
 
 /// Puts a task that is runnable, in no queue and off its stack into that of the CPU that suits it. `queue` is the one
 /// that is responsible for it.
-#[inline]
 pub(super) fn place(task: Arc<Task>, mut queue: IrqGuard<'static, Queue>) {
     task.set_activity(Activity::Running);
     loop {
@@ -37,8 +35,17 @@ pub(super) fn place(task: Arc<Task>, mut queue: IrqGuard<'static, Queue>) {
 /// Puts a task that is woken up, perhaps by the running one, into a queue: here, without a word to another CPU, if the
 /// running task is known to sleep at once when it has woken somebody, as the two ends of a pipe do that take turns.
 #[inline]
-pub(super) fn place_woken(task: Arc<Task>, queue: IrqGuard<'static, Queue>) {
-    if cpu::count() == 1 || !is_handed_over(&task) {
+pub(super) fn place_woken(task: Arc<Task>, mut queue: IrqGuard<'static, Queue>) {
+    if cpu::count() > 1 {
+        return place_among_several(task, queue);
+    }
+    task.set_activity(Activity::Running);
+    queue.wake(task);
+}
+
+#[inline(never)]
+fn place_among_several(task: Arc<Task>, queue: IrqGuard<'static, Queue>) {
+    if !is_handed_over(&task) {
         return place(task, queue);
     }
     task.set_activity(Activity::Running);
@@ -53,37 +60,35 @@ fn is_handed_over(task: &Task) -> bool {
     if cpu::this().serves_interrupt.load(Ordering::Relaxed) {
         return false;
     }
-    let hands_over = with_current(|waker| waker.hand_over.note_wake_up(time::monotonic_ns())) == Some(true);
+    let hands_over = with_current(|waker| waker.hand_over.note_wake_up()) == Some(true);
     hands_over && queue::waiting(here) == 0 && is_allowed_on(task, here) && matches!(task.turn(), Turn::Fair(_))
 }
 
-/// Whether a task sleeps soon after it has woken another. Used by the task itself.
+/// Whether a task has short turns in which it wakes another and sleeps. Used by the task itself.
 pub(super) struct HandOver {
-    /// When it last woke somebody since it slept; 0: not at all.
-    woke_ns: AtomicU64,
+    /// It has woken somebody since it slept.
+    has_woken: AtomicBool,
     /// How often in a row it then slept soon, up to `SURE`.
     times: AtomicU8,
 }
 
 impl HandOver {
     pub(super) const fn new() -> HandOver {
-        HandOver { woke_ns: AtomicU64::new(0), times: AtomicU8::new(0) }
+        HandOver { has_woken: AtomicBool::new(false), times: AtomicU8::new(0) }
     }
 
     /// Notes that the task wakes another; returns whether it is likely to sleep soon.
-    pub(super) fn note_wake_up(&self, now: u64) -> bool {
-        self.woke_ns.store(now, Ordering::Relaxed);
+    pub(super) fn note_wake_up(&self) -> bool {
+        self.has_woken.store(true, Ordering::Relaxed);
         self.times.load(Ordering::Relaxed) == SURE
     }
 
-    /// Notes that the task goes to sleep.
+    /// Notes that the task goes to sleep after a turn of `turn_ns` nanoseconds.
     #[inline]
-    pub(super) fn note_sleep(&self) {
-        let woke = self.woke_ns.load(Ordering::Relaxed);
-        if woke != 0 {
-            self.woke_ns.store(0, Ordering::Relaxed);
-            let is_soon = time::monotonic_ns() < woke + SOON_NS;
-            let times = if is_soon { (self.times.load(Ordering::Relaxed) + 1).min(SURE) } else { 0 };
+    pub(super) fn note_sleep(&self, turn_ns: u64) {
+        if self.has_woken.load(Ordering::Relaxed) {
+            self.has_woken.store(false, Ordering::Relaxed);
+            let times = if turn_ns < SOON_NS { (self.times.load(Ordering::Relaxed) + 1).min(SURE) } else { 0 };
             self.times.store(times, Ordering::Relaxed);
         }
     }
@@ -104,13 +109,7 @@ fn move_to(task: &Task, queue: IrqGuard<'static, Queue>, target: usize) -> IrqGu
 
 /// Returns the CPU on which a task that becomes runnable should wait: where it was if that is idle, as its data are
 /// warm there; else one that is idle, or that does something less urgent; else this one, whose data it was woken with.
-#[inline]
 pub(super) fn choose(task: &Task) -> usize {
-    if cpu::count() == 1 { cpu::index() } else { choose_of_several(task) }
-}
-
-#[inline(never)]
-fn choose_of_several(task: &Task) -> usize {
     let count = cpu::count();
     let (here, last) = (cpu::index(), task.cpu());
     let allowed = task.affinity();

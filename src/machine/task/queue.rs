@@ -24,8 +24,8 @@ const REAL_TIME_PERIOD_NS: u64 = 1_000_000_000;
 const REAL_TIME_SHARE_NS: u64 = 950_000_000;
 /// A fair task that wakes up interrupts one that is ahead of it by more than this,
 const WAKE_ADVANTAGE_NS: u64 = 1_000_000;
-/// and that has run at least so long in this turn or, if itself it is the waker, is not known to sleep soon. Else a pipe's two
-/// ends would take turns at each small write.
+/// and that, on another CPU, has run at least so long in this turn or, if itself it is the waker, is not known to sleep soon.
+/// Else a pipe's two ends would take turns at each small write.
 const SHORTEST_TURN_NS: u64 = 1_000_000;
 /// How far a task that slept long is put before those that did not.
 const SLEEP_BONUS_NS: u64 = 3_000_000;
@@ -67,8 +67,9 @@ pub(super) fn waiting(cpu: usize) -> usize {
 
 /// What is scheduled on one CPU.
 pub(super) struct Queue {
-    /// The CPU's index.
+    /// The CPU's index, and what it shows of itself.
     cpu: usize,
+    load: &'static Load,
     waiting: RunQueue<Arc<Task>>,
     /// `None` until the first task is made: boot runs.
     pub(super) current: Option<Arc<Task>>,
@@ -85,14 +86,16 @@ pub(super) struct Queue {
     /// When the CPU last gave back what it keeps of the heap.
     trimmed_ns: u64,
     pub(super) figures: CpuFigures,
-    /// The user address space in the CPU; kept while kernel threads run, because the next task is often the same.
-    loaded: Option<Arc<PageTable>>,
+    /// The user address space of the task before, which stays loaded while kernel threads run, because the next task is often
+    /// the same. That of the current task is its own.
+    kept: Option<Arc<PageTable>>,
 }
 
 impl Queue {
     pub(super) const fn new() -> Queue {
         Queue {
             cpu: 0,
+            load: &LOADS[0],
             waiting: RunQueue::new(),
             current: None,
             idle: None,
@@ -103,27 +106,37 @@ impl Queue {
             real_time_ns: 0,
             trimmed_ns: 0,
             figures: CpuFigures::new(),
-            loaded: None,
+            kept: None,
         }
     }
 
     /// Starts with `idle`, which runs on CPU `cpu` now.
     pub(super) fn begin(&mut self, cpu: usize, idle: &Arc<Task>) {
-        self.cpu = cpu;
+        (self.cpu, self.load) = (cpu, &LOADS[cpu]);
         self.charged_until_ns = time::monotonic_ns();
         self.current = Some(Arc::clone(idle));
         self.idle = Some(Arc::clone(idle));
     }
 
     /// Takes the task whose turn it is, the idle task if none waits, and begins its turn.
-    pub(super) fn take_next(&mut self) -> Arc<Task> {
-        let now = time::monotonic_ns();
+    #[inline]
+    pub(super) fn take_next(&mut self, now: u64) -> Arc<Task> {
         self.charge_current(now);
         self.turn_start_ns = now;
-        let fair = if self.is_share_used() { self.waiting.remove(|task| is_fair(task)) } else { None };
+        let fair = if self.is_share_used() { self.take_fair() } else { None };
         let next = fair.or_else(|| self.waiting.pop()).or_else(|| self.idle());
         self.publish_waiting();
         next.expect("the idle task is there before any other")
+    }
+
+    #[cold]
+    fn take_fair(&mut self) -> Option<Arc<Task>> {
+        self.waiting.remove(|task| is_fair(task))
+    }
+
+    /// Returns how long the current turn has lasted.
+    pub(super) fn turn_ns(&self, now: u64) -> u64 {
+        now.saturating_sub(self.turn_start_ns)
     }
 
     /// Makes `next` current and returns who was.
@@ -137,12 +150,12 @@ impl Queue {
     /// Shows others how urgent is what this CPU does.
     pub(super) fn publish_urgency(&self) {
         let current = self.current.as_ref().filter(|_| !self.is_idle);
-        LOADS[self.cpu].urgency.store(current.map_or(IDLE, |task| urgency_of(task.turn())), Ordering::Relaxed);
+        self.load.urgency.store(current.map_or(IDLE, |task| urgency_of(task.turn())), Ordering::Relaxed);
     }
 
     /// Shows others how many tasks wait here.
     fn publish_waiting(&self) {
-        LOADS[self.cpu].waiting.store(self.waiting.len(), Ordering::Relaxed);
+        self.load.waiting.store(self.waiting.len(), Ordering::Relaxed);
     }
 
     /// Returns the CPU's index.
@@ -172,18 +185,17 @@ impl Queue {
         self.waiting.floor()
     }
 
-    /// Loads a user address space, or the kernel's; returns the one that was kept loaded.
-    pub(super) fn load_page_table(&mut self, table: Option<&Arc<PageTable>>) -> Option<Arc<PageTable>> {
-        let is_loaded = match (&self.loaded, table) {
-            (Some(loaded), Some(table)) => Arc::ptr_eq(loaded, table),
-            (None, None) => true,
-            _ => false,
-        };
-        if is_loaded {
-            return None;
+    /// Loads a user address space, or the kernel's; returns the one that was kept loaded until now.
+    pub(super) fn load_page_table(&mut self, table: Option<&PageTable>) -> Option<Arc<PageTable>> {
+        memory::load_page_table(table);
+        self.kept.take()
+    }
+
+    /// Keeps what is loaded, the current task's address space `table` if it has one, until another is loaded.
+    pub(super) fn keep_page_table(&mut self, table: Option<&Arc<PageTable>>) {
+        if let Some(table) = table {
+            self.kept = Some(table.clone());
         }
-        memory::load_page_table(table.map(|table| &**table));
-        core::mem::replace(&mut self.loaded, table.cloned())
     }
 
     /// Returns the idle task, if there is one yet.
@@ -248,14 +260,15 @@ impl Queue {
     }
 
     /// Makes a sleeping or new task wait for the CPU, and the current one give way if it is less urgent.
-    #[inline]
+    #[inline(always)]
     pub(super) fn wake(&mut self, task: Arc<Task>) {
         let least = self.waiting.floor().saturating_sub(SLEEP_BONUS_NS);
         if task.weighted_ns.load(Ordering::Relaxed) < least {
             task.weighted_ns.store(least, Ordering::Relaxed);
         }
         let turn = task.turn();
-        self.enqueue(task, Place::Last);
+        self.waiting.push(turn, Place::Last, task);
+        self.publish_waiting();
         self.give_way_to(turn);
     }
 
@@ -279,12 +292,12 @@ impl Queue {
     }
 
     /// Has the current task give way to a waiting one with this turn if that is more urgent.
-    #[inline]
+    #[inline(always)]
     fn give_way_to(&mut self, turn: Turn) {
         if self.must_give_way(turn) {
             self.ask_attention(Attention::Reschedule);
             // Until it switches, others shall look elsewhere for an idle CPU.
-            LOADS[self.cpu].urgency.fetch_max(urgency_of(turn), Ordering::Relaxed);
+            self.load.urgency.fetch_max(urgency_of(turn), Ordering::Relaxed);
         }
     }
 
@@ -304,11 +317,11 @@ impl Queue {
     }
 
     /// Has the current task wait for its next turn.
-    pub(super) fn requeue_current(&mut self, place: Place) {
+    pub(super) fn requeue_current(&mut self, place: Place, now: u64) {
         if self.is_idle {
             return;
         }
-        self.charge_current(time::monotonic_ns());
+        self.charge_current(now);
         if let Some(current) = self.current.clone() {
             self.enqueue(current, place);
         }
@@ -322,19 +335,28 @@ impl Queue {
             return true;
         }
         match (turn, current.turn()) {
-            (Turn::Fair(_), Turn::Fair(_)) => {
-                let now = time::monotonic_ns();
+            (Turn::Fair(woken), Turn::Fair(_)) => {
                 let is_interrupted = cpu::this().serves_interrupt.load(Ordering::Relaxed);
-                let may_go_on = !is_interrupted && (self.cpu != cpu::index() || current.hand_over.note_wake_up(now));
-                if may_go_on && now.saturating_sub(self.turn_start_ns) < SHORTEST_TURN_NS {
-                    return false;
-                }
-                self.charge_current(now);
-                let Some(Turn::Fair(running)) = self.current.as_ref().map(|task| task.turn()) else { return false };
-                matches!(turn, Turn::Fair(woken) if woken + WAKE_ADVANTAGE_NS < running)
+                let is_waker = !is_interrupted && self.cpu == cpu::index();
+                // Who is known to sleep soon goes on, without a look at the clock.
+                !(is_waker && current.hand_over.note_wake_up())
+                    && self.is_well_ahead_of(woken, is_interrupted || is_waker)
             }
             (woken, running) => woken < running,
         }
+    }
+
+    /// Returns whether the current fair task is ahead of one that has run for `woken`, and has run for a while unless
+    /// `at_once`.
+    #[inline(never)]
+    fn is_well_ahead_of(&mut self, woken: u64, at_once: bool) -> bool {
+        let now = time::monotonic_ns();
+        if !at_once && self.turn_ns(now) < SHORTEST_TURN_NS {
+            return false;
+        }
+        self.charge_current(now);
+        let running = self.current.as_ref().map(|task| task.turn());
+        matches!(running, Some(Turn::Fair(running)) if woken + WAKE_ADVANTAGE_NS < running)
     }
 
     /// Returns whether the current task has run as long as a turn lasts.

@@ -102,7 +102,7 @@ pub(crate) fn run() -> ! {
         // What it was woken for may be somebody else's by now.
         queue.publish_urgency();
         if queue.waiting() > 0 {
-            switch_away(queue);
+            switch_away(queue, time::monotonic_ns());
             interrupts::enable();
             continue;
         }
@@ -167,14 +167,11 @@ pub(crate) fn current_data<T: Any + Send + Sync>() -> Option<Arc<T>> {
 /// loads it.
 pub(crate) fn set_page_table(table: Option<Arc<PageTable>>) {
     let task = current();
-    let old_loaded = {
-        let mut queue = this_queue().lock();
-        queue.load_page_table(table.as_ref())
-    };
+    let kept = this_queue().lock().load_page_table(table.as_deref());
     // SAFETY: the cell belongs to the running task.
     let old = unsafe { core::mem::replace(&mut (*task.own.get()).page_table, table) };
     // What nobody else uses is freed here, without locks.
-    drop((old_loaded, old));
+    drop((kept, old));
 }
 
 /// Lets other tasks run, if any is due. Not with a spin lock held.
@@ -185,8 +182,9 @@ pub(crate) fn yield_now() {
         return;
     }
     // The next one is taken first: a fair task that has run little would only get itself.
-    let next = queue.take_next();
-    queue.requeue_current(Place::Last);
+    let now = time::monotonic_ns();
+    let next = queue.take_next(now);
+    queue.requeue_current(Place::Last, now);
     switch_to(queue, next);
 }
 
@@ -211,7 +209,7 @@ pub(crate) fn exit() -> ! {
     interrupts::disable();
     let queue = this_queue().lock();
     with_current(|task| task.set_activity(Activity::Ended));
-    switch_away(queue);
+    switch_away(queue, time::monotonic_ns());
     unreachable!("an ended task is not switched to")
 }
 
@@ -219,18 +217,20 @@ pub(crate) fn exit() -> ! {
 pub(super) fn park(activity: Activity) {
     sync::assert_may_sleep();
     let queue = this_queue().lock();
-    let must_sleep = with_current(|task| {
-        let must_sleep = !task.has_token.swap(false, Ordering::AcqRel);
-        if must_sleep {
-            task.set_activity(activity);
-            task.time.count_voluntary();
-            task.hand_over.note_sleep();
-        }
-        must_sleep
-    });
+    let must_sleep = with_current(|task| !task.has_token.swap(false, Ordering::AcqRel));
     if must_sleep.expect("only tasks sleep") {
-        switch_away(queue);
+        sleep(queue, activity);
     }
+}
+
+fn sleep(queue: IrqGuard<'static, Queue>, activity: Activity) {
+    let now = time::monotonic_ns();
+    with_current(|task| {
+        task.set_activity(activity);
+        task.time.count_voluntary();
+        task.hand_over.note_sleep(queue.turn_ns(now));
+    });
+    switch_away(queue, now);
 }
 
 /// Ends the present or the next `park` of `task`. Any context.
@@ -241,7 +241,7 @@ pub(super) fn unpark(task: Arc<Task>) {
     }
     // The lock is held until a switch is complete, so a task that is seen asleep has left its stack.
     let queue = queue_of(&task);
-    if matches!(task.activity(), Activity::Interruptible | Activity::Uninterruptible) {
+    if task.is_asleep() {
         task.has_token.store(false, Ordering::Relaxed);
         place_woken(task, queue);
     }
@@ -379,6 +379,7 @@ pub(super) fn reschedule() {
     let mut queue = this_queue().lock();
     cpu::this().end_attention(Attention::Reschedule);
     let Some(current) = queue.current.clone() else { return };
+    let now = time::monotonic_ns();
     let is_real_time = matches!(current.class(), Class::RealTime { .. });
     // A real-time task that has to give way may find a CPU that does something less urgent.
     let has_to_leave =
@@ -386,7 +387,7 @@ pub(super) fn reschedule() {
     if has_to_leave {
         current.time.count_involuntary();
         leave_task(current);
-        return switch_away(queue);
+        return switch_away(queue, now);
     }
     if queue.waiting() == 0 {
         return;
@@ -398,14 +399,15 @@ pub(super) fn reschedule() {
     };
     current.time.count_involuntary();
     drop(current);
-    queue.requeue_current(place);
-    switch_away(queue);
+    queue.requeue_current(place, now);
+    switch_away(queue, now);
 }
 
 /// Switches to the task whose turn it is; returns when the present task's turn comes again, interrupts as they were before
 /// `queue` was locked.
-fn switch_away(mut queue: IrqGuard<'static, Queue>) {
-    let next = queue.take_next();
+#[inline(never)]
+fn switch_away(mut queue: IrqGuard<'static, Queue>, now: u64) {
+    let next = queue.take_next(now);
     if queue.is_current(&next) {
         queue.publish_urgency();
     } else {
@@ -413,6 +415,7 @@ fn switch_away(mut queue: IrqGuard<'static, Queue>) {
     }
 }
 
+#[inline]
 fn switch_to(queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
     if queue.is_idle() {
         start_tick();

@@ -40,15 +40,18 @@ pub(super) fn switch_to(mut queue: IrqGuard<'static, Queue>, next: Arc<Task>) {
 
     // SAFETY: `next` does not run anywhere, and cannot while its queue is locked.
     let next_own = unsafe { &mut *next.own.get() };
-    if let Some(table) = &next_own.page_table
-        && let Some(old) = queue.load_page_table(Some(table))
-    {
-        scheduler::leave_table(old);
+    // SAFETY: the cell belongs to the running task, which lives on, see below.
+    let previous_own = unsafe { &mut *previous.own.get() };
+    match &next_own.page_table {
+        Some(table) => {
+            if let Some(old) = queue.load_page_table(Some(table)) {
+                scheduler::leave_table(old);
+            }
+        }
+        None => queue.keep_page_table(previous_own.page_table.as_ref()),
     }
     let next_stack = next_own.stack_pointer;
-
-    // SAFETY: only makes an address; the task lives on, see below.
-    let save = unsafe { &raw mut (*previous.own.get()).stack_pointer };
+    let save = &raw mut previous_own.stack_pointer;
     // A task that goes on is kept by this reference on its own stack, one that has ended by the next task.
     let kept = if previous.activity() == Activity::Ended {
         scheduler::leave_task(previous);

@@ -184,6 +184,13 @@ impl Task {
         }
     }
 
+    /// Returns whether the task sleeps.
+    #[inline]
+    pub(super) fn is_asleep(&self) -> bool {
+        let state = self.state.load(Ordering::SeqCst);
+        state == Activity::Interruptible as u8 || state == Activity::Uninterruptible as u8
+    }
+
     /// Returns the index of the CPU that the task runs or last ran on.
     pub(crate) fn cpu(&self) -> usize {
         self.cpu.load(Ordering::Relaxed)
