@@ -105,9 +105,8 @@ def _job_control(machine):
     machine.send("\x03")
     machine.expect(PROMPT, 10)
     _wants(machine, "jobs", "")
-    machine.send("cat &\n")
-    machine.expect(PROMPT, 10)
-    machine.send("\n")
+    # The shell tells at its next prompt, which cat may be too late for.
+    machine.send("cat & until grep -q '^State:.*T' /proc/$!/status; do :; done\n")
     machine.expect(r"Stopped \(tty input\)", 10)
     machine.run("kill -9 %1; wait")
     machine.run("sleep 1000 &")
