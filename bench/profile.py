@@ -1,6 +1,6 @@
 """make profile: instructions of each kernel function while a row of `make bench`, or a program, runs on Stele.
 
-    python3 bench/profile.py ROW                     a row's measured region; `boot` is the way from entry to init
+    python3 bench/profile.py ROW                     a row's measured region; `boot` is from reset to init, GRUB as outside
     python3 bench/profile.py PROGRAM ARGUMENTS…      a program from start to end, with the shared libraries it needs
 
 INLINED=1 counts what was inlined as what it is in the source instead of as a part of the function around it. TOP=n shows
