@@ -43,6 +43,10 @@ pub(super) fn span(level: u32) -> u64 {
     1 << (12 + 9 * level)
 }
 
+/// Where a table's counter has, above the count of its entries, how far from the table's end they began at most: 512 less
+/// the lowest index.
+const SPREAD_SHIFT: u32 = 16;
+
 /// What an entry above the lowest level leads to.
 pub(super) enum Child {
     Table(Table),
@@ -83,9 +87,24 @@ impl Table {
         unsafe { &*direct_map_address(self.address()).cast() }
     }
 
-    /// Counts `change` entries more; returns how many there are now.
-    pub(super) fn count(self, change: i32) -> u32 {
-        allocator::counter(self.page).fetch_add(change.cast_unsigned(), Ordering::Relaxed).wrapping_add_signed(change)
+    /// Returns how many entries are present.
+    pub(super) fn count(self) -> u32 {
+        allocator::counter(self.page).load(Ordering::Relaxed) % (1 << SPREAD_SHIFT)
+    }
+
+    /// Counts `number` more entries, none before `index`.
+    pub(super) fn add(self, index: usize, number: u32) {
+        let counter = allocator::counter(self.page);
+        let spread = (512 - index as u32) << SPREAD_SHIFT;
+        if counter.fetch_add(number, Ordering::Relaxed) < spread {
+            let widen = |now: u32| (now < spread).then_some((now % (1 << SPREAD_SHIFT)) | spread);
+            let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, widen);
+        }
+    }
+
+    /// Counts `number` entries less.
+    pub(super) fn subtract(self, number: u32) {
+        allocator::counter(self.page).fetch_sub(number, Ordering::Relaxed);
     }
 
     /// Calls `visit` with what is below this table (on `level`, above the lowest) for `range` (not empty), each with its part
@@ -94,7 +113,7 @@ impl Table {
     pub(super) fn each_child(
         self, level: u32, range: Range<u64>, mut visit: impl FnMut(Child, Range<u64>) -> Result<(), OutOfMemory>,
     ) -> Result<(), OutOfMemory> {
-        let mut left = self.count(0);
+        let mut left = self.count();
         let mut start = range.start;
         for slot in &self.entries()[index(range.start, level)..=index(range.end - 1, level)] {
             // Most tables are nearly empty: the count says when the rest need not be looked at.
@@ -123,8 +142,9 @@ impl Table {
     pub(super) fn each_present(self, indexes: Range<usize>, mut visit: impl FnMut(usize, &AtomicU64)) {
         const GROUP: usize = 8;
         let (groups, _) = self.entries().as_chunks::<GROUP>();
-        let mut left = self.count(0);
-        let mut start = indexes.start;
+        let first = 512 - (allocator::counter(self.page).load(Ordering::Relaxed) >> SPREAD_SHIFT) as usize;
+        let mut left = self.count();
+        let mut start = indexes.start.max(first);
         while start < indexes.end && left > 0 {
             let group = &groups[start / GROUP];
             let end = (start / GROUP * GROUP + GROUP).min(indexes.end);

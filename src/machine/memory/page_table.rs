@@ -2,7 +2,7 @@
 //!
 //! Each present entry holds a reference on its frame. A frame taken out of the table is dropped only
 //! after every CPU that may have the old translation has flushed it. A table page's counter counts its present
-//! entries, so that empty ones are found without looking.
+//! entries, so that empty ones are found without looking, and says before which there are none.
 //!
 //! Aligned 2 MiB may be one entry of the level above the lowest, which holds a reference on each of the 512 frames: splitting it is
 //! filling a table with them. What needs a page of its own (`map`) splits; ranges to be unmapped, protected or shared must
@@ -134,7 +134,7 @@ impl PageTable {
         let new = u64::from(frame.into_number()) << 12 | bits(may);
         if slot.load(Ordering::Relaxed) & entry::PRESENT == 0 {
             slot.store(new, Ordering::Release);
-            leaf.count(1);
+            leaf.add(entry::index(address, 0), 1);
             return;
         }
 
@@ -163,7 +163,7 @@ impl PageTable {
                 mapped += 1;
             }
         }
-        leaf.count(mapped);
+        leaf.add(entry::index(address, 0), mapped);
         Ok(mapped as usize)
     }
 
@@ -178,7 +178,7 @@ impl PageTable {
         let table = self.make_table(address, 1)?;
         let slot = &table.entries()[entry::index(address, 1)];
         slot.store(u64::from(frame.into_number()) << 12 | bits(access) | entry::LARGE, Ordering::Release);
-        table.count(1);
+        table.add(entry::index(address, 1), 1);
         self.large_pages.fetch_add(LARGE_PAGE_SIZE / PAGE_SIZE, Ordering::Relaxed);
         Ok(())
     }
@@ -240,7 +240,7 @@ impl PageTable {
             let range = clip(range);
             // Mostly a few pages go, and their table stays.
             let pages = range.end.saturating_sub(range.start) / PAGE_SIZE as u64;
-            match self.only_table(&range).filter(|table| u64::from(table.count(0)) > pages) {
+            match self.only_table(&range).filter(|table| u64::from(table.count()) > pages) {
                 Some(table) => removal.remove(table, 0, range),
                 None => removal.remove(self.root, ROOT_LEVEL, range),
             }
@@ -298,6 +298,7 @@ impl PageTable {
             let span = entry::span(level);
             let target = child.make_table(base + indexes.start as u64 * span, level)?;
             let mut copied = 0;
+            let first = indexes.start;
             table.each_present(indexes, |index, slot| {
                 let shared = &target.entries()[index];
                 if shared.load(Ordering::Relaxed) & entry::PRESENT != 0 {
@@ -312,7 +313,7 @@ impl PageTable {
                 shared.store(present & !entry::DIRTY, Ordering::Release);
                 copied += 1;
             });
-            target.count(copied);
+            target.add(first, copied);
             let shared = copied as usize * (span as usize / PAGE_SIZE);
             pages += shared;
             if level > 0 {
@@ -356,8 +357,8 @@ impl PageTable {
                     let address = to + (base + (index * PAGE_SIZE) as u64 - start);
                     let new = self.make_table(address, 0)?;
                     new.entries()[entry::index(address, 0)].store(moved, Ordering::Release);
-                    new.count(1);
-                    old.count(-1);
+                    new.add(entry::index(address, 0), 1);
+                    old.subtract(1);
                 }
             }
             Ok(())
@@ -470,7 +471,7 @@ impl PageTable {
                 let below = new_table()?;
                 self.tables.fetch_add(1, Ordering::Relaxed);
                 slot.store(below.address() | TABLE_BITS, Ordering::Release);
-                table.count(1);
+                table.add(entry::index(address, level), 1);
                 below
             };
         }
@@ -488,7 +489,7 @@ impl PageTable {
         for (entry, offset) in leaf.entries().iter().zip((0..).step_by(PAGE_SIZE)) {
             entry.store((large & !entry::LARGE) + offset, Ordering::Relaxed);
         }
-        leaf.count(512);
+        leaf.add(0, 512);
         self.tables.fetch_add(1, Ordering::Relaxed);
         self.large_pages.fetch_sub(LARGE_PAGE_SIZE / PAGE_SIZE, Ordering::Relaxed);
         slot.store(leaf.address() | TABLE_BITS, Ordering::Release);

@@ -80,7 +80,7 @@ impl<'a> Removal<'a> {
                     }
                     Child::Table(below) => {
                         self.remove(below, level - 1, part);
-                        if below.count(0) == 0 {
+                        if below.count() == 0 {
                             slot.store(0, Ordering::Release);
                             removed += 1;
                             self.freed_tables += 1;
@@ -92,7 +92,7 @@ impl<'a> Removal<'a> {
             });
             debug_assert!(all.is_ok());
         }
-        table.count(-removed);
+        table.subtract(removed);
     }
 
     /// Keeps what was at `address` until no CPU has a translation of the `size` bytes there.
