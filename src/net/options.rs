@@ -106,10 +106,7 @@ impl Options {
         if !self.has_error() {
             return Ok(());
         }
-        match self.error.swap(0, Ordering::SeqCst) {
-            0 => Ok(()),
-            number => Err(Errno::from_number(number as u16)),
-        }
+        Errno::from_number(self.error.swap(0, Ordering::SeqCst) as u16).map_or(Ok(()), Err)
     }
 
     pub(super) fn switch(&self, name: u32, on: bool) {

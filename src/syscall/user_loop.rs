@@ -70,21 +70,22 @@ fn serve(ctx: &mut Ctx<'_>, number: u64) -> Option<InterruptedCall> {
     }
     // Linux takes 32 bits of the number.
     let number = u64::from(number as u32);
-    let mut result = table::dispatch(ctx, number);
+    let result = table::dispatch(ctx, number);
     ctx.follow_replacement();
-    if ctx.space().take_shortage() {
-        memory_shortage::relieve(ctx.thread());
-        if result == Errno::EFAULT.in_rax() {
-            // Not the pointer was bad: there was no memory to bring its page in.
-            result = Errno::RESTART_ALWAYS.in_rax();
-        }
-    }
     ctx.user.get_mut().registers.set_result(result);
-    Errno::from_interruption(result).and_then(|result| interrupted_call(ctx, number, result))
+    if Errno::is_in_rax(result) { interrupted_call(ctx, number, result) } else { None }
 }
 
+/// Looks whether system call `number` failed because it was interrupted, or for want of memory.
 #[cold]
-fn interrupted_call(ctx: &Ctx<'_>, number: u64, result: Errno) -> Option<InterruptedCall> {
+fn interrupted_call(ctx: &mut Ctx<'_>, number: u64, mut result: u64) -> Option<InterruptedCall> {
+    if ctx.space().take_shortage() && result == Errno::EFAULT.in_rax() {
+        // Not the pointer was bad: there was no memory to bring its page in.
+        memory_shortage::relieve(ctx.thread());
+        result = Errno::RESTART_ALWAYS.in_rax();
+        ctx.user.get_mut().registers.set_result(result);
+    }
+    let result = Errno::from_interruption(result)?;
     // What a handler came back to may look like an interruption, but is the program's own; so may a group's id.
     let is_answer =
         number == u64::from(__NR_rt_sigreturn) || number == u64::from(__NR_fcntl) && ctx.argument(1) as u32 == F_GETOWN;

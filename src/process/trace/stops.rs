@@ -71,7 +71,7 @@ fn stop_in_call(
 ) -> Option<SignalInfo> {
     set_original(thread, call.map_or(NO_CALL, |call| call.number));
     if let Some(call) = call {
-        user.registers.rax = (-i64::from(call.result.number())) as u64;
+        user.registers.rax = call.result.in_rax();
     }
     let answer = stop(thread, user, code, info, |state| is_ending(thread, state));
     *call = interrupted_call(original(thread), user);
