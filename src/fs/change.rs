@@ -1,7 +1,8 @@
 //! Making and removing names: mknod, mkdir, symlink, link, unlink, rmdir; checks in Linux's order.
 
+use super::names::Name;
 use super::permission::{Access, SET_GID};
-use super::walk::{Last, Parent};
+use super::walk::{Last, Parent, Walk};
 use super::{Capabilities, Dentry, Identity, Mount, NewNode, Path, View, inotify, permission};
 use crate::errno::{Errno, Result};
 use crate::file::{FileKind, Notice, Place};
@@ -35,10 +36,10 @@ impl Placement {
     }
 
     /// Makes the file; `changes` of the directory is held and the name known to be free.
-    pub(super) fn create(&self, directory: &Path, name: &[u8], node: NewNode) -> Result<Arc<Dentry>> {
-        let inode = directory.entry.inode().create(name, node, self.permissions, self.uid, self.gid)?;
+    pub(super) fn create(&self, directory: &Path, name: Name<'_>, node: NewNode) -> Result<Arc<Dentry>> {
+        let inode = directory.entry.inode().create(name.bytes, node, self.permissions, self.uid, self.gid)?;
         let entry = directory.entry.add_child(name, inode);
-        inotify::tell_in(&directory.entry, name, inotify::with_kind(&entry, Notice::CREATE), 0);
+        inotify::tell_in(&directory.entry, name.bytes, inotify::with_kind(&entry, Notice::CREATE), 0);
         Ok(entry)
     }
 
@@ -53,7 +54,8 @@ impl Placement {
 impl View {
     /// Makes a directory, device, FIFO, socket, symbolic link or empty file; `mode` is masked by the umask.
     pub(crate) fn create(&self, name: &[u8], node: NewNode, mode: u32) -> Result<Path> {
-        let parent = self.look_up_parent(name)?;
+        let walk = Walk::new(self, name)?.enter_parent()?;
+        let parent = walk.parent();
         let is_directory = matches!(node, NewNode::Directory);
         self.create_at(&parent, is_directory, None, |directory, last| {
             Errno::EPERM.when(matches!(node, NewNode::Device(..)) && !self.identity.can(Capabilities::MKNOD))?;
@@ -71,14 +73,15 @@ impl View {
 
     /// Gives `target` one more name. EPERM for directories, EXDEV, ENOENT if it has no name any more.
     pub(crate) fn link(&self, target: &Path, name: &[u8]) -> Result {
-        let parent = self.look_up_parent(name)?;
+        let walk = Walk::new(self, name)?.enter_parent()?;
+        let parent = walk.parent();
         self.create_at(&parent, false, Some(&target.mount), |directory, last| {
             Errno::EPERM.when(target.entry.is_directory())?;
             let inode = target.entry.inode();
-            directory.entry.inode().link(last, inode)?;
+            directory.entry.inode().link(last.bytes, inode)?;
             let entry = directory.entry.add_child(last, inode.clone());
             inotify::tell_of(inode, Notice::ATTRIBUTES);
-            inotify::tell_in(&directory.entry, last, Notice::CREATE, 0);
+            inotify::tell_in(&directory.entry, last.bytes, Notice::CREATE, 0);
             Ok(entry)
         })?;
         Ok(())
@@ -87,11 +90,11 @@ impl View {
     /// Checks that the last name is free and may be made (in `required_mount`, if that matters: EXDEV), then makes it by
     /// `make(directory, name)`.
     fn create_at(
-        &self, parent: &Parent, is_directory: bool, required_mount: Option<&Arc<Mount>>,
-        make: impl FnOnce(&Path, &[u8]) -> Result<Arc<Dentry>>,
+        &self, parent: &Parent<'_>, is_directory: bool, required_mount: Option<&Arc<Mount>>,
+        make: impl FnOnce(&Path, Name<'_>) -> Result<Arc<Dentry>>,
     ) -> Result<Path> {
-        let Last::Name(last) = &parent.last else { return Err(Errno::EEXIST) };
-        let directory = &parent.place;
+        let Last::Name(last) = parent.last else { return Err(Errno::EEXIST) };
+        let directory = parent.place;
         let _changes = directory.entry.changes.lock();
         Errno::EEXIST.when(directory.entry.child_locked(last)?.is_some())?;
         Errno::ENOENT.when(parent.has_slash && !is_directory)?;
@@ -104,9 +107,10 @@ impl View {
 
     /// unlink(2).
     pub(crate) fn unlink(&self, name: &[u8]) -> Result {
-        let parent = self.look_up_parent(name)?;
-        let Last::Name(last) = &parent.last else { return Err(Errno::EISDIR) };
-        let directory = &parent.place;
+        let walk = Walk::new(self, name)?.enter_parent()?;
+        let parent = walk.parent();
+        let Last::Name(last) = parent.last else { return Err(Errno::EISDIR) };
+        let directory = parent.place;
         directory.require_writable()?;
         let removed = {
             let _changes = directory.entry.changes.lock();
@@ -117,27 +121,28 @@ impl View {
             directory.require_may_remove(&self.identity, &**entry.inode())?;
             Errno::EISDIR.when(entry.is_directory())?;
             Errno::EBUSY.when(entry.is_mount_point())?;
-            directory.entry.inode().unlink(last)?;
-            entry.forget();
+            directory.entry.inode().unlink(last.bytes)?;
+            entry.forget(&directory.entry, last);
             entry
         };
         inotify::tell_of(removed.inode(), Notice::ATTRIBUTES);
         // The last use of a big file frees its pages: not with the directory locked.
         drop(removed);
-        inotify::tell_in(&directory.entry, last, Notice::DELETE, 0);
+        inotify::tell_in(&directory.entry, last.bytes, Notice::DELETE, 0);
         Ok(())
     }
 
     /// rmdir(2).
     pub(crate) fn remove_directory(&self, name: &[u8]) -> Result {
-        let parent = self.look_up_parent(name)?;
-        let last = match &parent.last {
+        let walk = Walk::new(self, name)?.enter_parent()?;
+        let parent = walk.parent();
+        let last = match parent.last {
             Last::Name(last) => last,
             Last::This => return Err(Errno::EINVAL),
             Last::Above => return Err(Errno::ENOTEMPTY),
             Last::Root => return Err(Errno::EBUSY),
         };
-        let directory = &parent.place;
+        let directory = parent.place;
         directory.require_writable()?;
         {
             let _changes = directory.entry.changes.lock();
@@ -147,10 +152,10 @@ impl View {
             Errno::EBUSY.when(entry.is_mount_point())?;
             // The parent's lock comes before the child's, so that nobody adds an entry to a directory that goes.
             let _child_changes = entry.changes.lock_nested();
-            directory.entry.inode().remove_directory(last)?;
-            entry.forget();
+            directory.entry.inode().remove_directory(last.bytes)?;
+            entry.forget(&directory.entry, last);
         }
-        inotify::tell_in(&directory.entry, last, Notice::DELETE | Notice::DIRECTORY, 0);
+        inotify::tell_in(&directory.entry, last.bytes, Notice::DELETE | Notice::DIRECTORY, 0);
         Ok(())
     }
 

@@ -5,6 +5,7 @@
 //! volume goes (`prune`). `changes` is held over everything that adds, removes or first looks up an entry, so the
 //! file system sees one change of a directory at a time; `children` and `place` are short spin locks below it.
 
+use super::names::{Name, NameMap};
 use super::{Inode, inotify};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
@@ -16,7 +17,6 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use hashbrown::HashMap;
 
 /// The longest name of one directory entry (NAME_MAX).
 pub(crate) const NAME_LIMIT: usize = 255;
@@ -46,7 +46,7 @@ struct Place {
 
 #[derive(Default)]
 struct Children {
-    entries: HashMap<Box<[u8]>, Option<Arc<Dentry>>>,
+    entries: NameMap<Box<[u8]>, Option<Arc<Dentry>>>,
     absent: usize,
 }
 
@@ -108,7 +108,7 @@ impl Dentry {
         // In a directory that is not cached this entry must be found again, or the mount would be lost.
         if let Some(parent) = self.parent() {
             let name = self.name();
-            parent.children.lock().entries.insert(name, Some(self.clone()));
+            parent.children.lock().entries.insert(Name::first(&name), || name.clone(), Some(self.clone()));
         }
     }
 
@@ -117,7 +117,7 @@ impl Dentry {
         let before = self.mounts.fetch_sub(1, Ordering::AcqRel);
         if let (1, false, Some(parent)) = (before, self.caches_names, self.parent()) {
             let name = self.name();
-            let removed = parent.children.lock().entries.remove(&name);
+            let removed = parent.children.lock().entries.remove(Name::first(&name));
             drop(removed);
         }
     }
@@ -151,23 +151,29 @@ impl Dentry {
     }
 
     /// Finds the entry `name` (not `.` or `..`). ENOENT, ENAMETOOLONG, ENOTDIR.
-    pub(super) fn child(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Dentry>> {
-        if let Some(known) = self.known_child(name) {
-            return known.ok_or(Errno::ENOENT);
+    #[inline(always)]
+    pub(super) fn child(self: &Arc<Self>, name: Name<'_>) -> Result<Arc<Dentry>> {
+        match self.known_child(name) {
+            Some(known) => known.ok_or(Errno::ENOENT),
+            None => self.unknown_child(name.bytes),
         }
+    }
+
+    #[cold]
+    fn unknown_child(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Dentry>> {
         Errno::ENAMETOOLONG.when(name.len() > NAME_LIMIT)?;
         let _changes = self.changes.lock();
-        self.child_locked(name)?.ok_or(Errno::ENOENT)
+        self.child_locked(Name::first(name))?.ok_or(Errno::ENOENT)
     }
 
     /// Finds the entry `name` with `changes` held; `None` if there is none. ENOENT if this directory was removed.
-    pub(super) fn child_locked(self: &Arc<Self>, name: &[u8]) -> Result<Option<Arc<Dentry>>> {
+    pub(super) fn child_locked(self: &Arc<Self>, name: Name<'_>) -> Result<Option<Arc<Dentry>>> {
         if let Some(known) = self.known_child(name) {
             return Ok(known);
         }
-        Errno::ENAMETOOLONG.when(name.len() > NAME_LIMIT)?;
+        Errno::ENAMETOOLONG.when(name.bytes.len() > NAME_LIMIT)?;
         Errno::ENOENT.when(self.is_removed())?;
-        match self.inode.look_up(name) {
+        match self.inode.look_up(name.bytes) {
             Ok(inode) => Ok(Some(self.add_child(name, inode))),
             Err(Errno::ENOENT) => {
                 self.remember_absent(name);
@@ -178,19 +184,16 @@ impl Dentry {
     }
 
     /// Makes the entry of an inode that the file system just made or found under `name`; `changes` is held.
-    pub(super) fn add_child(self: &Arc<Self>, name: &[u8], inode: Arc<dyn Inode>) -> Arc<Dentry> {
-        let child = Dentry::make(inode, self.caches_names, Some(self.clone()), name, false);
+    pub(super) fn add_child(self: &Arc<Self>, name: Name<'_>, inode: Arc<dyn Inode>) -> Arc<Dentry> {
+        let child = Dentry::make(inode, self.caches_names, Some(self.clone()), name.bytes, false);
         self.insert_child(name, &child);
         child
     }
 
-    /// Marks the entry's name as gone; `changes` of the parent is held.
-    pub(super) fn forget(self: &Arc<Self>) {
-        let (parent, name) = self.parent_and_name();
+    /// Marks the entry's `name` in `parent` as gone; `changes` of that is held.
+    pub(super) fn forget(self: &Arc<Self>, parent: &Dentry, name: Name<'_>) {
         self.is_removed.store(true, Ordering::Release);
-        if let Some(parent) = parent {
-            parent.remember_absent(&name);
-        }
+        parent.remember_absent(name);
         // A removed directory has no children any more; what is left are notes about absent names.
         let children = core::mem::take(&mut *self.children.lock());
         drop(children);
@@ -198,17 +201,18 @@ impl Dentry {
 
     /// Moves the entry to `name` in `parent` (rename(2)); `changes` of both parents are held. What had that name is
     /// no longer known; the caller `forget`s or moves it first.
-    pub(super) fn move_to(self: &Arc<Self>, parent: &Arc<Dentry>, name: &[u8]) {
+    pub(super) fn move_to(self: &Arc<Self>, parent: &Arc<Dentry>, name: Name<'_>) {
         let old = {
             let mut place = self.place.lock();
-            let old_name = core::mem::replace(&mut place.name, name.into());
+            let old_name = core::mem::replace(&mut place.name, name.bytes.into());
             (place.parent.replace(parent.clone()), old_name)
         };
         if let (Some(old_parent), old_name) = old {
+            let old_name = Name::first(&old_name);
             let is_still_there =
-                old_parent.known_child(&old_name).flatten().is_some_and(|child| Arc::ptr_eq(&child, self));
+                old_parent.known_child(old_name).flatten().is_some_and(|child| Arc::ptr_eq(&child, self));
             if is_still_there {
-                old_parent.remember_absent(&old_name);
+                old_parent.remember_absent(old_name);
             }
         }
         parent.insert_child(name, self);
@@ -224,17 +228,18 @@ impl Dentry {
         }
     }
 
-    fn known_child(&self, name: &[u8]) -> Option<Option<Arc<Dentry>>> {
+    #[inline(always)]
+    fn known_child(&self, name: Name<'_>) -> Option<Option<Arc<Dentry>>> {
         self.children.lock().entries.get(name).cloned()
     }
 
-    fn insert_child(self: &Arc<Self>, name: &[u8], child: &Arc<Dentry>) {
+    fn insert_child(self: &Arc<Self>, name: Name<'_>, child: &Arc<Dentry>) {
         if !self.caches_names && !child.is_mount_point() {
             return;
         }
         let before = {
             let mut children = self.children.lock();
-            let before = children.entries.insert(name.into(), Some(child.clone()));
+            let before = children.entries.insert(name, || name.bytes.into(), Some(child.clone()));
             if let Some(None) = before {
                 children.absent -= 1;
             }
@@ -243,15 +248,15 @@ impl Dentry {
         drop(before);
     }
 
-    fn remember_absent(&self, name: &[u8]) {
+    fn remember_absent(&self, name: Name<'_>) {
         let before = {
             let mut children = self.children.lock();
             if self.caches_names && !self.is_removed() {
                 if children.absent >= ABSENT_LIMIT {
-                    children.entries.retain(|_, child| child.is_some());
+                    children.entries.retain(Option::is_some);
                     children.absent = 0;
                 }
-                let before = children.entries.insert(name.into(), None);
+                let before = children.entries.insert(name, || name.bytes.into(), None);
                 if !matches!(before, Some(None)) {
                     children.absent += 1;
                 }

@@ -52,6 +52,9 @@ mod mount;
 /// mount(2) and its relatives.
 mod mounting;
 
+/// Names of directory entries, and maps from them.
+mod names;
+
 /// open(2).
 mod open;
 

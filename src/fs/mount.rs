@@ -144,8 +144,9 @@ impl Mount {
         self.links.lock().children.iter().map(|(_, mount)| mount.clone()).collect()
     }
 
-    /// Hangs this mount into the tree at `point`, where nothing is mounted yet.
+    /// Hangs this mount into the tree at `point`, on top of what is mounted there.
     fn attach(self: &Arc<Self>, point: &Path) {
+        let point = point.clone().descend();
         point.entry.add_mount();
         self.links.lock().point = Some(point.clone());
         point.mount.links.lock().children.push((point.entry.clone(), self.clone()));
@@ -201,7 +202,7 @@ impl Namespace {
         Errno::ENOTDIR.when(mount.root.is_directory() != point.entry.is_directory())?;
         self.require_member(&point.mount)?;
         Errno::ENOENT.when(point.entry.is_removed())?;
-        mount.attach(&point.clone().descend());
+        mount.attach(point);
         Ok(())
     }
 
@@ -237,7 +238,7 @@ impl Namespace {
             above = path.mount.point();
         }
         from.mount.detach();
-        from.mount.attach(&point.clone().descend());
+        from.mount.attach(point);
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::change::Placement;
 use super::files::{DirectoryFile, PlaceFile, RegularFile};
+use super::names::Name;
 use super::permission::{self, Access};
 use super::walk::{Last, Restrictions, Walk};
 use super::{Capabilities, Identity, Inode, MountFlags, NewNode, Path, View, anonymous, devices, fifo};
@@ -34,37 +35,38 @@ impl View {
     ) -> Result<Arc<OpenFile>> {
         let request = Request::new(flags, mode);
         if request.has(UNNAMED) {
-            let directory = Walk::restricted(self, name, restrictions)?.finish(true)?;
+            let directory = self.look_up_restricted(name, true, restrictions)?;
             return self.open_unnamed(&directory, &request);
         }
         let follow = !request.status.contains(StatusFlags::NO_FOLLOW);
         if !request.has(O_CREAT) {
-            let path = Walk::restricted(self, name, restrictions)?.finish(follow)?;
+            let path = self.look_up_restricted(name, follow, restrictions)?;
             return self.open_found(path, &request, false);
         }
 
         let mut walk = Walk::restricted(self, name, restrictions)?;
         loop {
-            let parent = walk.parent()?;
-            let Last::Name(last) = &parent.last else {
+            walk = walk.enter_parent()?;
+            let parent = walk.parent();
+            let Last::Name(last) = parent.last else {
                 let path = match parent.last {
                     Last::Above => walk.above()?,
-                    Last::Name(_) | Last::This | Last::Root => parent.place,
+                    Last::Name(_) | Last::This | Last::Root => parent.place.clone(),
                 };
                 return self.open_found(path, &request, false);
             };
             Errno::EISDIR.when(parent.has_slash)?;
-            let (path, is_new) = self.find_or_create(&parent.place, last, &request)?;
+            let (path, is_new) = self.find_or_create(parent.place, last, &request)?;
             walk.check_mount(&path)?;
             if path.entry.kind() == FileKind::Symlink && follow && !request.has(O_EXCL) {
-                walk.follow_last(&path.entry)?;
+                walk = walk.follow_last(&path.entry)?;
                 continue;
             }
             return self.open_found(path, &request, is_new);
         }
     }
 
-    fn find_or_create(&self, directory: &Path, name: &[u8], request: &Request) -> Result<(Path, bool)> {
+    fn find_or_create(&self, directory: &Path, name: Name<'_>, request: &Request) -> Result<(Path, bool)> {
         match directory.child(name) {
             Ok(path) => return Ok((path, false)),
             Err(Errno::ENOENT) => {}

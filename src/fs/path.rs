@@ -133,28 +133,27 @@ impl Path {
     }
 
     /// Returns what is mounted here, on top of all; itself if nothing is.
+    #[inline(never)]
     pub(super) fn descend(mut self) -> Path {
         while self.entry.is_mount_point() {
             let Some(mount) = self.mount.mounted_at(&self.entry) else { break };
-            self = mount.root_path();
+            self.entry = mount.root().clone();
+            self.mount = mount;
         }
         self
     }
 
     /// Returns the directory above, not leaving `root`; crosses mounts.
     pub(super) fn parent(mut self, root: &Path) -> Path {
-        loop {
-            if self.is_same(root) {
+        while !self.is_same(root) {
+            if !self.is_mount_root() {
+                if let Some(parent) = self.entry.parent() {
+                    self.entry = parent;
+                }
                 break;
             }
-            if self.is_mount_root() {
-                let Some(point) = self.mount.point() else { break };
-                self = point;
-                continue;
-            }
-            let Some(parent) = self.entry.parent() else { break };
-            self.entry = parent;
-            break;
+            let Some(point) = self.mount.point() else { break };
+            self = point;
         }
         self.descend()
     }

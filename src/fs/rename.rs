@@ -1,7 +1,7 @@
 //! rename(2) and renameat2(2).
 
 use super::permission::{self, Access};
-use super::walk::Last;
+use super::walk::{Last, Walk};
 use super::{Dentry, Path, View, inotify, open};
 use crate::errno::{Errno, Result};
 use crate::file::Notice;
@@ -27,11 +27,11 @@ static TREE_SHAPE: Mutex<()> = Mutex::new(Rank::Rename, ());
 impl View {
     /// Renames `old_name` of this view to `new_name` of `new_view` (the same caller, maybe another start).
     pub(crate) fn rename(&self, old_name: &[u8], new_view: &View, new_name: &[u8], flags: RenameFlags) -> Result {
-        let old = self.look_up_parent(old_name)?;
-        let new = new_view.look_up_parent(new_name)?;
+        let (old, new) = (Walk::new(self, old_name)?.enter_parent()?, Walk::new(new_view, new_name)?.enter_parent()?);
+        let (old, new) = (old.parent(), new.parent());
         Errno::EXDEV.when(!Arc::ptr_eq(&old.place.mount, &new.place.mount))?;
-        let Last::Name(old_last) = &old.last else { return Err(Errno::EBUSY) };
-        let Last::Name(new_last) = &new.last else {
+        let Last::Name(old_last) = old.last else { return Err(Errno::EBUSY) };
+        let Last::Name(new_last) = new.last else {
             return Err(if flags.contains(RenameFlags::NO_REPLACE) { Errno::EEXIST } else { Errno::EBUSY });
         };
         old.place.require_writable()?;
@@ -64,7 +64,7 @@ impl View {
                 // nothing, and returns a success status."
                 return Ok(());
             }
-            self.check_rename(&old.place, &source, &new.place, target.as_ref(), exchange)?;
+            self.check_rename(old.place, &source, new.place, target.as_ref(), exchange)?;
 
             let new_parent = new.place.entry.inode();
             // A directory that goes must not get an entry meanwhile.
@@ -72,14 +72,14 @@ impl View {
                 .as_ref()
                 .filter(|target| target.is_directory() && !exchange)
                 .map(|target| target.changes.lock_nested());
-            old.place.entry.inode().rename(old_last, new_parent, new_last, exchange)?;
+            old.place.entry.inode().rename(old_last.bytes, new_parent, new_last.bytes, exchange)?;
             match &target {
                 Some(target) if exchange => {
                     source.move_to(&new.place.entry, new_last);
                     target.move_to(&old.place.entry, old_last);
                 }
                 Some(target) => {
-                    target.forget();
+                    target.forget(&new.place.entry, new_last);
                     source.move_to(&new.place.entry, new_last);
                 }
                 None => source.move_to(&new.place.entry, new_last),
@@ -88,10 +88,10 @@ impl View {
             (source, target)
         };
         let (old_directory, new_directory) = (&old.place.entry, &new.place.entry);
-        inotify::tell_rename(old_directory, old_last, new_directory, new_last, &source);
+        inotify::tell_rename(old_directory, old_last.bytes, new_directory, new_last.bytes, &source);
         match &target {
             Some(target) if flags.contains(RenameFlags::EXCHANGE) => {
-                inotify::tell_rename(new_directory, new_last, old_directory, old_last, target);
+                inotify::tell_rename(new_directory, new_last.bytes, old_directory, old_last.bytes, target);
             }
             Some(target) => inotify::tell_of(target.inode(), Notice::ATTRIBUTES),
             None => {}

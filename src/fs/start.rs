@@ -2,7 +2,7 @@
 
 use super::tmpfs::{Options, Tmpfs};
 use super::{Mount, MountFlags, Namespace, NewNode, Path, View, Volume};
-use super::{devfs, initramfs, kinds, memory_devices};
+use super::{devfs, initramfs, kinds, memory_devices, names};
 use crate::errno::Errno;
 use crate::machine::boot;
 use crate::machine::console::log;
@@ -13,6 +13,7 @@ static NAMESPACE: Once<Namespace> = Once::new();
 /// Makes the root file system, unpacks the initramfs modules in GRUB's order, mounts /dev, and returns the root
 /// directory. In a task; once. Panics if GRUB loaded no module.
 pub(crate) fn mount_root() -> Path {
+    names::start();
     kinds::register_own();
     let volume = Volume::new(Tmpfs::new("rootfs", Options { permissions: 0o755, ..Options::default() }));
     let mount = Mount::new(volume.clone(), volume.root().clone(), b"rootfs", MountFlags::empty());

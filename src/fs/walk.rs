@@ -1,14 +1,13 @@
 //! Walking a name component by component: `.` and `..`, mounts, symbolic links, search permission; the rules of
 //! path_resolution(7), the order of errors as Linux has it.
 
-use super::dentry::NAME_LIMIT;
+use super::names::Name;
 use super::permission::{self, Access};
 use super::{Dentry, Path, View};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
 use alloc::borrow::Cow;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use bitflags::bitflags;
 
 /// The longest path, its NUL counted (PATH_MAX).
@@ -35,10 +34,10 @@ bitflags! {
 }
 
 /// The last component of a name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Last {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Last<'w> {
     /// A name that may exist or not.
-    Name(Vec<u8>),
+    Name(Name<'w>),
     /// `.`: the parent found is the place itself.
     This,
     /// `..`.
@@ -48,9 +47,9 @@ pub(super) enum Last {
 }
 
 /// Where a name's last component is or would be.
-pub(super) struct Parent {
-    pub(super) place: Path,
-    pub(super) last: Last,
+pub(super) struct Parent<'w> {
+    pub(super) place: &'w Path,
+    pub(super) last: Last<'w>,
     /// A slash follows the last component: it must be (or become) a directory.
     pub(super) has_slash: bool,
 }
@@ -66,147 +65,97 @@ pub(super) struct Walk<'a> {
     restrictions: Restrictions,
 }
 
-/// The next component: its range in the text, and what follows.
-struct Component {
-    start: usize,
-    end: usize,
-    is_last: bool,
-    has_slash: bool,
+/// How far a walk came by itself.
+struct Reached {
+    place: Path,
+    /// Where in the text it stands now.
+    next: usize,
+    /// A symbolic link that is to be followed from there.
+    link: Option<Arc<Dentry>>,
 }
 
 impl View {
     /// Walks `name` to what it names; follows a last symbolic link if `follow`.
     pub(crate) fn look_up(&self, name: &[u8], follow: bool) -> Result<Path> {
-        Walk::new(self, name)?.finish(follow)
+        self.look_up_restricted(name, follow, Restrictions::empty())
     }
 
-    /// Walks `name` up to its last component, which may be missing.
-    pub(super) fn look_up_parent(&self, name: &[u8]) -> Result<Parent> {
-        let mut walk = Walk::new(self, name)?;
-        walk.parent()
+    /// The same for a walk that must keep to restrictions.
+    #[inline(never)]
+    pub(super) fn look_up_restricted(&self, name: &[u8], follow: bool, restrictions: Restrictions) -> Result<Path> {
+        Ok(Walk::restricted(self, name, restrictions)?.go(follow, true)?.place)
     }
 }
 
 impl<'a> Walk<'a> {
     /// Starts a walk. ENOENT for an empty name, ENAMETOOLONG.
+    #[inline]
     pub(super) fn new(view: &'a View, name: &'a [u8]) -> Result<Walk<'a>> {
         Walk::restricted(view, name, Restrictions::empty())
     }
 
     /// Starts a walk that must keep to restrictions; for `IN_ROOT` the view's root is its start already.
+    #[inline]
     pub(super) fn restricted(view: &'a View, name: &'a [u8], restrictions: Restrictions) -> Result<Walk<'a>> {
-        Errno::ENOENT.when(name.is_empty())?;
+        let first = *name.first().ok_or(Errno::ENOENT)?;
         Errno::ENAMETOOLONG.when(name.len() >= PATH_LIMIT)?;
-        let is_absolute = name[0] == b'/';
+        let is_absolute = first == b'/';
         Errno::EXDEV.when(is_absolute && restrictions.contains(Restrictions::BENEATH))?;
         let place = if is_absolute { view.root().clone() } else { view.start().clone() };
-        Ok(Walk { view, place, text: Cow::Borrowed(name), next: 0, links: 0, restrictions })
+        let next = count_slashes(name);
+        Ok(Walk { view, place, text: Cow::Borrowed(name), next, links: 0, restrictions })
     }
 
-    /// Walks to the end.
-    pub(super) fn finish(mut self, follow: bool) -> Result<Path> {
+    /// Walks to the last component's directory.
+    pub(super) fn enter_parent(self) -> Result<Walk<'a>> {
+        self.go(true, false)
+    }
+
+    /// Walks to the end, or if not `enters_last` to the last component; follows that if it is a symbolic link and `follow`.
+    #[inline(always)]
+    fn go(mut self, follow: bool, enters_last: bool) -> Result<Walk<'a>> {
         loop {
-            let Some(component) = self.advance()? else { return Ok(self.place) };
-            match &self.text[component.start..component.end] {
-                b"." => {}
-                b".." => self.place = self.above()?,
-                name => {
-                    let found = self.place.entry.child(name)?;
-                    if found.kind() == FileKind::Symlink && (follow || component.has_slash) {
-                        self.follow(&found, component.end)?;
-                        continue;
-                    }
-                    self.enter(found)?;
-                }
-            }
-            Errno::ENOTDIR.when(component.has_slash && !self.place.entry.is_directory())?;
-            return Ok(self.place);
+            let Walk { view, place, text, next, restrictions, .. } = self;
+            let Reached { place, next, link } = walk(view, place, &text, next, restrictions, follow, enters_last)?;
+            self = Walk { place, text, next, ..self };
+            let Some(link) = link else { return Ok(self) };
+            self = self.follow(&link, next)?;
         }
     }
 
-    /// Walks to the last component's directory. The walk can go on from there with `follow_last`.
-    pub(super) fn parent(&mut self) -> Result<Parent> {
-        let Some(component) = self.advance()? else {
-            return Ok(Parent { place: self.place.clone(), last: Last::Root, has_slash: false });
-        };
-        let last = match &self.text[component.start..component.end] {
+    /// Returns where the last component is or would be, once the walk has come there.
+    pub(super) fn parent(&self) -> Parent<'_> {
+        let name = Name::first(&self.text[self.next..]);
+        let last = match name.bytes {
+            b"" => Last::Root,
             b"." => Last::This,
             b".." => Last::Above,
-            name => Last::Name(name.to_vec()),
+            _ => Last::Name(name),
         };
-        Ok(Parent { place: self.place.clone(), last, has_slash: component.has_slash })
+        Parent { place: &self.place, last, has_slash: self.next + name.bytes.len() < self.text.len() }
     }
 
     /// Goes on into the symbolic link that the last component of `parent` turned out to be.
-    pub(super) fn follow_last(&mut self, link: &Dentry) -> Result {
+    pub(super) fn follow_last(self, link: &Dentry) -> Result<Walk<'a>> {
         let end = self.text.len();
         self.follow(link, end)
     }
 
-    /// Walks up to the last component and returns it; `None` if there is none left.
-    fn advance(&mut self) -> Result<Option<Component>> {
-        loop {
-            let Some(component) = self.next_component() else { return Ok(None) };
-            permission::check(&self.view.identity, &**self.place.entry.inode(), Access::EXECUTE)?;
-            if component.is_last {
-                return Ok(Some(component));
-            }
-            self.next = component.end;
-            match &self.text[component.start..component.end] {
-                b"." => continue,
-                b".." => self.place = self.above()?,
-                name => {
-                    let found = self.place.entry.child(name)?;
-                    if found.kind() == FileKind::Symlink {
-                        self.follow(&found, component.end)?;
-                        continue;
-                    }
-                    self.enter(found)?;
-                }
-            }
-            Errno::ENOTDIR.when(!self.place.entry.is_directory())?;
-        }
-    }
-
-    /// Goes on to an entry of the place, or to what is mounted there.
-    fn enter(&mut self, entry: Arc<Dentry>) -> Result {
-        self.place.entry = entry;
-        if self.place.entry.is_mount_point() {
-            self.place = self.place.clone().descend();
-        }
-        self.check_mount(&self.place)
-    }
-
     /// Returns the directory above the place.
+    #[inline(always)]
     pub(super) fn above(&self) -> Result<Path> {
-        Errno::EXDEV
-            .when(self.restrictions.contains(Restrictions::BENEATH) && self.place.is_same(self.view.start()))?;
-        let above = self.place.clone().parent(self.view.root());
-        self.check_mount(&above)?;
-        Ok(above)
+        above(self.view, self.place.clone(), self.restrictions)
     }
 
     /// EXDEV if the walk must not leave its mount and `to` lies in another.
+    #[inline]
     pub(super) fn check_mount(&self, to: &Path) -> Result {
-        let leaves = self.restrictions.contains(Restrictions::NO_OTHER_MOUNT)
-            && !Arc::ptr_eq(&to.mount, &self.view.start().mount);
-        if leaves { Err(Errno::EXDEV) } else { Ok(()) }
-    }
-
-    fn next_component(&self) -> Option<Component> {
-        let text = &self.text;
-        let skip_slashes = |from: usize| from + text[from..].iter().take_while(|byte| **byte == b'/').count();
-        let start = skip_slashes(self.next);
-        if start == text.len() {
-            return None;
-        }
-        let end = start + text[start..].iter().take_while(|byte| **byte != b'/').count();
-        let after = skip_slashes(end);
-        Some(Component { start, end, is_last: after == text.len(), has_slash: after > end })
+        check_mount(self.view, to, self.restrictions)
     }
 
     /// Puts the link's text in front of what is left after `end`, or jumps where a magic link leads.
-    fn follow(&mut self, link: &Dentry, end: usize) -> Result {
+    #[inline(never)]
+    fn follow(mut self, link: &Dentry, end: usize) -> Result<Walk<'a>> {
         self.links += 1;
         Errno::ELOOP.when(self.links > LINK_LIMIT)?;
         Errno::ELOOP.when(self.restrictions.contains(Restrictions::NO_LINKS))?;
@@ -221,9 +170,9 @@ impl<'a> Walk<'a> {
             self.place = target;
             // An empty rest leaves the walk at the target; slashes alone require a directory, as "." after them does.
             Errno::ENOTDIR.when(!rest.is_empty() && !self.place.entry.is_directory())?;
+            self.next = count_slashes(&rest);
             self.text = Cow::Owned(rest);
-            self.next = 0;
-            return Ok(());
+            return Ok(self);
         }
         let mut text = inode.read_link()?;
         Errno::ENOENT.when(text.is_empty())?;
@@ -233,17 +182,74 @@ impl<'a> Walk<'a> {
             self.place = self.view.root().clone();
         }
         text.extend_from_slice(&rest);
+        self.next = count_slashes(&text);
         self.text = Cow::Owned(text);
-        self.next = 0;
-        Ok(())
+        Ok(self)
     }
+}
+
+/// Walks from `place` over the components of `text` from `next` on, up to a link that is to be followed. What `Walk` has
+/// besides are no local variables here: the fewer there are, the cheaper is each step.
+#[inline(always)]
+fn walk(
+    view: &View, mut place: Path, text: &[u8], mut next: usize, restrictions: Restrictions, follow: bool,
+    enters_last: bool,
+) -> Result<Reached> {
+    while next < text.len() {
+        // EACCES if the place may not be searched.
+        permission::check(&view.identity, &**place.entry.inode(), Access::EXECUTE)?;
+        let name = Name::first(&text[next..]);
+        let end = next + name.bytes.len();
+        let after = end + count_slashes(&text[end..]);
+        let has_slash = after > end;
+        if after == text.len() && !enters_last {
+            break;
+        }
+        match name.bytes {
+            b"." => {}
+            b".." => place = above(view, place, restrictions)?,
+            _ => {
+                let found = place.entry.child(name)?;
+                if found.kind() == FileKind::Symlink && (follow || has_slash) {
+                    return Ok(Reached { place, next: end, link: Some(found) });
+                }
+                place.entry = found;
+                if place.entry.is_mount_point() {
+                    place = place.descend();
+                }
+                check_mount(view, &place, restrictions)?;
+            }
+        }
+        next = after;
+        Errno::ENOTDIR.when(has_slash && !place.entry.is_directory())?;
+    }
+    Ok(Reached { place, next, link: None })
+}
+
+/// Returns the directory above `place`.
+#[inline(never)]
+fn above(view: &View, place: Path, restrictions: Restrictions) -> Result<Path> {
+    Errno::EXDEV.when(restrictions.contains(Restrictions::BENEATH) && place.is_same(view.start()))?;
+    let above = place.parent(view.root());
+    check_mount(view, &above, restrictions)?;
+    Ok(above)
+}
+
+/// EXDEV if a walk must not leave its mount and `to` lies in another.
+#[inline]
+fn check_mount(view: &View, to: &Path, restrictions: Restrictions) -> Result {
+    let leaves = restrictions.contains(Restrictions::NO_OTHER_MOUNT) && !Arc::ptr_eq(&to.mount, &view.start().mount);
+    Errno::EXDEV.when(leaves)
 }
 
 impl Path {
     /// Finds the entry `name` of this directory, and what is mounted there.
-    pub(super) fn child(&self, name: &[u8]) -> Result<Path> {
-        Errno::ENAMETOOLONG.when(name.len() > NAME_LIMIT)?;
-        let entry = self.entry.child(name)?;
-        Ok(Path { mount: self.mount.clone(), entry }.descend())
+    pub(super) fn child(&self, name: Name<'_>) -> Result<Path> {
+        Ok(Path { mount: self.mount.clone(), entry: self.entry.child(name)? }.descend())
     }
+}
+
+#[inline(always)]
+fn count_slashes(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| **byte == b'/').count()
 }

@@ -15,6 +15,7 @@ pub(crate) struct Directories {
 
 impl Directories {
     /// Makes those of the first process: the root of all mounts.
+    #[cold]
     pub(crate) fn first() -> Arc<Directories> {
         let root = namespace().root().root_path();
         Directories::with(Arc::new(Places { working: root.clone(), root }), 0o022)
@@ -27,12 +28,14 @@ impl Directories {
 
     /// Makes a copy (fork, unshare).
     pub(crate) fn duplicate(&self) -> Arc<Directories> {
-        Directories::with(self.places(), self.umask())
+        let (places, umask) = self.places();
+        Directories::with(places, umask)
     }
 
-    /// Returns root and working directory.
-    pub(crate) fn places(&self) -> Arc<Places> {
-        self.places.lock().clone()
+    /// Returns root and working directory, and the umask.
+    #[inline(always)]
+    pub(crate) fn places(&self) -> (Arc<Places>, u32) {
+        (self.places.lock().clone(), self.umask.load(Ordering::Relaxed))
     }
 
     /// Changes the root directory.
@@ -51,11 +54,6 @@ impl Directories {
             let new = Arc::new(change(&places));
             core::mem::replace(&mut *places, new)
         };
-    }
-
-    /// Returns the umask.
-    pub(crate) fn umask(&self) -> u32 {
-        self.umask.load(Ordering::Relaxed)
     }
 
     /// Changes the umask; returns the one before.

@@ -249,12 +249,12 @@ impl Thread {
     }
 
     /// Returns the root and working directories, and the umask.
+    #[inline(always)]
     pub(crate) fn places(&self) -> (Arc<Places>, u32) {
-        if let Some(directories) = &*self.directories.lock() {
-            return (directories.places(), directories.umask());
+        match &*self.directories.lock() {
+            Some(directories) => directories.places(),
+            None => Directories::first().places(),
         }
-        let first = Directories::first();
-        (first.places(), first.umask())
     }
 
     /// Returns where and as whom the thread names files.

@@ -3,7 +3,7 @@
 use super::argument::{Answer, Fd};
 use crate::errno::{Errno, Result};
 use crate::file::{FdTable, OpenFile};
-use crate::fs::{Identity, View, path_of};
+use crate::fs::{Identity, Path, View, path_of};
 use crate::machine::user::UserMode;
 use crate::process::{Process, Thread};
 use crate::vm::AddressSpace;
@@ -100,16 +100,18 @@ impl<'a> Ctx<'a> {
     }
 
     /// Returns the view for a path relative to `directory` (AT_FDCWD: the working directory). EBADF, ENOTDIR.
+    #[inline]
     pub(crate) fn view(&self, directory: Fd) -> Result<View> {
-        let start = if directory == Fd::CURRENT {
-            None
-        } else {
-            let start = path_of(&*self.file(directory)?).ok_or(Errno::ENOTDIR)?;
-            Errno::ENOTDIR.when(!start.entry().is_directory())?;
-            Some(start)
-        };
+        let start = if directory == Fd::CURRENT { None } else { Some(self.directory(directory)?) };
         let (places, umask) = self.thread.places();
         Ok(View::new(places, start, self.identity(), umask))
+    }
+
+    #[inline(never)]
+    fn directory(&self, fd: Fd) -> Result<Path> {
+        let path = path_of(&*self.file(fd)?).ok_or(Errno::ENOTDIR)?;
+        Errno::ENOTDIR.when(!path.entry().is_directory())?;
+        Ok(path)
     }
 }
 

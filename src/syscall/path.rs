@@ -17,22 +17,21 @@ use linux_raw_sys::general::{AT_EACCESS, AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK
 const CREATES: u32 = 0o100 | 0o20000000;
 
 /// Reads a path. EFAULT, ENAMETOOLONG.
+#[inline(always)]
 pub(super) fn read_name<'a>(name: UserStr<'_>, buffer: &'a mut UserString) -> Result<&'a [u8]> {
     name.read_short_string(PATH_LIMIT, buffer)
 }
 
 /// Returns the view for `name` from `directory`, which an absolute name ignores and an empty one never reaches.
+#[inline]
 pub(super) fn view_for(ctx: &Ctx<'_>, directory: Fd, name: &[u8]) -> Result<View> {
-    match name.first() {
-        None => Err(Errno::ENOENT),
-        Some(b'/') => ctx.view(Fd::CURRENT),
-        Some(_) => ctx.view(directory),
-    }
+    let first = *name.first().ok_or(Errno::ENOENT)?;
+    ctx.view(if first == b'/' { Fd::CURRENT } else { directory })
 }
 
 /// What a call with AT_EMPTY_PATH works on.
 pub(super) enum Target {
-    Place(View, Path),
+    Place(Path),
     /// An open file that never had a place: a pipe, a socket.
     File(Arc<OpenFile>),
 }
@@ -44,28 +43,28 @@ pub(super) fn read_at<'a>(ctx: &Ctx<'_>, at: At<'_>, buffer: &'a mut UserString)
 }
 
 /// Finds what `directory`, `name` and the AT_* `flags` mean.
+#[inline(always)]
 pub(super) fn find(ctx: &Ctx<'_>, directory: Fd, name: &[u8], flags: u32) -> Result<Target> {
     if name.is_empty() && flags & AT_EMPTY_PATH != 0 {
-        let view = ctx.view(Fd::CURRENT)?;
-        if directory == Fd::CURRENT {
-            let start = view.start().clone();
-            return Ok(Target::Place(view, start));
-        }
-        let file = ctx.file(directory)?;
-        return Ok(match path_of(&file) {
-            Some(path) => Target::Place(view, path),
-            None => Target::File(file),
-        });
+        return find_open(ctx, directory);
     }
-    let view = view_for(ctx, directory, name)?;
-    let path = view.look_up(name, flags & AT_SYMLINK_NOFOLLOW == 0)?;
-    Ok(Target::Place(view, path))
+    view_for(ctx, directory, name)?.look_up(name, flags & AT_SYMLINK_NOFOLLOW == 0).map(Target::Place)
+}
+
+/// Finds what `directory` means by itself.
+#[inline(never)]
+fn find_open(ctx: &Ctx<'_>, directory: Fd) -> Result<Target> {
+    if directory == Fd::CURRENT {
+        return Ok(Target::Place(ctx.thread().view().start().clone()));
+    }
+    let file = ctx.file(directory)?;
+    Ok(path_of(&file).map_or(Target::File(file), Target::Place))
 }
 
 /// Like `find`, for calls that change or ask for what only files with a place have.
 pub(super) fn find_place(ctx: &Ctx<'_>, at: At<'_>, flags: u32) -> Result<(View, Path)> {
     match find(ctx, at.directory, read_name(at.name, &mut UserString::new())?, flags)? {
-        Target::Place(view, path) => Ok((view, path)),
+        Target::Place(path) => Ok((ctx.thread().view(), path)),
         Target::File(_) => Err(Errno::EINVAL),
     }
 }
@@ -98,7 +97,7 @@ impl Subject for Fd {
 pub(super) fn place_of(ctx: &Ctx<'_>, fd: Fd) -> Result<(View, Path)> {
     let file = ctx.file(fd)?;
     Errno::EBADF.when(file.flags().contains(StatusFlags::PATH))?;
-    Ok((ctx.view(Fd::CURRENT)?, path_of(&file).ok_or(Errno::EINVAL)?))
+    Ok((ctx.thread().view(), path_of(&file).ok_or(Errno::EINVAL)?))
 }
 
 /// creat(2): O_CREAT|O_WRONLY|O_TRUNC.
@@ -153,7 +152,7 @@ pub(crate) fn access(ctx: &Ctx<'_>, at: At<'_>, mode: u32, AtFlags(flags): AtFla
     let name = read_name(at.name, buffer)?;
     if name.is_empty() && flags & AT_EMPTY_PATH != 0 {
         return match find(ctx, at.directory, name, flags)? {
-            Target::Place(view, path) => with_access_ids(view, flags).check_access(&path, access),
+            Target::Place(path) => with_access_ids(ctx.thread().view(), flags).check_access(&path, access),
             Target::File(_) => Ok(()),
         };
     }
@@ -218,7 +217,7 @@ pub(crate) fn link(ctx: &Ctx<'_>, old: At<'_>, new: At<'_>, AtFlags(flags): AtFl
     let buffers = (&mut UserString::new(), &mut UserString::new());
     let (old_name, new_name) = (read_name(old.name, buffers.0)?, read_name(new.name, buffers.1)?);
     let target = match find(ctx, old.directory, old_name, follow | flags & AT_EMPTY_PATH)? {
-        Target::Place(_, path) => path,
+        Target::Place(path) => path,
         Target::File(_) => return Err(Errno::EXDEV),
     };
     view_for(ctx, new.directory, new_name)?.link(&target, new_name)
@@ -258,7 +257,7 @@ pub(crate) fn readlink(ctx: &Ctx<'_>, at: At<'_>, buffer: UserPtr<'_, u8>, size:
     let name = &mut UserString::new();
     let name = read_name(at.name, name)?;
     let path = match find(ctx, at.directory, name, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH)? {
-        Target::Place(_, path) if !name.is_empty() || path.entry().kind() == FileKind::Symlink => path,
+        Target::Place(path) if !name.is_empty() || path.entry().kind() == FileKind::Symlink => path,
         _ => return Err(Errno::ENOENT),
     };
     let text = path.inode().read_link()?;
@@ -301,7 +300,7 @@ pub(crate) fn chdir(ctx: &Ctx<'_>, name: UserStr<'_>) -> Result {
 pub(crate) fn fchdir(ctx: &Ctx<'_>, fd: Fd) -> Result {
     let file = ctx.file(fd)?;
     let path = path_of(&file).ok_or(Errno::ENOTDIR)?;
-    require_directory(&ctx.view(Fd::CURRENT)?, &path)?;
+    require_directory(&ctx.thread().view(), &path)?;
     ctx.thread().shared_directories().set_working(path);
     Ok(())
 }

@@ -48,5 +48,8 @@ pub(crate) mod tunable;
 /// The `#!` line of a script.
 pub(crate) mod script_line;
 
+/// Names of directory entries.
+pub(crate) mod name;
+
 /// Bitmap fonts.
 pub(crate) mod psf;

@@ -5,9 +5,9 @@
 
 use super::node::Node;
 use crate::errno::{Errno, Result};
+use crate::fs::names::{Name, NameMap};
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
-use hashbrown::HashMap;
 
 /// The position in a listing of the entry with cookie `c` is this minus `c`.
 const POSITIONS: u64 = 1 << 62;
@@ -15,7 +15,7 @@ const POSITIONS: u64 = 1 << 62;
 /// The entries of one directory.
 #[derive(Default)]
 pub(super) struct Entries {
-    by_name: HashMap<Arc<[u8]>, u64>,
+    by_name: NameMap<Arc<[u8]>, u64>,
     by_cookie: BTreeMap<u64, Entry>,
     last_cookie: u64,
 }
@@ -34,36 +34,37 @@ impl Entries {
 
     /// Finds an entry.
     pub(super) fn get(&self, name: &[u8]) -> Option<&Arc<Node>> {
-        let cookie = self.by_name.get(name)?;
+        let cookie = self.by_name.get(Name::first(name))?;
         self.by_cookie.get(cookie).map(|entry| &entry.node)
     }
 
     /// Adds an entry. EEXIST.
     pub(super) fn insert(&mut self, name: &[u8], node: Arc<Node>) -> Result {
-        Errno::EEXIST.when(self.by_name.contains_key(name))?;
+        let key = Name::first(name);
+        Errno::EEXIST.when(self.by_name.get(key).is_some())?;
         self.last_cookie += 1;
         let name: Arc<[u8]> = name.into();
-        self.by_name.insert(name.clone(), self.last_cookie);
+        self.by_name.insert(key, || name.clone(), self.last_cookie);
         self.by_cookie.insert(self.last_cookie, Entry { name, node });
         Ok(())
     }
 
     /// Removes an entry and returns its node.
     pub(super) fn remove(&mut self, name: &[u8]) -> Option<Arc<Node>> {
-        let cookie = self.by_name.remove(name)?;
+        let cookie = self.by_name.remove(Name::first(name))?;
         self.by_cookie.remove(&cookie).map(|entry| entry.node)
     }
 
     /// Puts `node` under the name of an existing entry, at its place; returns the node before.
     pub(super) fn replace(&mut self, name: &[u8], node: Arc<Node>) -> Option<Arc<Node>> {
-        let cookie = self.by_name.get(name)?;
+        let cookie = self.by_name.get(Name::first(name))?;
         let entry = self.by_cookie.get_mut(cookie)?;
         Some(core::mem::replace(&mut entry.node, node))
     }
 
     /// Takes all nodes out.
     pub(super) fn take_nodes(&mut self) -> impl Iterator<Item = Arc<Node>> + use<> {
-        self.by_name.clear();
+        self.by_name = NameMap::default();
         core::mem::take(&mut self.by_cookie).into_values().map(|entry| entry.node)
     }
 

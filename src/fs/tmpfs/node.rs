@@ -142,8 +142,7 @@ impl Node {
     }
 
     /// Brings the instance's count of pages up to date; mappings fill in pages without telling.
-    fn count_pages(&self) -> u64 {
-        let Body::Regular(content) = &self.body else { return 0 };
+    fn count_pages(&self, content: &Content) -> u64 {
         let pages = content.pages.resident() as u64;
         let before = self.counted_pages.swap(pages, Ordering::Relaxed);
         self.shared.pages.fetch_add(pages.wrapping_sub(before), Ordering::Relaxed);
@@ -177,18 +176,22 @@ impl Drop for Node {
 
 impl Inode for Node {
     fn metadata(&self) -> Metadata {
-        if let Body::Regular(content) = &self.body
-            && content.pages.take_stored_to()
-        {
-            self.note_write();
-        }
-        let blocks = self.count_pages() * (PAGE_SIZE as u64 / 512);
-        let (size, represents) = match &self.body {
-            Body::Regular(content) => (content.pages.size(), DeviceNumber::default()),
-            Body::Directory(entries) => ((entries.lock().len() as u64 + 2) * ENTRY_SIZE, DeviceNumber::default()),
-            Body::Symlink(text) => (text.len() as u64, DeviceNumber::default()),
-            Body::Device(number) => (0, *number),
-            Body::Meeting(_) => (0, DeviceNumber::default()),
+        let (mut represents, mut pages) = (DeviceNumber::default(), 0);
+        let size = match &self.body {
+            Body::Regular(content) => {
+                if content.pages.take_stored_to() {
+                    self.note_write();
+                }
+                pages = self.count_pages(content);
+                content.pages.size()
+            }
+            Body::Directory(entries) => (entries.lock().len() as u64 + 2) * ENTRY_SIZE,
+            Body::Symlink(text) => text.len() as u64,
+            Body::Device(number) => {
+                represents = *number;
+                0
+            }
+            Body::Meeting(_) => 0,
         };
         let attributes = self.attributes.lock();
         Metadata {
@@ -202,7 +205,7 @@ impl Inode for Node {
             represents,
             size,
             block_size: PAGE_SIZE as u32,
-            blocks,
+            blocks: pages * (PAGE_SIZE as u64 / 512),
             accessed: attributes.accessed,
             modified: attributes.modified,
             changed: attributes.changed,
@@ -364,7 +367,9 @@ impl Inode for Node {
     }
 
     fn note_write(&self) {
-        self.count_pages();
+        if let Body::Regular(content) = &self.body {
+            self.count_pages(content);
+        }
         let time = now();
         let mut attributes = self.attributes.lock();
         attributes.modified = time;
