@@ -277,17 +277,20 @@ impl Entries {
     }
 
     /// Makes room for descriptor `index`. ENOMEM.
+    #[inline]
     fn grow_to(&mut self, index: usize) -> Result {
-        if index >= self.files.len() {
-            let length = (index + 1).next_multiple_of(8);
-            let words = length.div_ceil(64);
-            self.files.try_reserve(length - self.files.len())?;
-            self.used.try_reserve(words - self.used.len())?;
-            self.close_on_exec.try_reserve(words - self.close_on_exec.len())?;
-            self.files.resize(length, None);
-            self.used.resize(words, 0);
-            self.close_on_exec.resize(words, 0);
-        }
+        if index < self.files.len() { Ok(()) } else { self.grow((index + 1).next_multiple_of(8)) }
+    }
+
+    #[cold]
+    fn grow(&mut self, length: usize) -> Result {
+        let words = length.div_ceil(64);
+        self.files.try_reserve(length - self.files.len())?;
+        self.used.try_reserve(words - self.used.len())?;
+        self.close_on_exec.try_reserve(words - self.close_on_exec.len())?;
+        self.files.resize(length, None);
+        self.used.resize(words, 0);
+        self.close_on_exec.resize(words, 0);
         Ok(())
     }
 

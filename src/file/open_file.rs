@@ -158,9 +158,8 @@ impl OpenFile {
         if flags.contains(StatusFlags::PATH) { 3 } else { flags.bits() & 3 }
     }
 
-    /// read(2): EBADF if not open for reading.
+    /// read(2). The caller has asked whether it is open for reading.
     pub(crate) fn read(&self, to: &mut Destination<'_>) -> Result<usize> {
-        Errno::EBADF.when(!self.is_readable())?;
         let result = if self.has_position {
             self.with_position(|position| self.file.read(to, position, self.flags()))
         } else {
@@ -169,9 +168,8 @@ impl OpenFile {
         self.told(Notice::ACCESS, result)
     }
 
-    /// write(2): EBADF if not open for writing.
+    /// write(2). The caller has asked whether it is open for writing.
     pub(crate) fn write(&self, from: &mut Source<'_>) -> Result<usize> {
-        Errno::EBADF.when(!self.is_writable())?;
         let result = if self.has_position {
             self.with_position(|position| self.file.write(from, position, self.flags()))
         } else {

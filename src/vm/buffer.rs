@@ -9,6 +9,7 @@ use super::{AddressSpace, budget};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Frame, PAGE_SIZE};
 use crate::machine::user;
+use alloc::boxed::Box;
 use alloc::vec::{IntoIter, Vec};
 
 /// Where a read puts its bytes.
@@ -42,7 +43,7 @@ impl<'a> Destination<'a> {
     pub(crate) fn remaining(&self) -> usize {
         match &self.to {
             DestinationMemory::Kernel(bytes) => bytes.len() - self.done,
-            DestinationMemory::User(areas) => areas.remaining,
+            DestinationMemory::User(areas) => areas.remaining(),
         }
     }
 
@@ -57,13 +58,14 @@ impl<'a> Destination<'a> {
         self.fill(
             bytes.len(),
             |to| to.copy_from_slice(&bytes[..to.len()]),
-            |from, to, length| user::copy_to_user(to, &bytes[from..from + length]),
+            move |from, to, length| user::copy_to_user(to, &bytes[from..from + length]),
         )
     }
 
     /// Puts `length` bytes (at most what fits) of the page from `offset`; returns how many.
     pub(crate) fn put_frame(&mut self, frame: &Frame, offset: usize, length: usize) -> Result<usize> {
-        self.fill(length, |to| frame.read(offset, to), |from, to, length| frame.copy_to_user(offset + from, to, length))
+        let to_user = move |from, to, length| frame.copy_to_user(offset + from, to, length);
+        self.fill(length, |to| frame.read(offset, to), to_user)
     }
 
     /// Puts `length` zero bytes (at most what fits); returns how many.
@@ -72,16 +74,19 @@ impl<'a> Destination<'a> {
     }
 
     /// Fills up to `length` bytes by `to_kernel(bytes)` or by `to_user(done, address, length)` for each user piece.
+    #[inline(always)]
     fn fill(
         &mut self, length: usize, to_kernel: impl FnOnce(&mut [u8]), to_user: impl FnMut(usize, u64, usize) -> usize,
     ) -> Result<usize> {
-        let length = length.min(self.remaining());
         let count = match &mut self.to {
             DestinationMemory::Kernel(bytes) => {
+                let length = length.min(bytes.len() - self.done);
                 to_kernel(&mut bytes[self.done..self.done + length]);
                 length
             }
-            DestinationMemory::User(areas) => areas.transfer(length, Direction::ToUser, to_user)?,
+            DestinationMemory::User(areas) => {
+                areas.transfer(length.min(areas.remaining()), Direction::ToUser, to_user)?
+            }
         };
         self.done += count;
         Ok(count)
@@ -119,7 +124,7 @@ impl<'a> Source<'a> {
     pub(crate) fn remaining(&self) -> usize {
         match &self.from {
             SourceMemory::Kernel(bytes) => bytes.len() - self.done,
-            SourceMemory::User(areas) => areas.remaining,
+            SourceMemory::User(areas) => areas.remaining(),
         }
     }
 
@@ -132,7 +137,7 @@ impl<'a> Source<'a> {
                 bytes[..length].copy_from_slice(&from[self.done..self.done + length]);
                 length
             }
-            SourceMemory::User(areas) => areas.transfer(length, Direction::FromUser, |done, from, length| {
+            SourceMemory::User(areas) => areas.transfer(length, Direction::FromUser, move |done, from, length| {
                 user::copy_from_user(from, &mut bytes[done..done + length])
             })?,
         };
@@ -148,7 +153,7 @@ impl<'a> Source<'a> {
                 frame.write(offset, &from[self.done..self.done + length]);
                 length
             }
-            SourceMemory::User(areas) => areas.transfer(length, Direction::FromUser, |done, from, length| {
+            SourceMemory::User(areas) => areas.transfer(length, Direction::FromUser, move |done, from, length| {
                 frame.copy_from_user(offset + done, from, length)
             })?,
         };
@@ -182,29 +187,42 @@ impl Source<'_> {
     }
 }
 
-/// User areas that are used up from the front. The usual single area needs no allocation.
+/// User areas that are used up from the front.
 struct UserAreas<'a> {
     space: &'a AddressSpace,
     /// What is left of the area in use.
     address: u64,
     length: usize,
-    further: IntoIter<(u64, usize)>,
-    /// Bytes left in all areas.
-    remaining: usize,
+    /// The usual single area has none.
+    further: Option<Box<FurtherAreas>>,
+}
+
+struct FurtherAreas {
+    areas: IntoIter<(u64, usize)>,
+    /// How many bytes they have together.
+    length: usize,
 }
 
 impl<'a> UserAreas<'a> {
     fn single(space: &'a AddressSpace, address: u64, length: usize) -> UserAreas<'a> {
-        UserAreas { space, address, length, further: Vec::new().into_iter(), remaining: length }
+        UserAreas { space, address, length, further: None }
     }
 
     fn list(space: &'a AddressSpace, areas: Vec<(u64, usize)>) -> UserAreas<'a> {
-        let remaining = areas.iter().map(|&(_, length)| length).sum();
-        UserAreas { space, address: 0, length: 0, further: areas.into_iter(), remaining }
+        let mut areas = areas.into_iter();
+        let (address, length) = areas.next().unwrap_or_default();
+        let further = areas.as_slice().iter().map(|&(_, length)| length).sum();
+        let further = (further != 0).then(|| Box::new(FurtherAreas { areas, length: further }));
+        UserAreas { space, address, length, further }
+    }
+
+    /// Returns how many bytes are left in all areas.
+    fn remaining(&self) -> usize {
+        self.length + self.further.as_ref().map_or(0, |further| further.length)
     }
 
     /// Moves `length` bytes (no more than remain) by `copy(done, address, length)` for each piece; returns how many.
-    #[inline]
+    #[inline(always)]
     fn transfer(
         &mut self, length: usize, direction: Direction, mut copy: impl FnMut(usize, u64, usize) -> usize,
     ) -> Result<usize> {
@@ -214,13 +232,17 @@ impl<'a> UserAreas<'a> {
             total = copy(0, self.address, length);
             self.advance(total);
         }
-        if total == length { Ok(total) } else { self.transfer_rest(total, length, direction, &mut copy) }
+        if total == length {
+            return Ok(total);
+        }
+        // What is moved here need not be in memory before.
+        let mut rest = copy;
+        self.transfer_rest(total, length, direction, &mut rest)
     }
 
     fn advance(&mut self, moved: usize) {
         self.address += moved as u64;
         self.length -= moved;
-        self.remaining -= moved;
     }
 
     #[cold]
@@ -230,7 +252,9 @@ impl<'a> UserAreas<'a> {
     ) -> Result<usize> {
         while total < length {
             if self.length == 0 {
-                let Some((address, length)) = self.further.next() else { break };
+                let Some(further) = &mut self.further else { break };
+                let Some((address, length)) = further.areas.next() else { break };
+                further.length -= length;
                 (self.address, self.length) = (address, length);
                 continue;
             }

@@ -16,13 +16,25 @@ impl AddressSpace {
     /// Copies from user memory at `from`; returns how many bytes came over before one that cannot be read.
     pub(crate) fn copy_in(&self, from: u64, bytes: &mut [u8]) -> usize {
         let length = bytes.len();
-        self.resume(from, length, Direction::FromUser, |done| {
+        self.resume(from, length, Direction::FromUser, move |done| {
             user::copy_from_user(from + done as u64, &mut bytes[done..])
         })
     }
 
     /// Copies a string from user memory at `from` as far as it fits; returns its length if it ended in `bytes`. EFAULT.
+    #[inline]
     pub(crate) fn copy_in_string(&self, from: u64, bytes: &mut [u8]) -> Result<Option<usize>> {
+        let (length, has_ended) = user::copy_string_from_user(from, bytes);
+        match has_ended {
+            true => Ok(Some(length)),
+            false if length == bytes.len() => Ok(None),
+            false => self.copy_in_missing_string(from, bytes),
+        }
+    }
+
+    /// The same where not all of the string is in memory.
+    #[cold]
+    fn copy_in_missing_string(&self, from: u64, bytes: &mut [u8]) -> Result<Option<usize>> {
         let room = bytes.len();
         let mut end = None;
         let done = self.resume(from, room, Direction::FromUser, |done| {
@@ -38,12 +50,14 @@ impl AddressSpace {
 
     /// Copies to user memory at `to`; returns how many bytes were written before one that cannot be.
     pub(crate) fn copy_out(&self, to: u64, bytes: &[u8]) -> usize {
-        self.resume(to, bytes.len(), Direction::ToUser, |done| user::copy_to_user(to + done as u64, &bytes[done..]))
+        self.resume(to, bytes.len(), Direction::ToUser, move |done| {
+            user::copy_to_user(to + done as u64, &bytes[done..])
+        })
     }
 
     /// Runs `copy(done)`, which goes on after `done` bytes and returns how many more it moved, until all `length`
     /// bytes at the user address `address` are moved or a fault cannot be resolved; returns how many were.
-    #[inline]
+    #[inline(always)]
     pub(super) fn resume(
         &self, address: u64, length: usize, direction: Direction, mut copy: impl FnMut(usize) -> usize,
     ) -> usize {
@@ -52,7 +66,12 @@ impl AddressSpace {
         }
 
         let done = copy(0);
-        if done == length { done } else { self.resume_after_fault(address, length, direction, done, &mut copy) }
+        if done == length {
+            return done;
+        }
+        // What is moved here need not be in memory before.
+        let mut rest = copy;
+        self.resume_after_fault(address, length, direction, done, &mut rest)
     }
 
     /// Goes on with a copy that has come as far as `done`.

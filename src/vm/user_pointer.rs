@@ -136,7 +136,7 @@ impl<'a> UserPtr<'a, u8> {
     }
 
     /// Reads a string like `read_string`, which is expected to be short, to `buffer`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_short_string(self, limit: usize, buffer: &mut UserString) -> Result<&[u8]> {
         match self.space.copy_in_string(self.address, &mut buffer.short)? {
             Some(length) => Ok(&buffer.short[..length]),
