@@ -25,7 +25,7 @@ factor 1000000007 12345678; seq -w 8 11; numfmt --to=iec 1048576; date -d @0 +%F
 timeout 0.1 sleep 5; echo $?; { timeout -s KILL 0.1 sleep 5; } 2> /dev/null; echo $?; nohup echo kept 2> /dev/null; stdbuf -oL echo line
 env -i A=1 env; env -u HOME sh -c 'echo ${HOME-unset}'; nice -n 5 nice; nproc --all | grep -c '[1-9]'; id -un; id -G; groups; whoami; tty; pwd; arch; uname -o
 tail -n 2 -f --pid=$(sh -c 'sleep 0.2 > /dev/null & echo $!') tree/numbers
-(sleep 0.1; echo appended >> grows) & touch grows; timeout 2 tail -f grows | head -n 1; wait
+(sleep 0.1; echo appended >> grows) & touch grows; timeout 60 tail -f grows | head -n 1; wait
 yes | head -n 3 | wc -l; seq 10 | head -n -7; seq 10 | tail -n +9; seq 3 | nl; echo abc | rev; echo a b c | fmt -w 3; echo 'a:b' | cut -d: -f2; seq 4 | pr -2 -t -l 2
 find tree -type f -newer tree/z/old -printf '%p %s\n' | sort; find tree -name 'n*' -exec basename {} \; | sort; find . -perm /4000; find tree -depth | tail -n 1; find tree -empty | sort
 seq 20 | xargs -n 5 -P 4 sh -c 'echo $#' x; seq 3 | xargs -I{} echo item {}; printf 'a\0b\0' | xargs -0 -n1 echo

@@ -45,7 +45,7 @@ int main(int argc, char **argv)
 }
 END
 gcc -g -O0 -pthread -o program program.c
-debug() { timeout 60 gdb -q -batch -nx -iex 'set debuginfod enabled off' "$@" 2>&1 | sed -E 's/0x[0-9a-f]+/ADDRESS/g; s/(process|Thread) [0-9A-Z]+( \(LWP [0-9]+\))?/\1 ID/g; s/Target Id +Frame/Target Id Frame/' |
+debug() { timeout 300 gdb -q -batch -nx -iex 'set debuginfod enabled off' "$@" 2>&1 | sed -E 's/0x[0-9a-f]+/ADDRESS/g; s/(process|Thread) [0-9A-Z]+( \(LWP [0-9]+\))?/\1 ID/g; s/Target Id +Frame/Target Id Frame/' |
     grep -vE '^\[(New Thread|Thread .* exited)'; }
 debug -ex 'break inner' -ex run -ex bt -ex next -ex 'print counter' -ex 'print pair' -ex 'info locals' -ex finish -ex 'watch counter' -ex continue -ex continue -ex delete \
     -ex continue --args ./program word

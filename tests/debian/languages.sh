@@ -23,7 +23,7 @@ threading.Thread(target=lambda: [q.put(i) for i in range(100)]).start(); print(s
 event = threading.Event(); threading.Timer(0.05, event.set).start(); print(event.wait(10))
 caught = []
 signal.signal(signal.SIGUSR1, lambda *a: caught.append(a[0])); os.kill(os.getpid(), signal.SIGUSR1); signal.raise_signal(signal.SIGUSR1); print(caught)
-signal.setitimer(signal.ITIMER_REAL, 0.05); signal.signal(signal.SIGALRM, lambda *a: caught.append("alarm"))
+signal.signal(signal.SIGALRM, lambda *a: caught.append("alarm")); signal.setitimer(signal.ITIMER_REAL, 0.05)
 try: time.sleep(0.2)
 finally: print(caught[-1])
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2}); os.kill(os.getpid(), signal.SIGUSR2); print(signal.sigpending(), signal.sigwaitinfo({signal.SIGUSR2}).si_code)

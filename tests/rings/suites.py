@@ -120,7 +120,9 @@ PYTHON = """
 def _python(module):
     tree = debian.unpacked("python", "python3", "libpython3.11-testsuite", "dash")
     guest = Guest(f"python-{module}", tree, output_limit=1000000, memory="3G")
-    guest.add(module, f"/usr/bin/python3.11 -m test -v --timeout 3400 test_{module}", limit=3500)
+    # Where AF_INET is not there, this case leaves a process behind that the module then waits for.
+    words = "-v --timeout 3400 -i *PicklingConnections.test_pickling"
+    guest.add(module, f"/usr/bin/python3.11 -m test {words} test_{module}", limit=3500)
     compatibility.judge(f"Python's test_{module}", *_both(guest, 3600, lambda _, output: _unittest(output)))
 
 
