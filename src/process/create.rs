@@ -244,7 +244,9 @@ fn enter(
 ) -> Result {
     table::with(|table| {
         // A signal to the group that found no child yet is for the child too: it comes first, and the call again.
-        let is_crossed = parent.process().group_signals.load(Ordering::Relaxed) != group_signals;
+        let own = parent.process();
+        let is_crossed =
+            own.group_signals.load(Ordering::Relaxed) != group_signals || own.state.lock().ending.is_some();
         Errno::RESTART_ALWAYS.when(is_crossed && !flags.contains(CloneFlags::THREAD))?;
         let mut state = process.state.lock();
         if flags.contains(CloneFlags::THREAD) {

@@ -33,7 +33,7 @@ pub(crate) struct Process {
     is_subreaper: AtomicBool,
     /// It called exec: its parent may not change its group any more (setpgid(2), EACCES).
     pub(super) has_executed: AtomicBool,
-    /// Counts the signals to its group as a whole: a fork that one of them crosses is done anew. Changed under the table's lock.
+    /// Counts the signals to its group, or to all, as a whole: a fork that one of them crosses is done anew. Changed under the table's lock.
     pub(super) group_signals: AtomicU32,
     /// Signals without a handler do not reach it: the first process.
     pub(super) is_unkillable: AtomicBool,

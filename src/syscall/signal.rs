@@ -144,18 +144,7 @@ pub(crate) fn kill(ctx: &Ctx<'_>, id: i32, number: i32) -> Result {
     match id {
         1.. => send(ctx, &find_process(ctx, id)?, signal, info)?,
         i32::MIN => return Err(Errno::ESRCH),
-        // All but the first process and the caller's own (kill(2), "Linux notes").
-        -1 => {
-            let others = table::all().filter(|process| process.id() > 1 && !Arc::ptr_eq(process, ctx.process()));
-            let mut answer = Err(Errno::ESRCH);
-            for process in others {
-                let sent = send(ctx, &process, signal, info);
-                if sent != Err(Errno::EPERM) {
-                    answer = sent;
-                }
-            }
-            answer?;
-        }
+        -1 => signal::send_to_all(ctx.process(), info, |process| signal::may_send(ctx.thread(), process, signal))?,
         _ => {
             let group = if id == 0 { ctx.process().group_id() } else { -id };
             signal::send_to_group(group, info, |process| signal::may_send(ctx.thread(), process, signal))?;

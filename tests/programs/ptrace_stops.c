@@ -290,6 +290,50 @@ static void *executor(void *argument)
     return NULL;
 }
 
+static int told[2];
+
+static void tells(int signal)
+{
+    char byte = signal;
+    write(told[1], &byte, 1);
+}
+
+static void *waits(void *argument)
+{
+    char byte = 0;
+    (void)argument;
+    write(ready_pipe[1], &byte, 1);
+    forever();
+    return NULL;
+}
+
+static void two_threads(void)
+{
+    pthread_t thread;
+    signal(SIGUSR1, tells);
+    pthread_create(&thread, NULL, waits, NULL);
+    forever();
+}
+
+/* A signal for the process is for a thread that no tracer holds; one for the held thread waits for it. */
+static void test_held_thread(void)
+{
+    char byte = 0;
+    pipe(told);
+    pid_t pid = sleeping_child(two_threads);
+    trace(PTRACE_SEIZE, pid, 0, 0);
+    trace(PTRACE_INTERRUPT, pid, 0, 0);
+    check("the first thread stops", stops(pid, SIGTRAP, EVENT_STOP));
+    kill(pid, SIGUSR1);
+    alarm(10);
+    check("the other takes the signal", read(told[0], &byte, 1) == 1 && byte == SIGUSR1);
+    alarm(0);
+    syscall(SYS_tgkill, pid, pid, SIGUSR1);
+    trace(PTRACE_CONT, pid, 0, 0);
+    check("the first has its own afterwards", stops(pid, SIGUSR1, 0));
+    kill_and_reap(pid);
+}
+
 static void exec_by_thread(void)
 {
     pthread_t thread;
@@ -396,6 +440,7 @@ int main(int count, char **arguments)
     test_fork_events();
     test_threads();
     test_exec();
+    test_held_thread();
     test_death_of_tracer();
     test_foreign_tracer();
     return finish();

@@ -1,5 +1,7 @@
 /* sendfile, copy_file_range, splice, tee; vectors with positions; fallocate and the rest on sizes. */
 #include "check.h"
+#include <sched.h>
+#include <pthread.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -188,8 +190,70 @@ static void limits(void)
     check("not beyond RLIMIT_FSIZE", status == 0);
 }
 
+static int tee_from[2], tee_to[2];
+static volatile int tid_of[2];
+
+static void *duplicates(void *argument)
+{
+    tid_of[0] = syscall(SYS_gettid);
+    return argument + (tee(tee_from[0], tee_to[1], 9, 0) != 1);
+}
+
+static void *takes(void *argument)
+{
+    char bytes[9];
+    tid_of[1] = syscall(SYS_gettid);
+    return argument + (read(tee_from[0], bytes, 9) != 1);
+}
+
+/* Waits until thread `which` sleeps. */
+static void until_asleep(int which)
+{
+    char path[64], state = 0;
+    while (!tid_of[which])
+        sched_yield();
+    snprintf(path, sizeof path, "/proc/self/task/%d/stat", tid_of[which]);
+    while (state != 'S') {
+        FILE *file = fopen(path, "r");
+        fscanf(file, "%*d (%*[^)]) %c", &state);
+        fclose(file);
+    }
+}
+
+/* What tee looked at is there for a reader who waited behind it. */
+static void waiting_together(void)
+{
+    pthread_t first, second;
+    void *one = &one, *two = &two;
+    pipe(tee_from);
+    pipe(tee_to);
+    pthread_create(&first, NULL, duplicates, NULL);
+    until_asleep(0);
+    pthread_create(&second, NULL, takes, NULL);
+    until_asleep(1);
+    alarm(10);
+    check("a byte for two", write(tee_from[1], "x", 1) == 1);
+    pthread_join(first, &one);
+    pthread_join(second, &two);
+    alarm(0);
+    check("tee and read both have it", one == NULL && two == NULL);
+}
+
+static void packets(void)
+{
+    int from[2], to[2];
+    char bytes[9];
+    check("pipes of packets", pipe2(from, O_DIRECT) == 0 && pipe2(to, O_DIRECT) == 0);
+    check("two packets", write(from[1], "aa", 2) == 2 && write(from[1], "bb", 2) == 2);
+    check("tee takes both", tee(from[0], to[1], 100, 0) == 4);
+    check("they stay apart", read(from[0], bytes, 9) == 2 && read(from[0], bytes, 9) == 2);
+    check("and do in the copy", read(to[0], bytes, 9) == 2 && read(to[0], bytes, 9) == 2);
+}
+
 int main(void)
 {
+    waiting_together();
+    packets();
     for (unsigned i = 0; i < sizeof data; i++)
         data[i] = (i * 31 + i / 256) % 253;
     sending();

@@ -145,10 +145,12 @@ impl Content {
         let mut left = length;
         let mut shared = VecDeque::new();
         for page in &mut self.pages {
-            page.kind = PageKind::Shared;
+            if page.kind == PageKind::Growing {
+                page.kind = PageKind::Shared;
+            }
             let length = page.length.min(left);
             left -= length;
-            shared.push_back(Page { frame: page.frame.clone(), start: page.start, length, kind: PageKind::Shared });
+            shared.push_back(Page { frame: page.frame.clone(), start: page.start, length, kind: page.kind });
             if left == 0 {
                 break;
             }

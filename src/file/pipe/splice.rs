@@ -18,10 +18,12 @@ impl PipeEnd {
                 _ => Ok(content.share(length)),
             }
         })?;
+        // What was announced to this sleeper is there for another still.
+        self.pipe.readable.wake_another();
         if pages.is_empty() {
             return Ok(0);
         }
-        other.pipe.writable.block_on(non_blocking, || {
+        let done = other.pipe.writable.block_on(non_blocking, || {
             Errno::EPIPE.when(!other.pipe.has_readers())?;
             let mut content = other.pipe.content.lock();
             let mut done = 0;
@@ -36,7 +38,9 @@ impl PipeEnd {
             Errno::EAGAIN.when(done == 0)?;
             other.pipe.readable.announce(Events::READABLE);
             Ok(done)
-        })
+        });
+        other.pipe.writable.wake_another();
+        done
     }
 
     /// Passes up to `length` bytes to `sink`, page by page, and takes out what it accepted (splice(2)); returns how many.
@@ -51,6 +55,7 @@ impl PipeEnd {
             self.pipe.used_pages.store(content.pages.len(), Ordering::SeqCst);
             Ok(taken)
         })?;
+        self.pipe.readable.wake_another();
 
         let mut done = 0;
         let mut result = Ok(());
@@ -89,13 +94,16 @@ impl PipeEnd {
 
     /// Sleeps until a page is free; returns how many bytes the free pages take. EPIPE without readers.
     pub(crate) fn wait_for_room(&self, non_blocking: bool) -> Result<usize> {
-        self.pipe.writable.block_on(non_blocking, || {
+        let room = self.pipe.writable.block_on(non_blocking, || {
             Errno::EPIPE.when(!self.pipe.has_readers())?;
             let capacity = self.pipe.capacity_pages.load(Ordering::SeqCst);
             match capacity.saturating_sub(self.pipe.used_pages.load(Ordering::SeqCst)) {
                 0 => Err(Errno::EAGAIN),
                 pages => Ok(pages * PAGE_SIZE),
             }
-        })
+        });
+        // It may not be used.
+        self.pipe.writable.wake_another();
+        room
     }
 }

@@ -32,6 +32,6 @@ pub(crate) use information::{ChildChange, SignalInfo, code};
 pub(crate) use number::{DefaultAction, Signal, SignalSet};
 pub(crate) use pending::Pending;
 pub(crate) use send::{
-    force, may_queue, may_send, queued_for, send_to_group, send_to_thread, signal_group, take, wait_for,
+    force, may_queue, may_send, queued_for, send_to_all, send_to_group, send_to_thread, signal_group, take, wait_for,
 };
 pub(super) use send::{hand_over, recalculate, send_to_process_in, send_to_thread_in};

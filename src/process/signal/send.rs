@@ -51,12 +51,33 @@ pub(crate) fn send_to_group(group: i32, info: Option<SignalInfo>, may: impl Fn(&
             }
             answer = Ok(());
             if let Some(info) = info {
-                process.group_signals.fetch_add(1, Ordering::Relaxed);
-                send_to_process_in(table, &process, info);
+                send_to_one_of_many(table, &process, info);
             }
         }
         answer
     })
+}
+
+/// Sends a signal (`None`: only looks) to each process but the first and the `caller` that `may` get it (kill(2) with -1).
+/// ESRCH if there is no other; none that may is no error.
+pub(crate) fn send_to_all(caller: &Process, info: Option<SignalInfo>, may: impl Fn(&Process) -> bool) -> Result {
+    table::with(|table| {
+        let all = table.nodes.values().map(|node| &node.process);
+        let others = all.filter(|process| process.id() != table::INIT && process.id() != caller.id());
+        let mut answer = Err(Errno::ESRCH);
+        for process in others {
+            answer = Ok(());
+            if let Some(info) = info.filter(|_| may(process)) {
+                send_to_one_of_many(table, process, info);
+            }
+        }
+        answer
+    })
+}
+
+fn send_to_one_of_many(table: &table::Table, process: &Process, info: SignalInfo) {
+    process.group_signals.fetch_add(1, Ordering::Relaxed);
+    send_to_process_in(table, process, info);
 }
 
 /// Sends the kernel's own `signal` to all processes of a group; none if `group` is 0.
@@ -195,10 +216,8 @@ fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalI
 
 /// Returns a thread that may take the signal at once; the oldest for preference.
 fn choose(state: &State, signal: Signal) -> Option<&Arc<Thread>> {
-    state
-        .threads
-        .iter()
-        .find(|thread| !thread.is_exiting() && !thread.is_stopped() && !thread.signals.lock().blocked.contains(signal))
+    let is_held = |thread: &Thread| thread.is_exiting() || thread.is_stopped() || thread.is_trace_stopped();
+    state.threads.iter().find(|thread| !is_held(thread) && !thread.signals.lock().blocked.contains(signal))
 }
 
 /// Takes the next signal of `wanted`, blocked or not; sleeps until there is one, another signal is due, or the time is

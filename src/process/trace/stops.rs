@@ -56,6 +56,9 @@ fn stop(
     let trace = slot.as_deref_mut()?;
     core::mem::swap(user, &mut trace.user);
     let stop = trace.stop.take()?;
+    drop(slot);
+    // What came meanwhile was not told to a thread in a stop.
+    signal::recalculate(&mut process.state.lock(), thread);
     stop.info.filter(|info| info.signal().number() == stop.signal)
 }
 
