@@ -80,12 +80,13 @@ pub(crate) fn set_record(table: &FdTable, file: &OpenFile, wanted: RangeLock<Loc
         Identity::OpenFile(_) => file.has_locks.store(true, Ordering::Relaxed),
     }
 
+    let mut has_replaced = false;
     let result = UNLOCKED.block_on(!wait, || {
         let mut locks = LOCKS.lock();
         locks.waits.retain(|(waiter, _)| *waiter != wanted.owner);
         let records = locks.records.entry(key).or_insert(LockRanges::new());
         let Some(conflict) = records.conflict(&wanted) else {
-            records.set(wanted);
+            has_replaced = records.set(wanted);
             return Ok(());
         };
         if wait && matches!(wanted.owner.identity, Identity::Process(_)) {
@@ -94,6 +95,10 @@ pub(crate) fn set_record(table: &FdTable, file: &OpenFile, wanted: RangeLock<Loc
         }
         Err(Errno::EAGAIN)
     });
+    if has_replaced {
+        // An exclusive lock that is shared now lets others in.
+        UNLOCKED.announce(Events::WRITE);
+    }
     if result.is_err() {
         LOCKS.lock().waits.retain(|(waiter, _)| *waiter != wanted.owner);
     }
@@ -136,7 +141,7 @@ pub(crate) fn set_whole(file: &OpenFile, kind: Option<LockKind>, wait: bool) -> 
 }
 
 /// Drops the record locks that the process of `table` holds on `file`.
-pub(super) fn release_process(table: &FdTable, file: &OpenFile) {
+pub(crate) fn release_process(table: &FdTable, file: &OpenFile) {
     let Ok(key) = key(file) else { return };
     if LOCKS.lock().unset(key, LockOwner::process(table, 0), 0, u64::MAX) {
         UNLOCKED.announce(Events::WRITE);

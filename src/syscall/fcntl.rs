@@ -35,11 +35,11 @@ pub(crate) fn fcntl(ctx: &Ctx<'_>, fd: Fd, command: u32, argument: u64) -> Resul
         F_GETLK => get_lock(&file, LockOwner::process(ctx.files(), ctx.process().id()), ctx, argument).map(|()| 0),
         F_SETLK | F_SETLKW => {
             let owner = LockOwner::process(ctx.files(), ctx.process().id());
-            set_lock(ctx, &file, owner, argument, command == F_SETLKW).map(|()| 0)
+            set_lock(ctx, fd, &file, owner, argument, command == F_SETLKW).map(|()| 0)
         }
         F_OFD_GETLK => get_lock(&file, LockOwner::open_file(&file), ctx, argument).map(|()| 0),
         F_OFD_SETLK | F_OFD_SETLKW => {
-            set_lock(ctx, &file, LockOwner::open_file(&file), argument, command == F_OFD_SETLKW).map(|()| 0)
+            set_lock(ctx, fd, &file, LockOwner::open_file(&file), argument, command == F_OFD_SETLKW).map(|()| 0)
         }
         F_GETPIPE_SZ => file.downcast::<PipeEnd>().map(|pipe| pipe.capacity()).ok_or(Errno::EBADF),
         F_SETPIPE_SZ => set_pipe_size(ctx, &file, argument),
@@ -154,7 +154,7 @@ fn get_lock(file: &OpenFile, owner: LockOwner, ctx: &Ctx<'_>, argument: u64) -> 
     pointer.write(&flock)
 }
 
-fn set_lock(ctx: &Ctx<'_>, file: &OpenFile, owner: LockOwner, argument: u64, wait: bool) -> Result {
+fn set_lock(ctx: &Ctx<'_>, fd: Fd, file: &Arc<OpenFile>, owner: LockOwner, argument: u64, wait: bool) -> Result {
     let flock = UserPtr::<Flock>::new(ctx.space(), argument).read()?;
     let (first, last) = flock.range(file)?;
     flock.check_owner(owner)?;
@@ -163,7 +163,13 @@ fn set_lock(ctx: &Ctx<'_>, file: &OpenFile, owner: LockOwner, argument: u64, wai
     };
     let is_allowed = if kind == LockKind::Shared { file.is_readable() } else { file.is_writable() };
     Errno::EBADF.when(!is_allowed)?;
-    locks::set_record(ctx.files(), file, RangeLock { owner, kind, first, last }, wait)
+    locks::set_record(ctx.files(), file, RangeLock { owner, kind, first, last }, wait)?;
+    // Another thread's close(2) may have come first: it found no lock to release, and no close will come after it.
+    if owner.process_id() >= 0 && !ctx.file(fd).is_ok_and(|present| Arc::ptr_eq(&present, file)) {
+        locks::release_process(ctx.files(), file);
+        return Err(Errno::EBADF);
+    }
+    Ok(())
 }
 
 /// flock(2).

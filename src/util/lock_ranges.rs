@@ -52,9 +52,10 @@ impl<O: Copy + PartialEq> LockRanges<O> {
         self.locks.iter().filter(blocks).min_by_key(|held| held.first).copied()
     }
 
-    /// Sets `wanted`, which must not conflict: replaces what its owner held there and joins equal neighbours.
-    pub(crate) fn set(&mut self, mut wanted: RangeLock<O>) {
-        self.unset(wanted.owner, wanted.first, wanted.last);
+    /// Sets `wanted`, which must not conflict: replaces what its owner held there and joins equal neighbours. Returns
+    /// whether there was anything to replace.
+    pub(crate) fn set(&mut self, mut wanted: RangeLock<O>) -> bool {
+        let has_replaced = self.unset(wanted.owner, wanted.first, wanted.last);
         self.locks.retain(|held| {
             let is_joined = held.owner == wanted.owner
                 && held.kind == wanted.kind
@@ -66,6 +67,7 @@ impl<O: Copy + PartialEq> LockRanges<O> {
             !is_joined
         });
         self.locks.push(wanted);
+        has_replaced
     }
 
     /// Unlocks what `owner` holds from `first` to `last`; returns whether there was anything.

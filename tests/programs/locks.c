@@ -2,6 +2,7 @@
 #include "check.h"
 #include "asleep.h"
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -192,6 +193,57 @@ static void records(void)
     close(fds[1]);
 }
 
+static int waited;
+
+static void *wait_for_lock(void *argument)
+{
+    waited = lock(*(int *)argument, F_SETLKW, F_WRLCK, 0, 0) == 0 ? 0 : errno;
+    return NULL;
+}
+
+/* One thread closes the descriptor with which another waits for a lock: the lock must not outlive that. */
+static int closed_while_waiting(int closed)
+{
+    pthread_t thread;
+    close(fd);
+    int own = open("file", O_RDWR);
+    pthread_create(&thread, NULL, wait_for_lock, &own);
+    wait_until_others_sleep();
+    close(own);
+    write(closed, "!", 1);
+    pthread_join(thread, NULL);
+    return waited;
+}
+
+static void changes_while_waiting(void)
+{
+    int fds[2], status;
+    char byte;
+    pipe(fds);
+    lock(fd, F_SETLK, F_WRLCK, 0, 0);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(closed_while_waiting(fds[1]));
+    read(fds[0], &byte, 1);
+    lock(fd, F_SETLK, F_UNLCK, 0, 0);
+    waitpid(pid, &status, 0);
+    check("a closed descriptor gets no lock", WIFEXITED(status) && WEXITSTATUS(status) == EBADF);
+    check("nor keeps it", can_lock());
+
+    pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        _exit(lock(fd, F_SETLKW, F_RDLCK, 0, 0));
+    }
+    wait_until_asleep(pid);
+    check("an exclusive lock becomes shared", lock(fd, F_SETLK, F_RDLCK, 0, 0) == 0);
+    waitpid(pid, &status, 0);
+    check("who waited to share it comes in", status == 0);
+    lock(fd, F_SETLK, F_UNLCK, 0, 0);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 static void whole_files(void)
 {
     check("flock", flock(fd, LOCK_EX) == 0);
@@ -213,6 +265,7 @@ int main(void)
 {
     descriptors();
     records();
+    changes_while_waiting();
     whole_files();
     unlink("file");
     return finish();
