@@ -32,6 +32,10 @@ pub(crate) enum Rank {
     // Spinning locks without preemption (`machine::sync::SpinLock`).
     /// A terminal's line discipline and settings.
     Terminal,
+    /// Which timers a process has.
+    ProcessTimers,
+    /// One timer, held while it sends its signal.
+    ProcessTimer,
     /// The table of processes, groups and sessions; parent and child links.
     ProcessTable,
     /// One process' own fields.
@@ -52,10 +56,6 @@ pub(crate) enum Rank {
     Directories,
     /// Signal queues and dispositions.
     Signal,
-    /// Which timers a process has.
-    ProcessTimers,
-    /// One timer that sends signals.
-    ProcessTimer,
     /// A futex bucket.
     Futex,
     /// The futexes with an owner that are waited for.

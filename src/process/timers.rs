@@ -204,17 +204,47 @@ impl SignalTimer {
     /// Sends what is due and arms the next expiration.
     fn look(&self) {
         let now = self.now_ns();
-        let is_pending = self.is_pending();
-        {
-            let mut state = self.state.lock();
-            let count = state.advance(now);
-            self.arm_after(&mut state, now, if count > 0 { PAUSE_NS } else { 0 });
-            state.missed += if is_pending { count } else { count.saturating_sub(1) };
-            if count == 0 || is_pending {
-                return;
+        match &self.notice {
+            Notice::None => {}
+            Notice::CpuLimit(process) => {
+                if let Some(process) = process.upgrade() {
+                    self.expire(now, || false, || cpu_limit::check(&process));
+                }
+            }
+            Notice::Plain(process, signal) => {
+                if let Some(process) = process.upgrade() {
+                    self.expire(now, || false, || process.send_signal(SignalInfo::kernel(*signal)));
+                }
+            }
+            Notice::Process(process, signal, value) => {
+                if let Some(process) = process.upgrade() {
+                    let is_pending = || process.state.lock().pending.holds_timer(self.id);
+                    let info = SignalInfo::timer(*signal, self.id, 0, *value);
+                    self.expire(now, is_pending, || process.send_signal(info));
+                }
+            }
+            Notice::Thread(thread, signal, value) => {
+                if let Some(thread) = thread.upgrade() {
+                    let is_pending = || thread.signals.lock().pending.holds_timer(self.id);
+                    let info = SignalInfo::timer(*signal, self.id, 0, *value);
+                    self.expire(now, is_pending, || thread.send_signal(info));
+                }
             }
         }
-        self.send();
+    }
+
+    /// Looks with the lock held: once somebody has disarmed the timer its signal is pending or will not come. Where the one
+    /// sent last waits still, expirations are counted instead of sent again.
+    fn expire(&self, now: u64, is_pending: impl FnOnce() -> bool, send: impl FnOnce()) {
+        let mut state = self.state.lock();
+        let count = state.advance(now);
+        self.arm_after(&mut state, now, if count > 0 { PAUSE_NS } else { 0 });
+        if count > 0 && is_pending() {
+            state.missed += count;
+        } else if count > 0 {
+            state.missed += count - 1;
+            send();
+        }
     }
 
     /// The program takes the signal: counts what it stands for, and arms the next expiration.
@@ -226,45 +256,6 @@ impl SignalTimer {
         state.overrun = i32::try_from(state.missed).unwrap_or(i32::MAX);
         state.missed = 0;
         state.overrun
-    }
-
-    /// Returns whether the signal sent last waits still: then expirations are counted instead of sent again.
-    fn is_pending(&self) -> bool {
-        match &self.notice {
-            Notice::None | Notice::Plain(..) | Notice::CpuLimit(_) => false,
-            Notice::Process(process, signal, _) => {
-                process.upgrade().is_some_and(|process| process.pending_signals().contains(*signal))
-            }
-            Notice::Thread(thread, signal, _) => {
-                thread.upgrade().is_some_and(|thread| thread.pending_signals().contains(*signal))
-            }
-        }
-    }
-
-    fn send(&self) {
-        match &self.notice {
-            Notice::None => {}
-            Notice::CpuLimit(process) => {
-                if let Some(process) = process.upgrade() {
-                    cpu_limit::check(&process);
-                }
-            }
-            Notice::Plain(process, signal) => {
-                if let Some(process) = process.upgrade() {
-                    process.send_signal(SignalInfo::kernel(*signal));
-                }
-            }
-            Notice::Process(process, signal, value) => {
-                if let Some(process) = process.upgrade() {
-                    process.send_signal(SignalInfo::timer(*signal, self.id, 0, *value));
-                }
-            }
-            Notice::Thread(thread, signal, value) => {
-                if let Some(thread) = thread.upgrade() {
-                    thread.send_signal(SignalInfo::timer(*signal, self.id, 0, *value));
-                }
-            }
-        }
     }
 }
 
@@ -391,7 +382,9 @@ impl Timers {
     /// Deletes what timer_create(2) made: exec keeps only the interval timers (execve(2)).
     pub(crate) fn clear_created(&self) {
         let created = core::mem::take(&mut *self.created.lock());
-        drop(created);
+        for timer in created.into_values() {
+            timer.set(TimerSetting::default(), false);
+        }
     }
 
     /// Deletes all: the process ends.

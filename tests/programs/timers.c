@@ -204,11 +204,69 @@ static void created(void)
     syscall(SYS_timer_delete, *(int *)&timer);
 }
 
+/* Two timers with one signal that is blocked: each sends its own. */
+static void of_one_signal(int signal)
+{
+    timer_t timers[2];
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = signal};
+    struct itimerspec once = {{0, 0}, {0, 5000000}};
+    struct timespec now = {0, 0};
+    siginfo_t info[2];
+    sigset_t mask;
+    sigemptyset(&mask);
+    sigaddset(&mask, signal);
+    sigprocmask(SIG_BLOCK, &mask, NULL);
+    for (int i = 0; i < 2; i++) {
+        event.sigev_value.sival_int = i;
+        timer_create(CLOCK_MONOTONIC, &event, &timers[i]);
+        timer_settime(timers[i], 0, &once, NULL);
+    }
+    usleep(50000);
+    check("the signal of the one", sigtimedwait(&mask, &info[0], &now) == signal);
+    check("and of the other", sigtimedwait(&mask, &info[1], &now) == signal);
+    check("are two", info[0].si_value.sival_int + info[1].si_value.sival_int == 1);
+    check_error("and no third", sigtimedwait(&mask, &info[0], &now), EAGAIN);
+    timer_delete(timers[0]);
+    timer_delete(timers[1]);
+    sigprocmask(SIG_UNBLOCK, &mask, NULL);
+}
+
+/* Once a timer is disarmed its signal has come or does not come: here it would kill. */
+static void disarmed(void)
+{
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR2};
+    struct sigaction ours = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO}, deadly = {.sa_handler = SIG_DFL};
+    struct itimerspec never = {{0, 0}, {0, 0}};
+    timer_t timer;
+    pid_t pid = fork();
+    if (pid == 0) {
+        timer_create(CLOCK_MONOTONIC, &event, &timer);
+        int64_t end = now_ns(CLOCK_MONOTONIC) + 500000000;
+        for (int i = 0; now_ns(CLOCK_MONOTONIC) < end; i++) {
+            struct itimerspec soon = {{0, 0}, {0, 50000}};
+            sigaction(SIGUSR2, &ours, NULL);
+            timer_settime(timer, 0, &soon, NULL);
+            int64_t until = now_ns(CLOCK_MONOTONIC) + 40000 + i % 64 * 1000;
+            while (now_ns(CLOCK_MONOTONIC) < until)
+                ;
+            timer_settime(timer, 0, &never, NULL);
+            sigaction(SIGUSR2, &deadly, NULL);
+        }
+        _exit(0);
+    }
+    int status;
+    waitpid(pid, &status, 0);
+    check("no signal after a timer was disarmed", status == 0);
+}
+
 int main(void)
 {
     clocks();
     sleeping();
     intervals();
     created();
+    of_one_signal(SIGRTMIN);
+    of_one_signal(SIGUSR1);
+    disarmed();
     return finish();
 }

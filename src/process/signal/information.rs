@@ -99,6 +99,11 @@ impl SignalInfo {
         SignalInfo::new(signal, code::TIMER, &[pair(id as u32, overrun as u32), value])
     }
 
+    /// Returns the id of the POSIX timer that it comes from, if it does.
+    pub(crate) fn timer_id(&self) -> Option<i32> {
+        (self.code == code::TIMER).then_some(self.payload[0] as i32)
+    }
+
     /// News of a child: `status` is its exit code or signal number, times are in clock ticks (1/100 s).
     pub(crate) fn child(
         signal: Signal, change: ChildChange, child: i32, uid: u32, status: i32, user_ticks: u64, system_ticks: u64,

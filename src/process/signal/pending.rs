@@ -18,7 +18,8 @@ impl Pending {
         Pending { set: SignalSet::EMPTY, queue: VecDeque::new() }
     }
 
-    /// Adds a signal. A standard signal that is pending already stays as it is.
+    /// Adds a signal. A standard signal that is pending already stays as it is, unless it comes from a timer of
+    /// timer_create(2): each has its own.
     pub(crate) fn push(&mut self, info: SignalInfo) {
         self.push_charged(info, None);
     }
@@ -26,7 +27,7 @@ impl Pending {
     /// Adds a signal that somebody pays for.
     pub(crate) fn push_charged(&mut self, info: SignalInfo, charge: Option<Charge>) {
         let signal = info.signal();
-        if !signal.is_queued() && self.set.contains(signal) {
+        if !signal.is_queued() && info.code() != code::TIMER && self.set.contains(signal) {
             return;
         }
         self.set.insert(signal);
@@ -43,6 +44,11 @@ impl Pending {
         self.set
     }
 
+    /// Returns whether the signal of the timer with this id waits.
+    pub(crate) fn holds_timer(&self, id: i32) -> bool {
+        self.queue.iter().any(|(info, _)| info.timer_id() == Some(id))
+    }
+
     /// Takes the next signal that is in `wanted`: faults first, then the lowest number; the oldest of equals.
     #[inline]
     pub(crate) fn take(&mut self, wanted: SignalSet) -> Option<SignalInfo> {
@@ -56,7 +62,7 @@ impl Pending {
         let place = self.queue.iter().position(|(info, _)| info.signal() == signal);
         let entry = if place == Some(0) { self.queue.pop_front() } else { place.and_then(|it| self.queue.remove(it)) };
         let info = entry.map(|(info, _)| info);
-        if !signal.is_queued() || !self.queue.iter().any(|(other, _)| other.signal() == signal) {
+        if !self.queue.iter().any(|(other, _)| other.signal() == signal) {
             self.set.remove(signal);
         }
         Some(info.unwrap_or_else(|| SignalInfo::sent(signal, code::USER, 0, 0)))
