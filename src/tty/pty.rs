@@ -289,10 +289,14 @@ impl Terminal {
     /// Takes output for a pseudo-terminal's controller, sleeping until there is some. EIO when nobody has the terminal
     /// open any more.
     fn read_as_controller(&self, bytes: &mut [u8], is_non_blocking: bool) -> Result<usize> {
-        let attempt = || match self.try_take_output(bytes) {
-            0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
-            0 => None,
-            count => Some(Ok(count)),
+        let attempt = || {
+            // Looked at first: what was written before the last close is there then.
+            let is_closed = self.state.lock().is_closed();
+            match self.try_take_output(bytes) {
+                0 if is_closed => Some(Err(Errno::EIO)),
+                0 => None,
+                count => Some(Ok(count)),
+            }
         };
         wait(&self.output_ready, is_non_blocking, attempt)
     }
@@ -301,14 +305,18 @@ impl Terminal {
     fn read_packet(&self, bytes: &mut [u8], is_non_blocking: bool) -> Result<usize> {
         let Some((first, rest)) = bytes.split_first_mut() else { return Ok(0) };
         let attempt = || {
-            *first = self.state.lock().packet.as_mut().map_or(0, core::mem::take);
+            let is_closed = {
+                let mut state = self.state.lock();
+                *first = state.packet.as_mut().map_or(0, core::mem::take);
+                state.is_closed()
+            };
             if *first != 0 {
                 return Some(Ok(1));
             }
             match self.try_take_output(rest) {
                 // There is room for the zero byte alone: it says that there is output.
                 0 if rest.is_empty() && self.state.lock().has_output() => Some(Ok(1)),
-                0 if self.state.lock().is_closed() => Some(Err(Errno::EIO)),
+                0 if is_closed => Some(Err(Errno::EIO)),
                 0 => None,
                 count => Some(Ok(count + 1)),
             }

@@ -1,10 +1,13 @@
 /* AF_UNIX streams: connecting, the bytes' way, the end of a connection, and what poll(2) says all the while. */
 #include "sockets.h"
+#include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/sendfile.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 
 static volatile int pipe_signals;
 
@@ -326,6 +329,33 @@ static void cut_short(void)
     close(pair[0]), close(pair[1]), munmap(bytes, page);
 }
 
+static void *send_and_close(void *argument)
+{
+    int fd = *(int *)argument;
+    write(fd, "x", 1);
+    close(fd);
+    return NULL;
+}
+
+/* A byte that comes just before the end is read before the end. */
+static void last_byte(void)
+{
+    int pair[2], lost = 0;
+    char byte;
+    pthread_t thread;
+    for (time_t end = time(NULL) + 2; time(NULL) < end;) {
+        socketpair(AF_UNIX, SOCK_STREAM, 0, pair);
+        pthread_create(&thread, NULL, send_and_close, &pair[1]);
+        ssize_t count;
+        while ((count = recv(pair[0], &byte, 1, MSG_DONTWAIT)) == -1)
+            sched_yield();
+        lost += count != 1;
+        pthread_join(thread, NULL);
+        close(pair[0]);
+    }
+    check("no end before the last byte", lost == 0);
+}
+
 int main(void)
 {
     pairs();
@@ -335,5 +365,6 @@ int main(void)
     connections();
     kernel_copies();
     edges();
+    last_byte();
     return finish();
 }

@@ -93,7 +93,7 @@ impl UnixSocket {
         let end = self.end();
         let mut inbox = end.inbox();
         if inbox.messages.is_empty() {
-            drop(inbox);
+            // With the inbox locked: what was sent before the end is in it.
             end.options.take_error()?;
             return if end.is_closing(Closing::RECEIVE) { Ok(true) } else { Err(Errno::EAGAIN) };
         }
