@@ -124,6 +124,8 @@ impl Epoll {
     /// EPOLL_CTL_MOD. ENOENT; EINVAL where one of the two is exclusive (epoll_ctl(2)).
     pub(crate) fn modify(&self, fd: i32, file: &Arc<OpenFile>, event: Event) -> Result {
         let interest = self.interests.lock().get(&(fd, Arc::as_ptr(file).addr())).cloned().ok_or(Errno::ENOENT)?;
+        // Who collects an event by the old bits is to silence a one-shot before the new ones, not after.
+        let _scan = self.scan.lock();
         Errno::EINVAL
             .when(Manner::from_bits_truncate(interest.bits.load(Ordering::Relaxed)).contains(Manner::EXCLUSIVE))?;
         interest.data.store(event.data, Ordering::Relaxed);

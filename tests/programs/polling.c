@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/epoll.h>
@@ -221,6 +222,43 @@ static void epolls(void)
     close(fds[1]);
 }
 
+static volatile uint64_t seen;
+
+static void *take_events(void *argument)
+{
+    struct epoll_event out;
+    while (epoll_wait(*(int *)argument, &out, 1, -1) == 1 && out.data.u64 != UINT64_MAX)
+        seen = out.data.u64;
+    return NULL;
+}
+
+/* A one-shot that is armed again while another thread takes its event fires once more. */
+static void one_shots(void)
+{
+    int epoll = epoll_create1(0), fd = eventfd(1, 0), lost = 0;
+    struct epoll_event event = {.events = EPOLLIN | EPOLLONESHOT};
+    pthread_t thread;
+    epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+    pthread_create(&thread, NULL, take_events, &epoll);
+    long end = now_ms() + 500;
+    for (int round = 0; !lost && now_ms() < end; round++) {
+        event.data.u64++;
+        epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event);
+        for (volatile int pause = round % 100 * 10; pause > 0; pause--)
+            ;
+        event.data.u64++;
+        epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event);
+        for (long until = now_ms() + 2000; seen != event.data.u64 && !lost; sched_yield())
+            lost = now_ms() > until;
+    }
+    check("a one-shot armed again is not lost", !lost);
+    event.data.u64 = UINT64_MAX;
+    epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event);
+    pthread_join(thread, NULL);
+    close(epoll);
+    close(fd);
+}
+
 static void eventfds(void)
 {
     uint64_t value = 5;
@@ -287,6 +325,7 @@ int main(void)
     polls();
     selects();
     epolls();
+    one_shots();
     eventfds();
     timerfds();
     return finish();
