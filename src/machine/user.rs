@@ -7,6 +7,7 @@ use super::asm::{self, UserExit, UserRegisters, VECTOR_SYSCALL};
 pub(crate) use super::asm::{Registers, shared_code};
 use super::cpu::{self, Attention, UserContext, extended_state_components, extended_state_size};
 use super::memory::{self, USER_END, VirtAddr};
+use super::platform;
 use super::task;
 use super::trap::{self, Fault};
 use alloc::boxed::Box;
@@ -226,6 +227,14 @@ impl UserMode {
     }
 }
 
+/// Has all other CPUs pass a full memory barrier; user mode that watches its CPU is told (`Trap::Switched`) before it goes
+/// on, also where it is in the kernel for a fault.
+pub(crate) fn restart_others() {
+    platform::run_on(u64::MAX, &|| {
+        cpu::this().ask_attention(Attention::Restart);
+    });
+}
+
 /// Lets other tasks run if the turn is over; returns whether the task is marked interrupted. Interrupts are off,
 /// and off again when it returns, perhaps on another CPU.
 #[cold]
@@ -233,6 +242,11 @@ impl UserMode {
 fn is_kept_from_user_mode() -> bool {
     loop {
         let cpu = cpu::this();
+        if cpu.has_attention(Attention::Restart) {
+            // `run` takes the task for one that was away.
+            cpu.end_attention(Attention::Restart);
+            UserContext::deactivate_current(cpu);
+        }
         if cpu.has_attention(Attention::Interrupted) && task::settle_interrupt() {
             return true;
         }

@@ -2,7 +2,7 @@
 
 use super::context::Ctx;
 use crate::errno::{Errno, Result};
-use crate::machine::platform;
+use crate::machine::{platform, user};
 use core::sync::atomic::Ordering;
 
 const QUERY: u32 = 0;
@@ -33,7 +33,11 @@ pub(crate) fn membarrier(ctx: &Ctx<'_>, command: u32, flags: u32, _cpu: i32) -> 
         }
         PRIVATE | PRIVATE_SYNC_CORE | PRIVATE_RSEQ => {
             Errno::EPERM.when(process.barriers().load(Ordering::Relaxed) & command << 1 == 0)?;
-            platform::run_on(u64::MAX, &|| ());
+            if command == PRIVATE_RSEQ {
+                user::restart_others();
+            } else {
+                platform::run_on(u64::MAX, &|| ());
+            }
         }
         GLOBAL | GLOBAL_EXPEDITED => platform::run_on(u64::MAX, &|| ()),
         _ => return Err(Errno::EINVAL),

@@ -1,5 +1,6 @@
 /* rseq(2): registration, the CPU's number, and sections that begin again after a switch or a signal. */
 #include "check.h"
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -8,6 +9,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define SIGNATURE 0x53053053
@@ -145,9 +147,10 @@ static void left_for_a_switch(void)
 /* What the sections of both threads change together; guarded by nothing but that they run on one CPU. */
 static volatile uint64_t together;
 
-/* Takes the shared count, touches new memory, which makes faults, then stores the count plus one; returns whether it
-   came to its end. */
-static int section_with_faults(volatile struct area *area, volatile char *memory)
+/* Takes the count at `from`, touches new memory, which makes faults, then stores the count plus one at `to`; returns
+   whether it came to its end. */
+static int section_with_faults(volatile struct area *area, volatile char *memory, volatile uint64_t *from,
+                               volatile uint64_t *to)
 {
     int done = 0;
     __asm__ volatile(".pushsection .data\n"
@@ -159,12 +162,12 @@ static int section_with_faults(volatile struct area *area, volatile char *memory
                      "mov %%rax, 8(%1)\n"
                      "1: mov (%3), %%rdx\n"
                      "inc %%rdx\n"
-                     "mov %4, %%rcx\n"
+                     "mov %5, %%rcx\n"
                      "5: movb $1, (%2)\n"
                      "add $4096, %2\n"
                      "dec %%rcx\n"
                      "jnz 5b\n"
-                     "mov %%rdx, (%3)\n"
+                     "mov %%rdx, (%4)\n"
                      "2: movl $1, %0\n"
                      "jmp 6f\n"
                      ".byte 0x0f, 0xb9, 0x3d\n"
@@ -172,7 +175,7 @@ static int section_with_faults(volatile struct area *area, volatile char *memory
                      "4:\n"
                      "6: movq $0, 8(%1)\n"
                      : "+r"(done), "+r"(area), "+r"(memory)
-                     : "r"(&together), "i"(PAGES)
+                     : "r"(from), "r"(to), "i"(PAGES)
                      : "rax", "rcx", "rdx", "memory");
     return done;
 }
@@ -186,7 +189,7 @@ static void *count_with_faults(void *argument)
         rseq(&mine, 32, 0, SIGNATURE);
     char *memory = mmap(NULL, PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     for (int done = 0; done < ROUNDS;) {
-        done += section_with_faults(&mine, memory);
+        done += section_with_faults(&mine, memory, &together, &together);
         madvise(memory, PAGES * 4096, MADV_DONTNEED);
     }
     munmap(memory, PAGES * 4096);
@@ -206,6 +209,53 @@ static void left_for_a_switch_in_a_fault(void)
     pthread_join(thread, NULL);
     check("a switch in a fault ends the section too", together == 2 * ROUNDS);
     sched_setaffinity(0, sizeof all, &all);
+}
+
+static volatile uint64_t published, committed;
+
+#define FRESH (32 << 20)
+
+static void *commit_with_faults(void *argument)
+{
+    rseq(&mine, 32, 0, SIGNATURE);
+    while (!stop) {
+        /* Much at once: to take memory back would disturb the other CPU each time. */
+        char *memory = mmap(NULL, FRESH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        madvise(memory, FRESH, MADV_NOHUGEPAGE);
+        for (int done = 0; !stop && done < FRESH; done += PAGES * 4096)
+            section_with_faults(&mine, memory + done, &published, &committed);
+        munmap(memory, FRESH);
+    }
+    return argument;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* After membarrier(2) no section goes on that began before it. */
+static void left_for_a_barrier(void)
+{
+    pthread_t thread;
+    int64_t end = now_ns() + 700000000;
+    int stale = 0;
+    check("register for barriers", syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_RSEQ, 0, 0) == 0);
+    stop = 0;
+    pthread_create(&thread, NULL, commit_with_faults, NULL);
+    for (uint64_t round = 1; now_ns() < end; round++) {
+        published = round;
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED_RSEQ, 0, 0);
+        committed = 0;
+        while (!committed)
+            sched_yield();
+        stale += committed != round + 1;
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
+    check("a barrier ends the section, in a fault too", stale == 0);
 }
 
 /* Returns what kills a child that sends itself a signal with this section. */
@@ -268,6 +318,7 @@ int main(void)
     left_for_a_signal();
     left_for_a_switch();
     left_for_a_switch_in_a_fault();
+    left_for_a_barrier();
     bad_sections();
     inheritance();
     return finish();

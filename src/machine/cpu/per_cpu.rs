@@ -77,8 +77,8 @@ impl PerCpu {
         self.attention.load(Ordering::Relaxed) & reason as u8 != 0
     }
 
-    /// Asks this CPU to see to `reason`; returns whether it was not asked to already. From any CPU, with the run queue
-    /// of this one locked.
+    /// Asks this CPU to see to `reason`; returns whether it was not asked to already. From any CPU with the run queue of
+    /// this one locked, or from this one with interrupts off.
     pub(in crate::machine) fn ask_attention(&self, reason: Attention) -> bool {
         self.attention.fetch_or(reason as u8, Ordering::SeqCst) & reason as u8 == 0
     }
@@ -103,6 +103,8 @@ pub(in crate::machine) enum Attention {
     Reschedule = 1,
     /// The running task has been interrupted.
     Interrupted = 2,
+    /// The running task is to act as after a switch.
+    Restart = 4,
 }
 
 /// Each CPU's data by index: static, so that the boot CPU's are there from the first instruction on.
