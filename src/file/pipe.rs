@@ -345,10 +345,13 @@ impl Drop for PipeEnd {
             pipe.readable.announce(Events::READABLE | Events::HANG_UP);
         }
         // A FIFO forgets what nobody read when its last end closes; a pipe is gone then anyway.
-        if self.is_named && !pipe.has_readers() && !pipe.has_writers() {
+        if self.is_named {
+            // Locked before the look: who opens it after that writes after this.
             let mut content = pipe.content.lock();
-            content.pages.clear();
-            pipe.used_pages.store(0, Ordering::SeqCst);
+            if !pipe.has_readers() && !pipe.has_writers() {
+                content.pages.clear();
+                pipe.used_pages.store(0, Ordering::SeqCst);
+            }
         }
     }
 }

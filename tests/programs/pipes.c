@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static char buffer[1 << 20];
@@ -317,6 +318,34 @@ static void fifos(void)
     unlink("fifo");
 }
 
+static volatile int stop;
+
+static void *open_and_close(void *argument)
+{
+    while (!stop)
+        close(open("fifo", O_RDWR));
+    return argument;
+}
+
+/* What is written to a FIFO while another end closes, which was the last one, stays. */
+static void last_close(void)
+{
+    pthread_t thread;
+    char byte;
+    int lost = 0;
+    mkfifo("fifo", 0600);
+    pthread_create(&thread, NULL, open_and_close, NULL);
+    for (time_t end = time(NULL) + 2; time(NULL) < end;) {
+        int fd = open("fifo", O_RDWR | O_NONBLOCK);
+        lost += write(fd, "x", 1) != 1 || read(fd, &byte, 1) != 1;
+        close(fd);
+    }
+    stop = 1;
+    pthread_join(thread, NULL);
+    check("a last close takes nothing that came after it", lost == 0);
+    unlink("fifo");
+}
+
 int main(void)
 {
     basics();
@@ -327,5 +356,6 @@ int main(void)
     atomicity();
     interrupted();
     fifos();
+    last_close();
     return finish();
 }
