@@ -213,7 +213,7 @@ impl QueueFile {
     pub(crate) fn receive(&self, wait: Wait) -> Result<(Vec<u8>, u32)> {
         let queue = &self.queue;
         let mut is_waiting = false;
-        let result = wait.sleep_on(&queue.readable, || {
+        let mut result = wait.sleep_on(&queue.readable, || {
             let mut state = queue.state.lock();
             match state.messages.pop_first() {
                 Some(((Reverse(priority), _), text)) => Ok((text, priority)),
@@ -225,7 +225,14 @@ impl QueueFile {
             }
         });
         if is_waiting {
-            queue.state.lock().receivers -= 1;
+            let mut state = queue.state.lock();
+            state.receivers -= 1;
+            // It may have given up when a message came, of which nobody was notified because it waited.
+            if result.is_err()
+                && let Some(((Reverse(priority), _), text)) = state.messages.pop_first()
+            {
+                result = Ok((text, priority));
+            }
         }
         let message = result?;
         queue.writable.announce(Events::WRITABLE);

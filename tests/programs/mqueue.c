@@ -146,6 +146,48 @@ static void notification(void)
     mq_unlink("/queue");
 }
 
+static int receive_until(struct timespec *deadline)
+{
+    mqd_t queue = mq_open("/queue", O_RDONLY);
+    return mq_timedreceive(queue, text, 16, NULL, deadline) == 1;
+}
+
+/* A message that comes when a receiver's time is over is received or told of. */
+static void late_message(void)
+{
+    mqd_t queue = mq_open("/queue", O_RDWR | O_CREAT, 0600, &attributes);
+    struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
+    struct timespec none = {0, 0}, now, deadline;
+    siginfo_t info;
+    sigset_t set;
+    int lost = 0;
+    sigemptyset(&set), sigaddset(&set, SIGUSR1);
+    time_t end = time(NULL) + 2;
+    for (int round = 0; time(NULL) < end; round = (round + 1) % 150) {
+        mq_notify(queue, &event);
+        clock_gettime(CLOCK_REALTIME, &deadline);
+        deadline.tv_nsec += 3000000;
+        deadline.tv_sec += deadline.tv_nsec / 1000000000, deadline.tv_nsec %= 1000000000;
+        pid_t child = fork();
+        if (child == 0)
+            _exit(receive_until(&deadline));
+        long late;
+        do {
+            clock_gettime(CLOCK_REALTIME, &now);
+            late = (now.tv_sec - deadline.tv_sec) * 1000000000 + now.tv_nsec - deadline.tv_nsec;
+        } while (late < round * 500);
+        mq_send(queue, "x", 1, 0);
+        int was_received = ended(child), was_told = sigtimedwait(&set, &info, &none) == SIGUSR1;
+        lost += !was_received && !was_told;
+        if (!was_received)
+            mq_receive(queue, text, 16, NULL);
+        mq_notify(queue, NULL);
+    }
+    check("a late message is received or told of", lost == 0);
+    mq_close(queue);
+    mq_unlink("/queue");
+}
+
 static void as_files(void)
 {
     if (geteuid() != 0)
@@ -193,6 +235,7 @@ int main(void)
     opening();
     messages();
     notification();
+    late_message();
     as_files();
     return finish();
 }
