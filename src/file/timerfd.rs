@@ -11,6 +11,7 @@ use crate::rank::Rank;
 use crate::vm::Destination;
 use alloc::sync::{Arc, Weak};
 use alloc::{boxed::Box, format, string::String};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// By which clock a timer counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,9 @@ pub(crate) enum TimerStart {
 struct Shared {
     this: Weak<Shared>,
     state: SpinLock<State>,
+    /// The expiration that the machine's timer told of, in the clock's time: by a CPU's counter that lags a little it may
+    /// seem to be ahead still.
+    told_ns: AtomicU64,
     readiness: Readiness,
 }
 
@@ -94,6 +98,7 @@ impl TimerFd {
         let shared = Arc::new_cyclic(|this| Shared {
             this: this.clone(),
             state: SpinLock::new(Rank::Stream, state),
+            told_ns: AtomicU64::new(0),
             readiness: Readiness::new(),
         });
         Arc::new(TimerFd { clock_number, clock, shared })
@@ -102,7 +107,7 @@ impl TimerFd {
     /// timerfd_settime(2): arms or disarms; returns the setting before.
     pub(crate) fn set(&self, setting: TimerSetting, start: TimerStart) -> TimerSetting {
         let mut state = self.shared.state.lock();
-        let before = state.remaining();
+        let before = state.remaining(self.shared.now_ns(&state));
         state.interval_ns = setting.interval_ns;
         state.start = start;
         state.is_cancelled = false;
@@ -124,14 +129,15 @@ impl TimerFd {
 
     /// timerfd_gettime(2): the time left and the interval.
     pub(crate) fn get(&self) -> TimerSetting {
-        self.shared.state.lock().remaining()
+        let state = self.shared.state.lock();
+        state.remaining(self.shared.now_ns(&state))
     }
 
     /// Takes the expirations since the last read. EAGAIN if there was none.
     fn take(&self) -> Result<u64> {
         let mut state = self.shared.state.lock();
         Errno::ECANCELED.when(core::mem::take(&mut state.is_cancelled))?;
-        let now = state.clock.now_ns();
+        let now = self.shared.now_ns(&state);
         let Some(next) = state.next_ns.filter(|next| *next <= now) else {
             return Err(Errno::EAGAIN);
         };
@@ -148,10 +154,16 @@ impl TimerFd {
 }
 
 impl Shared {
+    fn now_ns(&self, state: &State) -> u64 {
+        state.clock.now_ns().max(self.told_ns.load(Ordering::Relaxed))
+    }
+
     fn arm(&self, state: &mut State) {
+        self.told_ns.store(0, Ordering::Relaxed);
         let armed = state.next_ns.zip(self.this.upgrade());
         state.timer = armed.map(|(next_ns, shared)| {
             let expire = move || {
+                shared.told_ns.store(next_ns, Ordering::Relaxed);
                 shared.readiness.announce(Events::READABLE);
             };
             Timer::at(state.clock.to_monotonic_ns(next_ns), Box::new(expire))
@@ -160,8 +172,7 @@ impl Shared {
 }
 
 impl State {
-    fn remaining(&self) -> TimerSetting {
-        let now = self.clock.now_ns();
+    fn remaining(&self, now: u64) -> TimerSetting {
         let value_ns = match self.next_ns {
             None => 0,
             Some(next) if next > now => next - now,
@@ -171,8 +182,8 @@ impl State {
         TimerSetting { value_ns, interval_ns: self.interval_ns }
     }
 
-    fn is_ready(&self) -> bool {
-        self.is_cancelled || self.next_ns.is_some_and(|next_ns| next_ns <= self.clock.now_ns())
+    fn is_ready(&self, now: u64) -> bool {
+        self.is_cancelled || self.next_ns.is_some_and(|next_ns| next_ns <= now)
     }
 }
 
@@ -208,7 +219,8 @@ impl File for TimerFd {
         if let Some(observer) = observer {
             self.shared.readiness.observe(observer, interest);
         }
-        if self.shared.state.lock().is_ready() { interest & Events::READ } else { Events::empty() }
+        let state = self.shared.state.lock();
+        if state.is_ready(self.shared.now_ns(&state)) { interest & Events::READ } else { Events::empty() }
     }
 
     fn can_poll(&self) -> bool {
