@@ -114,8 +114,9 @@ pub(super) fn signal_window_change(terminal: &Terminal) {
 pub(super) fn acquire_at_open(terminal: &Terminal) {
     let Some(thread) = Thread::try_current() else { return };
     let process = thread.process();
-    if is_leader(process) && process.session().terminal().is_none() && terminal.state.lock().job_control.session == 0 {
-        control(terminal, process);
+    if is_leader(process) && process.session().terminal().is_none() {
+        // EPERM: it is another's, which is no error here.
+        let _ = control(terminal, process, 0);
     }
 }
 
@@ -137,8 +138,7 @@ pub(super) fn acquire(terminal: &Terminal, steal: bool, is_readable: bool) -> Re
         }
     }
     Errno::EPERM.when(!is_readable && !is_administrator)?;
-    control(terminal, process);
-    Ok(())
+    control(terminal, process, owner)
 }
 
 /// TIOCNOTTY: a session leader's whole session loses the terminal, with SIGHUP and SIGCONT for its foreground group.
@@ -196,10 +196,16 @@ pub(super) fn disconnect(terminal: &Terminal) {
     signal::signal_group(foreground, Signal::CONT);
 }
 
-fn control(terminal: &Terminal, process: &Process) {
-    let Some(shared) = terminal.shared() else { return };
-    terminal.state.lock().job_control = JobControl { session: process.session_id(), foreground: process.group_id() };
-    process.session().set_terminal(Some(shared));
+/// Gives the terminal to the session of `process`, from that of leader `owner` (0: none). EPERM if it is not that one's now.
+fn control(terminal: &Terminal, process: &Process, owner: i32) -> Result {
+    let mine = JobControl { session: process.session_id(), foreground: process.group_id() };
+    {
+        let present = &mut terminal.state.lock().job_control;
+        Errno::EPERM.when(present.session != owner)?;
+        *present = mine;
+    }
+    process.session().set_terminal(terminal.shared().map(|shared| -> Arc<dyn ControllingTerminal> { shared }));
+    Ok(())
 }
 
 fn is_leader(process: &Process) -> bool {

@@ -2,9 +2,12 @@
 #include "check.h"
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <termios.h>
@@ -590,6 +593,69 @@ static void leaving(void)
     check_error("its name goes with it", open(name, O_RDWR | O_NOCTTY), ENOENT);
 }
 
+static void *write_and_close(void *argument)
+{
+    write(terminal, "x", 1);
+    close(terminal);
+    return argument;
+}
+
+/* What is written just before the last close is read before the end. */
+static void last_byte(void)
+{
+    int lost = 0;
+    char byte;
+    pthread_t thread;
+    for (time_t end = time(NULL) + 2; time(NULL) < end;) {
+        open_pair();
+        fcntl(controller, F_SETFL, O_NONBLOCK);
+        pthread_create(&thread, NULL, write_and_close, NULL);
+        ssize_t count;
+        while ((count = read(controller, &byte, 1)) == -1 && errno == EAGAIN)
+            sched_yield();
+        lost += count != 1;
+        pthread_join(thread, NULL);
+        close(controller);
+    }
+    check("no end before the last byte", lost == 0);
+}
+
+/* Two session leaders open one terminal at the same time: it controls one of them. */
+static void two_leaders(void)
+{
+    int wrong = 0, number;
+    char name[32];
+    volatile int *ready = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    for (time_t end = time(NULL) + 2; time(NULL) < end;) {
+        open_pair();
+        ioctl(controller, TIOCGPTN, &number);
+        snprintf(name, sizeof name, "/dev/pts/%d", number);
+        *ready = 0;
+        for (int i = 0; i < 2; i++) {
+            if (fork())
+                continue;
+            signal(SIGHUP, SIG_IGN);
+            setsid();
+            __atomic_add_fetch(ready, 1, __ATOMIC_SEQ_CST);
+            while (*ready % 4 < 2)
+                sched_yield();
+            open(name, O_RDWR);
+            int has_it = open("/dev/tty", O_RDWR) >= 0;
+            __atomic_add_fetch(ready, 4, __ATOMIC_SEQ_CST);
+            while (*ready < 8)
+                sched_yield();
+            _exit(has_it);
+        }
+        int status, count = 0;
+        while (wait(&status) > 0)
+            count += WEXITSTATUS(status);
+        wrong += count != 1;
+        close_pair();
+    }
+    check("a terminal controls one of two leaders", wrong == 0);
+    munmap((void *)ready, 4096);
+}
+
 /* The terminal that its controller opens is the one with a name. */
 static void named(void)
 {
@@ -652,5 +718,7 @@ int main(void)
     leaving();
     named();
     locking();
+    last_byte();
+    two_leaders();
     return finish();
 }
