@@ -304,8 +304,7 @@ impl PageCache {
     /// Writes all changed pages through the pager.
     pub(crate) fn sync(&self) -> Result {
         let Some(pager) = &self.pager else { return Ok(()) };
-        // Stores through shared mappings fault again from now on, and mark their page.
-        self.for_each_mapper(|space| space.write_protect_cache(self));
+        // The marks first, then the mappings: a store that comes between is in what is written below.
         let changed: Vec<(u64, Frame)> = {
             let mut pages = self.pages.lock();
             let dirty = pages.iter_mut().filter(|(_, page)| page.is_dirty);
@@ -316,6 +315,8 @@ impl PageCache {
                 })
                 .collect()
         };
+        // Stores through shared mappings fault again from now on, and mark their page.
+        self.for_each_mapper(|space| space.write_protect_cache(self));
         for (position, (index, frame)) in changed.iter().enumerate() {
             if let Err(error) = pager.write_page(*index, frame) {
                 changed[position..].iter().for_each(|(index, _)| self.mark_dirty(*index));
