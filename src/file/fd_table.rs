@@ -7,8 +7,7 @@ use super::{OpenFile, locks};
 use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::rank::Rank;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The file descriptors of one process (or of several, clone(2) CLONE_FILES).

@@ -12,9 +12,8 @@ use crate::rank::Rank;
 use alloc::sync::{Arc, Weak};
 use alloc::vec::Vec;
 use bitflags::bitflags;
-use core::ops::Range;
-use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::{ops::Range, ptr};
 
 bitflags! {
     /// Events of poll(2) and epoll(7), as they number them.

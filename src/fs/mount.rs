@@ -9,8 +9,7 @@ use crate::errno::{Errno, Result};
 use crate::machine::sync::SpinLock;
 use crate::machine::task::Mutex;
 use crate::rank::Rank;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use bitflags::bitflags;
 use core::sync::atomic::{AtomicU32, Ordering};
 

@@ -1,8 +1,7 @@
 //! Places in the tree, and from where and as whom names are walked (`View`; the walking itself is in `walk`).
 
 use super::{Dentry, Identity, Inode, Mount};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 
 /// A place in the tree: a mount and a directory cache entry in it.
 #[derive(Clone)]

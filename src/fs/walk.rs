@@ -6,8 +6,7 @@ use super::permission::{self, Access};
 use super::{Dentry, Path, View};
 use crate::errno::{Errno, Result};
 use crate::file::FileKind;
-use alloc::borrow::Cow;
-use alloc::sync::Arc;
+use alloc::{borrow::Cow, sync::Arc};
 use bitflags::bitflags;
 
 /// The longest path, its NUL counted (PATH_MAX).

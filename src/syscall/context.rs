@@ -7,8 +7,7 @@ use crate::fs::{Identity, Path, View, path_of};
 use crate::machine::user::UserMode;
 use crate::process::{Process, Thread};
 use crate::vm::AddressSpace;
-use alloc::boxed::Box;
-use alloc::sync::Arc;
+use alloc::{boxed::Box, sync::Arc};
 use core::cell::{Cell, RefCell};
 
 /// How a call goes on that a signal interrupted (restart_syscall(2)).

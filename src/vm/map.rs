@@ -7,8 +7,7 @@ use super::{PAGE, round_up};
 use crate::errno::{Errno, Result};
 use crate::machine::memory::{Stores, USER_END};
 use crate::machine::task;
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::ops::Range;
 
 /// The most areas of one address space (Linux's vm.max_map_count).

@@ -4,9 +4,7 @@
 use super::entry::{self, Child, Table};
 use super::tlb::{Cpus, Stale};
 use super::{Frame, LARGE_PAGE_SIZE, LargeFrame, PAGE_SIZE};
-use core::mem::MaybeUninit;
-use core::ops::Range;
-use core::sync::atomic::Ordering;
+use core::{mem::MaybeUninit, ops::Range, sync::atomic::Ordering};
 
 /// How much is flushed together: each time interrupts all CPUs that have the table loaded, and waits for them. As many as
 /// the pages of one table.

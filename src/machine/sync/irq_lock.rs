@@ -2,9 +2,8 @@
 
 use super::order::Held;
 use crate::rank::Rank;
-use core::marker::PhantomData;
-use core::mem;
 use core::ops::{Deref, DerefMut};
+use core::{marker::PhantomData, mem};
 use x86_64::instructions::interrupts;
 
 /// Keeps interrupts off on this CPU until dropped; nests.

@@ -10,12 +10,9 @@ use super::scheduler::Room;
 use super::{placement, scheduler};
 use crate::machine::memory::{KernelStack, OutOfMemory, PageTable};
 use crate::util::run_queue::Turn;
-use alloc::boxed::Box;
-use alloc::sync::Arc;
-use core::any::Any;
-use core::cell::UnsafeCell;
-use core::cmp::Reverse;
+use alloc::{boxed::Box, sync::Arc};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::{any::Any, cell::UnsafeCell, cmp::Reverse};
 
 /// A thread of execution in the kernel, which may run user mode in between.
 pub(crate) struct Task {

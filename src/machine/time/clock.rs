@@ -8,9 +8,8 @@ use super::fallback;
 use crate::machine::console::log;
 use crate::machine::cpu::read_leaf;
 use crate::machine::platform::{Counter, Pit, PitSpan, find_counters};
-use core::arch::asm;
-use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::{arch::asm, fmt};
 
 /// A measurement may be wrong by at most this part of its span, as a divisor: as little as a cheap quartz.
 const ACCEPTED_ERROR: u64 = 10_000;

@@ -15,8 +15,7 @@ use crate::process::{Thread, table};
 use crate::rank::Rank;
 use crate::vm::{AddressSpace, UserPtr};
 use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::sync::Arc;
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::sync::atomic::Ordering;
 
 /// How long a chain of owners that wait may be (Linux: max_lock_depth).
