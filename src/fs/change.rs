@@ -112,7 +112,7 @@ impl View {
         let Last::Name(last) = parent.last else { return Err(Errno::EISDIR) };
         let directory = parent.place;
         directory.require_writable()?;
-        let removed = {
+        let inode = {
             let _changes = directory.entry.changes.lock();
             let entry = directory.entry.child_locked(last)?.ok_or(Errno::ENOENT)?;
             if parent.has_slash {
@@ -123,12 +123,15 @@ impl View {
             Errno::EBUSY.when(entry.is_mount_point())?;
             directory.entry.inode().unlink(last.bytes)?;
             entry.forget(&directory.entry, last);
-            entry
+            // What is told of one name keeps its order, so the directory is locked still.
+            let inode = entry.inode().clone();
+            inotify::tell_of(&inode, Notice::ATTRIBUTES);
+            drop(entry);
+            inotify::tell_in(&directory.entry, last.bytes, Notice::DELETE, 0);
+            inode
         };
-        inotify::tell_of(removed.inode(), Notice::ATTRIBUTES);
         // The last use of a big file frees its pages: not with the directory locked.
-        drop(removed);
-        inotify::tell_in(&directory.entry, last.bytes, Notice::DELETE, 0);
+        drop(inode);
         Ok(())
     }
 
@@ -144,17 +147,18 @@ impl View {
         };
         let directory = parent.place;
         directory.require_writable()?;
+        let _changes = directory.entry.changes.lock();
+        let entry = directory.entry.child_locked(last)?.ok_or(Errno::ENOENT)?;
+        directory.require_may_remove(&self.identity, &**entry.inode())?;
+        Errno::ENOTDIR.when(!entry.is_directory())?;
+        Errno::EBUSY.when(entry.is_mount_point())?;
         {
-            let _changes = directory.entry.changes.lock();
-            let entry = directory.entry.child_locked(last)?.ok_or(Errno::ENOENT)?;
-            directory.require_may_remove(&self.identity, &**entry.inode())?;
-            Errno::ENOTDIR.when(!entry.is_directory())?;
-            Errno::EBUSY.when(entry.is_mount_point())?;
             // The parent's lock comes before the child's, so that nobody adds an entry to a directory that goes.
             let _child_changes = entry.changes.lock_nested();
             directory.entry.inode().remove_directory(last.bytes)?;
             entry.forget(&directory.entry, last);
         }
+        drop(entry);
         inotify::tell_in(&directory.entry, last.bytes, Notice::DELETE | Notice::DIRECTORY, 0);
         Ok(())
     }

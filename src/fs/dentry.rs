@@ -192,16 +192,24 @@ impl Dentry {
 
     /// Marks the entry's `name` in `parent` as gone; `changes` of that is held.
     pub(super) fn forget(self: &Arc<Self>, parent: &Dentry, name: Name<'_>) {
-        self.is_removed.store(true, Ordering::Release);
+        self.mark_removed();
         parent.remember_absent(name);
+    }
+
+    /// Marks an entry that has another in its place as gone.
+    pub(super) fn mark_removed(&self) {
+        self.is_removed.store(true, Ordering::Release);
         // A removed directory has no children any more; what is left are notes about absent names.
         let children = core::mem::take(&mut *self.children.lock());
         drop(children);
     }
 
     /// Moves the entry to `name` in `parent` (rename(2)); `changes` of both parents are held. What had that name is
-    /// no longer known; the caller `forget`s or moves it first.
+    /// no longer found; the caller marks it as removed, or moves it.
     pub(super) fn move_to(self: &Arc<Self>, parent: &Arc<Dentry>, name: Name<'_>) {
+        // First the new name: "there is no point at which another process attempting to access newpath will find it
+        // missing".
+        parent.insert_child(name, self);
         let old = {
             let mut place = self.place.lock();
             let old_name = core::mem::replace(&mut place.name, name.bytes.into());
@@ -215,7 +223,6 @@ impl Dentry {
                 old_parent.remember_absent(old_name);
             }
         }
-        parent.insert_child(name, self);
     }
 
     /// Lets go of all entries below, so that their circles of references end: the volume is not used any more.
@@ -233,7 +240,8 @@ impl Dentry {
         self.children.lock().entries.get(name).cloned()
     }
 
-    fn insert_child(self: &Arc<Self>, name: Name<'_>, child: &Arc<Dentry>) {
+    /// Lets the entry be found under `name`, instead of what was; `changes` is held.
+    pub(super) fn insert_child(self: &Arc<Self>, name: Name<'_>, child: &Arc<Dentry>) {
         if !self.caches_names && !child.is_mount_point() {
             return;
         }

@@ -36,7 +36,7 @@ impl View {
         };
         old.place.require_writable()?;
 
-        let (source, target) = {
+        let target = {
             let is_same_directory = Arc::ptr_eq(&old.place.entry, &new.place.entry);
             let _shape = (!is_same_directory).then(|| TREE_SHAPE.lock());
             let (first, second) = locking_order(&old.place.entry, &new.place.entry);
@@ -75,27 +75,29 @@ impl View {
             old.place.entry.inode().rename(old_last.bytes, new_parent, new_last.bytes, exchange)?;
             match &target {
                 Some(target) if exchange => {
+                    // Neither name is missing meanwhile.
+                    old.place.entry.insert_child(old_last, target);
                     source.move_to(&new.place.entry, new_last);
                     target.move_to(&old.place.entry, old_last);
                 }
                 Some(target) => {
-                    target.forget(&new.place.entry, new_last);
                     source.move_to(&new.place.entry, new_last);
+                    target.mark_removed();
                 }
                 None => source.move_to(&new.place.entry, new_last),
             }
             drop(target_changes);
-            (source, target)
-        };
-        let (old_directory, new_directory) = (&old.place.entry, &new.place.entry);
-        inotify::tell_rename(old_directory, old_last.bytes, new_directory, new_last.bytes, &source);
-        match &target {
-            Some(target) if flags.contains(RenameFlags::EXCHANGE) => {
-                inotify::tell_rename(new_directory, new_last.bytes, old_directory, old_last.bytes, target);
+            let (old_directory, new_directory) = (&old.place.entry, &new.place.entry);
+            inotify::tell_rename(old_directory, old_last.bytes, new_directory, new_last.bytes, &source);
+            match &target {
+                Some(target) if flags.contains(RenameFlags::EXCHANGE) => {
+                    inotify::tell_rename(new_directory, new_last.bytes, old_directory, old_last.bytes, target);
+                }
+                Some(target) => inotify::tell_of(target.inode(), Notice::ATTRIBUTES),
+                None => {}
             }
-            Some(target) => inotify::tell_of(target.inode(), Notice::ATTRIBUTES),
-            None => {}
-        }
+            target
+        };
         // The last use of a big file frees its pages: not with directories locked.
         drop(target);
         Ok(())

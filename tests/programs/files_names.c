@@ -1,5 +1,7 @@
 /* Making, linking, renaming and removing names. */
 #include "files.h"
+#include <pthread.h>
+#include <dirent.h>
 
 static long rename2(const char *old, const char *new, unsigned flags)
 {
@@ -157,8 +159,57 @@ static void renames(void)
     close(fd);
 }
 
+static volatile int over, missing, unlisted;
+
+static void *opens(void *argument)
+{
+    while (!over) {
+        int fd = open("atomic/x", O_RDONLY);
+        if (fd < 0)
+            missing++;
+        else
+            close(fd);
+    }
+    return argument;
+}
+
+static void *lists(void *argument)
+{
+    while (!over) {
+        int seen = 0;
+        DIR *directory = opendir("atomic");
+        for (struct dirent *entry; (entry = readdir(directory)) != NULL;)
+            seen |= !strcmp(entry->d_name, "x");
+        closedir(directory);
+        unlisted += !seen;
+    }
+    return argument;
+}
+
+/* "If newpath already exists, it will be atomically replaced": it is there at each moment (rename(2)). */
+static void replacing(void)
+{
+    pthread_t opener, lister;
+    mkdir("atomic", 0700);
+    close(creat("atomic/x", 0600));
+    pthread_create(&opener, NULL, opens, NULL);
+    pthread_create(&lister, NULL, lists, NULL);
+    int done = 0;
+    for (int round = 0; round < 5000; round++) {
+        close(creat("atomic/t", 0600));
+        done += rename("atomic/t", "atomic/x") == 0;
+    }
+    over = 1;
+    pthread_join(opener, NULL);
+    pthread_join(lister, NULL);
+    check("renamed each time", done == 5000);
+    check("the new name was never missing", missing == 0);
+    check("nor in a listing", unlisted == 0);
+}
+
 int main(void)
 {
+    replacing();
     enter_tmpfs();
     directories();
     nodes();

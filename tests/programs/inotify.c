@@ -3,6 +3,7 @@
 #include "asleep.h"
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/ioctl.h>
@@ -298,8 +299,48 @@ static void instances(void)
     check("instances of one user", status == 0);
 }
 
+enum { TURNS = 2000 };
+
+static void *makes(void *argument)
+{
+    for (int turn = 0; turn < TURNS;) {
+        int fd = open("turns/x", O_CREAT | O_EXCL | O_WRONLY, 0600);
+        if (fd >= 0) {
+            turn++;
+            close(fd);
+        }
+    }
+    return argument;
+}
+
+/* Two threads make and remove one name: what is told of it comes in the order in which it happened. */
+static void test_order(void)
+{
+    pthread_t maker;
+    int watcher = inotify_init1(IN_NONBLOCK), wrong = 0;
+    mkdir("turns", 0700);
+    inotify_add_watch(watcher, "turns", IN_CREATE | IN_DELETE);
+    pthread_create(&maker, NULL, makes, NULL);
+    for (int turn = 0; turn < TURNS;)
+        turn += unlink("turns/x") == 0;
+    pthread_join(maker, NULL);
+    static char events[2 * TURNS * 64];
+    unsigned wanted = IN_CREATE, count = 0;
+    for (ssize_t length; (length = read(watcher, events, sizeof events)) > 0;) {
+        for (char *at = events; at < events + length; at += sizeof(struct inotify_event) + ((struct inotify_event *)at)->len) {
+            wrong += ((struct inotify_event *)at)->mask != wanted;
+            wanted = wanted == IN_CREATE ? IN_DELETE : IN_CREATE;
+            count++;
+        }
+    }
+    check("all is told", count == 2 * TURNS);
+    check("in its order", wrong == 0);
+    close(watcher);
+}
+
 int main(void)
 {
+    test_order();
     notifier = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     check("flags", fcntl(notifier, F_GETFL) == O_NONBLOCK && fcntl(notifier, F_GETFD) == FD_CLOEXEC);
     directory_events();

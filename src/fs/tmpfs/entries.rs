@@ -40,13 +40,25 @@ impl Entries {
 
     /// Adds an entry. EEXIST.
     pub(super) fn insert(&mut self, name: &[u8], node: Arc<Node>) -> Result {
-        let key = Name::first(name);
-        Errno::EEXIST.when(self.by_name.get(key).is_some())?;
-        self.last_cookie += 1;
-        let name: Arc<[u8]> = name.into();
-        self.by_name.insert(key, || name.clone(), self.last_cookie);
-        self.by_cookie.insert(self.last_cookie, Entry { name, node });
+        Errno::EEXIST.when(self.get(name).is_some())?;
+        self.add(name, node);
         Ok(())
+    }
+
+    fn add(&mut self, name: &[u8], node: Arc<Node>) {
+        self.last_cookie += 1;
+        let text: Arc<[u8]> = name.into();
+        self.by_name.insert(Name::first(name), || text.clone(), self.last_cookie);
+        self.by_cookie.insert(self.last_cookie, Entry { name: text, node });
+    }
+
+    /// Adds an entry, or replaces one; returns the node before.
+    pub(super) fn put(&mut self, name: &[u8], node: Arc<Node>) -> Option<Arc<Node>> {
+        let before = self.replace(name, node.clone());
+        if before.is_none() {
+            self.add(name, node);
+        }
+        before
     }
 
     /// Removes an entry and returns its node.

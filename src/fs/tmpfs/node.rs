@@ -313,14 +313,13 @@ impl Inode for Node {
 
         if let Some(target) = &target {
             Errno::ENOTEMPTY.when(target.is_directory() && target.entries()?.lock().len() != 0)?;
-            let removed = new_parent.entries()?.lock().remove(new_name);
             target.lose_name();
             new_parent.note_entries(-i32::from(target.is_directory()));
-            drop(removed);
         }
+        // The new name always is there, for one who lists the directory too.
+        let replaced = new_parent.entries()?.lock().put(new_name, node.clone());
         let moved = self.entries()?.lock().remove(name);
-        drop(moved);
-        new_parent.entries()?.lock().insert(new_name, node.clone())?;
+        drop((replaced, moved));
         self.note_entries(-i32::from(node.is_directory()));
         new_parent.note_entries(i32::from(node.is_directory()));
         node.change_links(0);
