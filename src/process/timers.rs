@@ -264,20 +264,16 @@ const PAUSE_NS: u64 = 4_000_000;
 
 /// Completes the information on a signal that the program takes, if it comes from a timer of `process`.
 pub(super) fn collect(process: &Process, info: &mut SignalInfo) {
-    match info.code() {
-        code::TIMER => {
-            let [who, value, ..] = *info.payload();
-            if let Ok(timer) = process.timers().find(who as i32) {
-                *info = SignalInfo::timer(info.signal(), timer.id, timer.collect(), value);
-            }
+    if let Some(id) = info.timer_id() {
+        if let Ok(timer) = process.timers().find(id) {
+            *info = SignalInfo::timer(info.signal(), id, timer.collect(), info.payload()[1]);
         }
-        code::KERNEL if info.signal() == Signal::ALRM => {
-            let timer = process.timers().interval.lock()[IntervalTimer::Real as usize].clone();
-            if let Some(timer) = timer {
-                timer.collect();
-            }
+        info.show();
+    } else if info.code() == code::KERNEL && info.signal() == Signal::ALRM {
+        let timer = process.timers().interval.lock()[IntervalTimer::Real as usize].clone();
+        if let Some(timer) = timer {
+            timer.collect();
         }
-        _ => {}
     }
 }
 

@@ -45,6 +45,13 @@ static int queue_value(pid_t pid, int number, int value)
     return sigqueue(pid, number, (union sigval){.sival_int = value});
 }
 
+/* Sends itself a signal that says it is a timer's. */
+static int forge_timer(int number)
+{
+    siginfo_t info = {.si_signo = number, .si_code = SI_TIMER};
+    return syscall(SYS_rt_sigqueueinfo, getpid(), number, &info);
+}
+
 static void test_queue_limit(void)
 {
     pid_t pid = fork();
@@ -54,6 +61,18 @@ static void test_queue_limit(void)
         sigset_t set;
         sigfillset(&set);
         sigprocmask(SIG_BLOCK, &set, NULL);
+        struct timespec none = {0, 0};
+        int forged = 0;
+        while (forged < 100 && forge_timer(SIGRTMIN) == 0)
+            forged++;
+        if (forged > 5)
+            _exit(7);
+        while (forged-- > 0)
+            if (sigtimedwait(&set, NULL, &none) != SIGRTMIN)
+                _exit(8);
+        if (forge_timer(SIGUSR1) || forge_timer(SIGUSR1) || sigtimedwait(&set, NULL, &none) != SIGUSR1 ||
+            sigtimedwait(&set, NULL, &none) != -1)
+            _exit(9);
         int sent = 0;
         while (sent < 100 && queue_value(getpid(), SIGRTMIN, sent) == 0)
             sent++;
@@ -70,7 +89,6 @@ static void test_queue_limit(void)
                 _exit(4);
         if (sigwaitinfo(&set, &info) != SIGRTMIN + 1 || info.si_code != SI_USER || info.si_pid != 0)
             _exit(5);
-        struct timespec none = {0, 0};
         if (sigtimedwait(&set, &info, &none) != -1 || errno != EAGAIN)
             _exit(6);
         _exit(0);

@@ -12,10 +12,14 @@ pub(crate) struct SignalInfo {
     number: i32,
     errno: i32,
     code: i32,
-    padding: i32,
+    /// `FROM_TIMER` while the kernel keeps it; padding for user space.
+    origin: i32,
     /// The union; its fields depend on the code.
     payload: [u64; 4],
 }
+
+/// The origin of what a POSIX timer sent.
+const FROM_TIMER: i32 = 1;
 
 /// `siginfo_t`: 128 bytes.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -52,7 +56,7 @@ pub(crate) mod code {
 
 impl SignalInfo {
     fn new(signal: Signal, code: i32, payload: &[u64]) -> SignalInfo {
-        let mut info = SignalInfo { number: signal.number(), errno: 0, code, padding: 0, payload: [0; 4] };
+        let mut info = SignalInfo { number: signal.number(), errno: 0, code, origin: 0, payload: [0; 4] };
         info.payload[..payload.len()].copy_from_slice(payload);
         info
     }
@@ -96,12 +100,18 @@ impl SignalInfo {
 
     /// A POSIX timer's expiration: its id, how many further ones were missed, and the program's value for it.
     pub(crate) fn timer(signal: Signal, id: i32, overrun: i32, value: u64) -> SignalInfo {
-        SignalInfo::new(signal, code::TIMER, &[pair(id as u32, overrun as u32), value])
+        let info = SignalInfo::new(signal, code::TIMER, &[pair(id as u32, overrun as u32), value]);
+        SignalInfo { origin: FROM_TIMER, ..info }
     }
 
-    /// Returns the id of the POSIX timer that it comes from, if it does.
+    /// Returns the id of the POSIX timer that it comes from, if it does: a program may only say so.
     pub(crate) fn timer_id(&self) -> Option<i32> {
-        (self.code == code::TIMER).then_some(self.payload[0] as i32)
+        (self.origin == FROM_TIMER).then_some(self.payload[0] as i32)
+    }
+
+    /// Takes away what only the kernel may see.
+    pub(crate) fn show(&mut self) {
+        self.origin = 0;
     }
 
     /// News of a child: `status` is its exit code or signal number, times are in clock ticks (1/100 s).
@@ -115,13 +125,14 @@ impl SignalInfo {
     /// Returns what a program gave to rt_sigqueueinfo(2) as `signal`.
     pub(crate) fn directed_as(mut self, signal: Signal) -> SignalInfo {
         self.number = signal.number();
-        self.padding = 0;
+        self.origin = 0;
         self
     }
 
     /// Returns this, which a tracer gives in place of `old`: a number that is no signal's stays as it was.
     pub(crate) fn checked(self, old: &SignalInfo) -> SignalInfo {
-        if Signal::from_number(self.number).is_some() { self } else { SignalInfo { number: old.number, ..self } }
+        let is_signal = Signal::from_number(self.number).is_some();
+        SignalInfo { number: if is_signal { self.number } else { old.number }, origin: 0, ..self }
     }
 
     /// Returns the signal.

@@ -27,7 +27,7 @@ impl Pending {
     /// Adds a signal that somebody pays for.
     pub(crate) fn push_charged(&mut self, info: SignalInfo, charge: Option<Charge>) {
         let signal = info.signal();
-        if !signal.is_queued() && info.code() != code::TIMER && self.set.contains(signal) {
+        if !signal.is_queued() && info.timer_id().is_none() && self.set.contains(signal) {
             return;
         }
         self.set.insert(signal);

@@ -192,7 +192,7 @@ fn queue(process: &Process, state: &mut State, target: Target<'_>, info: SignalI
         exit::mark_ending(process, state, signal.number());
         return;
     }
-    let is_limited = signal.is_queued() && info.code() != super::code::TIMER;
+    let is_limited = signal.is_queued() && info.timer_id().is_none();
     let charge = if is_limited { charge(process, state) } else { None };
     let has_room = !is_limited || charge.is_some();
     let push = |pending: &mut Pending| match has_room {
