@@ -52,6 +52,7 @@ echo "both done $?"
 (exit 3) &
 wait $!
 echo "status $?"
+until wait -n; [ $? = 127 ]; do :; done # what is left of the process substitutions
 for status in 5 6; do (sleep 0.0$status; exit $status) & done
 wait -n; one=$?
 wait -n; other=$?

@@ -94,5 +94,5 @@ def tests(long):
     """The tests of this ring: they need the root user, for chroot and mounts."""
     quick = [script for script in SCRIPTS if script.stem not in SLOW]
     found = [("programs print what they print on Linux, 1 CPU", lambda: _agree(1, quick))]
-    every = [(f"all programs print what they print on Linux, {smp} CPUs", lambda smp=smp: _agree(smp, SCRIPTS)) for smp in (1, 2, 4)]
+    every = [(f"all programs print what they print on Linux, {smp} CPUs", lambda smp=smp: _agree(smp, SCRIPTS)) for smp in (1, 2, 4, 8)]
     return found + every if long else found
