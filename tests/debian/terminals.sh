@@ -39,7 +39,7 @@ await 'login: *$'; keys 'tester' Enter; await 'login: tester'; gone 'login: *$';
 keys 'clear; id; echo $HOME $LOGNAME $SHELL; tty | cut -c1-9; ps -o tty= -p $$ | cut -c1-4; ls /root; stat -c "%U %a" $(tty)' Enter; await '^tester [0-9]*$'; screen
 keys 'clear; su -c "id -un" ' Enter; await Password; keys wrong Enter; await failure; screen
 keys 'clear; su -c "id -un; cat /etc/shadow | wc -l; tty | cut -c1-9"' Enter; await Password; keys top Enter; await '/dev/'; screen | sed 's/^[0-9][0-9]$/NN/'
-keys 'exit' Enter; await 'ready\$'; keys 'clear; su - tester' Enter; await 'tester ~>'; keys 'logout' Enter; await logout; await 'ready\$ *$'; screen
+keys 'exit' Enter; await 'ready\$'; keys 'clear; su - tester' Enter; until [ "$(screen | sed '/^$/d')" = 'tester ~>' ]; do sleep 0.1; done; keys 'logout' Enter; await logout; await 'ready\$ *$'; screen
 terminal kill-server; echo $?
 
 echo -- script
