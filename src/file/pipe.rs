@@ -103,9 +103,10 @@ pub(crate) fn open_fifo(pipe: &Arc<Pipe>, flags: StatusFlags) -> Result<Arc<Pipe
 
     let reader_opens = pipe.reader_opens.load(Ordering::SeqCst);
     let writer_opens = pipe.writer_opens.load(Ordering::SeqCst);
-    pipe.add_end(reads, writes);
+    // Before this end wakes the other side, which may come, do its work and be gone at once.
     let lacks_writer = reads && !writes && pipe.writers.load(Ordering::SeqCst) == 0;
     let lacks_reader = writes && !reads && pipe.readers.load(Ordering::SeqCst) == 0;
+    pipe.add_end(reads, writes);
     // Made before the sleep: dropping it takes the end away again.
     let end = Arc::new(PipeEnd {
         pipe: pipe.clone(),

@@ -278,10 +278,39 @@ static void interrupted(void)
     close(fds[1]);
 }
 
+/* Each round a writer comes, writes and goes, maybe before the reader that it woke has looked. */
+static void short_visits(void)
+{
+    enum { ROUNDS = 1500 };
+    int go[2], right = 0;
+    char byte = 'x';
+    pipe(go);
+    pid_t pid = fork();
+    for (int i = 0; i < ROUNDS; i++) {
+        int end = open("fifo", pid ? O_RDONLY : O_WRONLY);
+        if (pid == 0) {
+            write(end, &byte, 1);
+            close(end);
+            read(go[0], &byte, 1);
+        } else {
+            right += read(end, buffer, 2) == 1 && read(end, buffer, 2) == 0;
+            close(end);
+            write(go[1], &byte, 1);
+        }
+    }
+    if (pid == 0)
+        _exit(0);
+    waitpid(pid, NULL, 0);
+    close(go[0]);
+    close(go[1]);
+    check("each short visit is seen", right == ROUNDS);
+}
+
 static void fifos(void)
 {
     unlink("fifo");
     check("mkfifo", mkfifo("fifo", 0644) == 0);
+    short_visits();
     check_error("write-only without a reader", open("fifo", O_WRONLY | O_NONBLOCK), ENXIO);
     int reader = open("fifo", O_RDONLY | O_NONBLOCK);
     check("read-only does not wait when non-blocking", reader >= 0);
